@@ -1,0 +1,61 @@
+"""Backends: one module each, with `spmm`, `sddmm` and `why_not`; `select` decides which one runs.
+
+A backend computes, without autograd, on logical shapes with any strides:
+
+    spmm(weight, x, topology)          (num_edges,), (batch, in_features) -> (batch, out_features)
+    sddmm(a, b, topology, dtype)       (batch, out_features), (batch, in_features) -> (num_edges,)
+    why_not(x, weight, topology)       None, or a sentence that completes "cannot be used: ..."
+
+Half types are accumulated in float32, and results are contiguous.
+"""
+
+from types import ModuleType
+
+from torch import Tensor
+
+from edgelinear.backends import reference, torch_csr, torch_scatter, torch_sparse
+from edgelinear.topology import Topology
+
+_MODULES = {
+    "torch_csr": torch_csr,
+    "torch_sparse": torch_sparse,
+    "torch_scatter": torch_scatter,
+    "reference": reference,
+}
+BACKENDS = tuple(_MODULES)
+
+# Fastest first; benchmarks/results holds the rows that say so.
+_AUTO = (torch_csr, reference)
+
+
+def select(name: str, x: Tensor, weight: Tensor, topology: Topology) -> ModuleType:
+    """Return the backend that runs this call: `"auto"` chooses, a name never falls back.
+
+    Raises:
+        ValueError: if there is no backend of this name.
+        RuntimeError: if the backend asked for cannot run this call here.
+
+    Example:
+        >>> x, weight = torch.zeros(8, 3), torch.zeros(2)
+        >>> select("reference", x, weight, Topology(3, 2, [(0, 0), (2, 1)])).__name__
+        'edgelinear.backends.reference'
+    """
+    if name == "auto":
+        return next(b for b in _AUTO if b.why_not(x, weight, topology) is None)
+    check_name(name)
+    reason = _MODULES[name].why_not(x, weight, topology)
+    if reason is not None:
+        raise RuntimeError(f"backend={name!r} cannot be used: {reason}.")
+    return _MODULES[name]
+
+
+def why_not(name: str, x: Tensor, weight: Tensor, topology: Topology) -> str | None:
+    """Return None if the backend can run this call, or what keeps it from it."""
+    check_name(name)
+    return _MODULES[name].why_not(x, weight, topology)
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError unless `name` is "auto" or a backend."""
+    if name != "auto" and name not in BACKENDS:
+        raise ValueError(f"`backend` must be one of {('auto', *BACKENDS)}, got {name!r}.")

@@ -1,0 +1,58 @@
+"""torch's own CSR kernels: MKL on the CPU, cuSPARSE on CUDA.
+
+The values of a `sparse_csr_tensor` must not come from autograd, whose backward would allocate
+in_features * out_features; the weight gradient is `sampled_addmm`, on the pattern alone.
+"""
+
+import warnings
+
+import torch
+from torch import Tensor
+
+from edgelinear.topology import CSR, Topology
+
+with warnings.catch_warnings():
+    # torch says once in a process, at its first CSR tensor, that they are in beta: take it here.
+    warnings.simplefilter("ignore")
+    torch.sparse_csr_tensor([0, 0], [], [], (1, 1), device="cpu")
+
+
+def why_not(x: Tensor, weight: Tensor, topology: Topology) -> str | None:
+    """Return None, or why torch's CSR kernels cannot run this call."""
+    device = topology.device.type
+    if device not in ("cpu", "cuda"):
+        return f"torch has no CSR kernels on {device}"
+    if device == "cpu" and not torch.backends.mkl.is_available():
+        return "this build of torch lacks MKL, which its CSR kernels need on a CPU"
+    if device == "cpu" and topology.src.dtype == torch.int64:
+        return "MKL takes 32-bit indices, and this topology needs 64-bit ones"
+    return None
+
+
+def spmm(weight: Tensor, x: Tensor, topology: Topology) -> Tensor:
+    """Return y with `y[b, t]` the sum of `weight[e] * x[b, s]` over the edges e: s -> t."""
+    if topology.num_edges == 0 or x.numel() == 0:
+        return x.new_zeros(x.shape[0], topology.out_features)
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    matrix = _matrix(topology.by_dst, weight.to(dtype), topology)
+    yt = matrix @ x.t().to(dtype).contiguous()
+    return yt.t().to(x.dtype).contiguous()
+
+
+def sddmm(a: Tensor, b: Tensor, topology: Topology, dtype: torch.dtype) -> Tensor:
+    """Return w with `w[e]` the sum of `a[n, t] * b[n, s]` over the batch n, for edge e: s -> t."""
+    if topology.num_edges == 0 or a.shape[0] == 0:
+        return a.new_zeros(topology.num_edges, dtype=dtype)
+    accumulate = torch.promote_types(dtype, torch.float32)
+    by_dst = topology.by_dst._replace(edge_ids=None)
+    pattern = _matrix(by_dst, a.new_zeros(topology.num_edges, dtype=accumulate), topology)
+    at, bt = (m.t().to(accumulate).contiguous() for m in (a, b))
+    w = torch.sparse.sampled_addmm(pattern, at, bt.t(), beta=0.0).values().to(dtype)
+    edge_ids = topology.by_dst.edge_ids
+    return w if edge_ids is None else torch.empty_like(w).index_copy_(0, edge_ids.long(), w)
+
+
+def _matrix(view: CSR, weight: Tensor, topology: Topology) -> Tensor:
+    values = weight.contiguous() if view.edge_ids is None else weight[view.edge_ids]
+    size = (topology.out_features, topology.in_features)
+    return torch.sparse_csr_tensor(view.indptr, view.indices, values, size, check_invariants=False)

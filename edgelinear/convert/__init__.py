@@ -1,0 +1,29 @@
+"""Wiring in and out: an importer returns a `Wiring`, and its first line says which way it reads."""
+
+from edgelinear.convert.graphs import from_edges, from_networkx, to_edge_index, to_networkx
+from edgelinear.convert.matrices import (
+    from_adjacency,
+    from_linear,
+    from_scipy,
+    from_torch,
+    from_weight_mask,
+    to_scipy,
+)
+from edgelinear.convert.tables import from_table, to_table
+from edgelinear.convert.wiring import Wiring
+
+__all__ = [
+    "Wiring",
+    "from_adjacency",
+    "from_edges",
+    "from_linear",
+    "from_networkx",
+    "from_scipy",
+    "from_table",
+    "from_torch",
+    "from_weight_mask",
+    "to_edge_index",
+    "to_networkx",
+    "to_scipy",
+    "to_table",
+]

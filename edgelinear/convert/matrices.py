@@ -1,0 +1,207 @@
+"""Matrices: scipy, torch, masks and `nn.Linear`."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse
+import torch
+from torch import Tensor, nn
+
+from edgelinear.convert.wiring import Wiring, as_values, sorted_wiring
+
+if TYPE_CHECKING:
+    from edgelinear.layers import EdgeLinear
+
+
+def from_scipy(matrix: Any, *, layout: str = "adjacency", duplicates: str = "error") -> Wiring:
+    """Read a scipy sparse matrix of any format, where `matrix[i, j]` is the edge i -> j: (in, out).
+
+    Stored entries are edges, zeros among them included (the whole blocks of a BSR matrix, say),
+    except in DIA matrices, whose zeros scipy takes for padding. Entries given twice are duplicates.
+    Booleans are edges without weights.
+
+    Args:
+        layout: "adjacency" for shape (in, out), as in `scipy.sparse.csgraph`; "weight" for shape
+            (out, in), as in `nn.Linear.weight` and in what `to_scipy` returns.
+
+    Raises:
+        TypeError: if it is no scipy sparse matrix, or its values are not real numbers.
+        ValueError: if it has not 2 dimensions, or an edge is given twice under "error".
+
+    Example:
+        >>> matrix = scipy.sparse.csr_array([[0.0, 2.0], [0.0, 0.0], [3.0, 0.0]])
+        >>> from_scipy(matrix).topology
+        Topology(in_features=3, out_features=2, edges=2, density=33.333%, sorted=True)
+    """
+    _check_layout(layout)
+    if not scipy.sparse.issparse(matrix):
+        raise TypeError(f"`matrix` must be a scipy sparse matrix, got {type(matrix).__name__}.")
+    if matrix.ndim != 2:
+        raise ValueError(f"`matrix` must have 2 dimensions, got shape {matrix.shape}.")
+    coo = matrix.tocoo(copy=False)
+    return _from_coo(coo.shape, coo.row, coo.col, as_values(coo.data), layout, duplicates)
+
+
+def from_torch(matrix: Tensor, *, layout: str = "adjacency", duplicates: str = "error") -> Wiring:
+    """Read a dense or sparse tensor, where a non-zero `matrix[i, j]` is the edge i -> j: (in, out).
+
+    Entries stored in a sparse tensor are edges, zeros among them included. Booleans are edges
+    without weights. The weight stays on the tensor's device.
+
+    Args:
+        layout: "adjacency" for shape (in, out); "weight" for (out, in), as in `nn.Linear.weight`.
+
+    Raises:
+        TypeError: if it is no tensor, or complex.
+        ValueError: if it is no matrix, a dense entry is NaN or infinite, which some take for no
+            edge, or an edge is stored twice under "error".
+
+    Example:
+        >>> from_torch(torch.tensor([[0.0, 2.0], [0.0, 0.0], [3.0, 0.0]])).weight
+        tensor([3., 2.])
+    """
+    _check_layout(layout)
+    if not isinstance(matrix, Tensor):
+        raise TypeError(f"`matrix` must be a tensor, got {type(matrix).__name__}.")
+    if matrix.dim() != 2:
+        raise ValueError(f"`matrix` must have 2 dimensions, got shape {tuple(matrix.shape)}.")
+    if matrix.is_meta:
+        raise ValueError("`matrix` is on the meta device, where no values are: pass it on the CPU.")
+    matrix = matrix.detach()
+    if matrix.layout == torch.strided:
+        row, col = matrix.nonzero(as_tuple=True)
+        values = matrix[row, col]
+        _refuse_infinite(row, col, values)
+    else:
+        coo = matrix if matrix.layout == torch.sparse_coo else matrix.to_sparse_coo()
+        if coo.dense_dim():
+            raise ValueError(
+                f"`matrix` must be sparse in both dimensions, got {coo.dense_dim()} dense: "
+                "use `matrix.to_dense()`."
+            )
+        # `_indices` shows duplicates, which `indices` would refuse or add up.
+        (row, col), values = coo._indices(), coo._values()
+    if values.dtype == torch.bool:
+        values = None
+    row, col = row.cpu().numpy(), col.cpu().numpy()
+    return _from_coo(tuple(matrix.shape), row, col, values, layout, duplicates)
+
+
+def from_adjacency(adjacency: Any, *, duplicates: str = "error") -> Wiring:
+    """Read an adjacency of any kind, where `adjacency[i, j]` is the edge i -> j: shape (in, out).
+
+    Takes what `from_scipy` and `from_torch` take, arrays, data frames and nested lists.
+
+    Example:
+        >>> from_adjacency([[0, 2], [0, 0], [3, 0]]).topology.edge_index
+        tensor([[2, 0],
+                [0, 1]])
+    """
+    if scipy.sparse.issparse(adjacency):
+        return from_scipy(adjacency, duplicates=duplicates)
+    return from_torch(_as_tensor(adjacency), duplicates=duplicates)
+
+
+def from_weight_mask(mask: Any) -> Wiring:
+    """Read a mask in the layout of `nn.Linear.weight`: `mask[j, i]` is the edge i -> j, (out, in).
+
+    Example:
+        >>> from_weight_mask([[True, False, True], [False, True, False]]).topology
+        Topology(in_features=3, out_features=2, edges=3, density=50.000%, sorted=True)
+    """
+    if scipy.sparse.issparse(mask):
+        wiring = from_scipy(mask, layout="weight")
+    else:
+        wiring = from_torch(_as_tensor(mask), layout="weight")
+    return wiring._replace(weight=None)
+
+
+def from_linear(linear: nn.Linear) -> Wiring:
+    """Read the non-zero weights of an `nn.Linear`: `weight[j, i]` is the edge i -> j, (out, in).
+
+    A layer pruned by `torch.nn.utils.prune` keeps its whole mask, zeros inside it included.
+
+    Raises:
+        TypeError: if it is no `nn.Linear`.
+
+    Example:
+        >>> from torch.nn.utils import prune
+        >>> linear = prune.l1_unstructured(nn.Linear(3, 2), "weight", amount=4)
+        >>> from_linear(linear).topology.num_edges
+        2
+    """
+    if not isinstance(linear, nn.Linear):
+        raise TypeError(f"`linear` must be an nn.Linear, got {type(linear).__name__}.")
+    weight, mask = getattr(linear, "weight_orig", None), getattr(linear, "weight_mask", None)
+    if not (isinstance(weight, Tensor) and isinstance(mask, Tensor)):
+        weight, mask = linear.weight, None  # else `linear.weight` is stale until the next forward
+    weight = weight.detach()
+    topology = from_torch((weight if mask is None else mask) != 0, layout="weight").topology
+    here = topology.to(weight.device)
+    values = weight[here.dst, here.src]
+    if mask is not None:
+        values = values * mask[here.dst, here.src]
+    return Wiring(topology, values, None, None)
+
+
+def to_scipy(layer: "EdgeLinear") -> scipy.sparse.coo_array:
+    """Return the weights as a scipy COO matrix in the layout of `nn.Linear.weight`, (out, in).
+
+    Entries stand in the order of the edges, parallel ones apart. `from_scipy(matrix,
+    layout="weight")` reads it back.
+
+    Example:
+        >>> to_scipy(el.EdgeLinear(3, 2, [(0, 0), (2, 1)])).shape
+        (2, 3)
+    """
+    src, dst = layer.edge_index.cpu().numpy()
+    shape = (layer.out_features, layer.in_features)
+    return scipy.sparse.coo_array((weight_array(layer), (dst, src)), shape=shape)
+
+
+def weight_array(layer: "EdgeLinear") -> np.ndarray:
+    """Return a copy of the weights in their own type, or float32 where NumPy or scipy lack it."""
+    weight = layer.weight.detach().cpu()
+    if weight.dtype in (torch.float16, torch.bfloat16):
+        weight = weight.float()
+    return weight.numpy().copy()
+
+
+def _check_layout(layout: str) -> None:
+    if layout not in ("adjacency", "weight"):
+        raise ValueError(
+            f'`layout` must be "adjacency" (in, out) or "weight" (out, in), got {layout!r}.'
+        )
+
+
+def _from_coo(
+    shape: tuple, row: Any, col: Any, values: Tensor | None, layout: str, duplicates: str
+) -> Wiring:
+    (rows, columns), (src, dst) = shape, (row, col)
+    if layout == "weight":
+        rows, columns, src, dst = columns, rows, col, row
+    return sorted_wiring(rows, columns, src, dst, values, duplicates)
+
+
+def _refuse_infinite(row: Tensor, col: Tensor, values: Tensor) -> None:
+    infinite = ~values.isfinite()
+    if infinite.any():
+        entry = int(infinite.nonzero()[0])
+        raise ValueError(
+            f"entry [{int(row[entry])}, {int(col[entry])}] is {values[entry].item()}, which some "
+            "read as an edge and some as none: use 0 for no edge."
+        )
+
+
+def _as_tensor(matrix: Any) -> Tensor:
+    """Return a tensor, array, data frame or nested list as a tensor that torch can search."""
+    if isinstance(matrix, Tensor) or not hasattr(matrix, "__array__"):
+        return torch.as_tensor(matrix)
+    array = np.asarray(matrix)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"the matrix must hold real numbers, got {array.dtype}.")
+    dtype = {"b": np.bool_, "i": np.int64, "u": np.float64, "f": np.float64}[array.dtype.kind]
+    if array.dtype in (np.float16, np.float32):
+        dtype = array.dtype.newbyteorder("=")
+    # Writable and contiguous, or torch would warn of the one and refuse the other.
+    return torch.from_numpy(np.require(array, dtype, ["C", "W"]))

@@ -1,0 +1,108 @@
+"""Checks of what a user gives: edges, sizes, weights. Data is read here and nowhere later."""
+
+import operator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def check_weight(weight: Any, num_edges: int) -> Tensor:
+    """Return `weight` as a tensor of one real number an edge, without its graph."""
+    weight = torch.as_tensor(weight).detach()
+    if weight.shape != (num_edges,):
+        raise ValueError(
+            f"`weight` must hold one number for each of the {num_edges} edges, "
+            f"got shape {tuple(weight.shape)}."
+        )
+    if weight.is_complex():
+        raise TypeError(
+            f"`weight` must be real, got {weight.dtype}: complex weights are not supported."
+        )
+    return weight if weight.is_floating_point() else weight.to(torch.get_default_dtype())
+
+
+def as_edge_index(edge_index: Any) -> Tensor:
+    """Return the edges as (2, num_edges) int64 on the CPU: row 0 the source, row 1 the target."""
+    if isinstance(edge_index, Tensor):
+        # `as_subclass` unwraps PyG's EdgeIndex.
+        tensor = edge_index.detach().as_subclass(Tensor)
+        if tensor.is_meta:
+            raise ValueError(
+                "`edge_index` is on the meta device, where no values are: pass it on the CPU."
+            )
+        tensor = tensor.to("cpu")
+    else:
+        tensor = torch.from_numpy(_as_array(edge_index))
+    if tensor.numel() == 0 and tensor.dim() <= 2 and tensor.shape[:1] != (2,):
+        tensor = tensor.reshape(2, 0)
+    if tensor.dim() != 2 or tensor.shape[0] != 2:
+        hint = (
+            " Did you pass one row an edge? use `edge_index.T`." if tensor.shape[1:] == (2,) else ""
+        )
+        raise ValueError(
+            "`edge_index` must have shape (2, num_edges), row 0 the source and row 1 the target, "
+            f"got shape {tuple(tensor.shape)}.{hint}"
+        )
+    if tensor.numel() == 0:
+        return tensor.to(torch.int64)
+    if tensor.dtype == torch.bool or tensor.is_floating_point() or tensor.is_complex():
+        raise TypeError(
+            f"`edge_index` must hold integers, got {tensor.dtype}: use `edge_index.long()`."
+        )
+    return tensor.to(torch.int64)
+
+
+def _as_array(edge_index: Any) -> np.ndarray:
+    listed = isinstance(edge_index, (list, tuple))
+    if listed and any(isinstance(e, (Tensor, np.ndarray)) for e in edge_index):
+        rows = [np.asarray(torch.as_tensor(row).cpu()) for row in edge_index]
+        return np.stack(rows)  # (sources, targets)
+    pairs = listed and all(isinstance(e, tuple) for e in edge_index)
+    if listed and np.shape(edge_index) == (2, 2) and not pairs:
+        raise ValueError(
+            f"`edge_index` {edge_index} can be read as two rows or as two edges: pass a "
+            "(2, num_edges) tensor, row 0 the source and row 1 the target, or a list of "
+            "(source, target) tuples."
+        )
+    array = np.asarray(edge_index)
+    if listed and array.ndim == 2 and array.shape[1] == 2:
+        array = array.T  # a list of pairs
+    if array.dtype.kind == "u":
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "biufc":
+        raise TypeError(f"`edge_index` must hold integers, got an array of {array.dtype}.")
+    return np.ascontiguousarray(array)
+
+
+def as_size(name: str, size: Any) -> int:
+    if isinstance(size, bool) or not hasattr(size, "__index__"):
+        raise TypeError(f"`{name}` must be an integer, got {size!r}.")
+    size = operator.index(size)
+    if size < 0:
+        raise ValueError(f"`{name}` must not be negative, got {size}.")
+    return size
+
+
+def check_range(edges: Tensor, in_features: int, out_features: int) -> None:
+    if edges.shape[1] == 0:
+        return
+    sizes = in_features, out_features
+    # NumPy's: torch starts its threads for any two rows, which costs a small graph milliseconds.
+    low, high = edges.numpy().min(axis=1), edges.numpy().max(axis=1)
+    if low.min() >= 0 and high[0] < in_features and high[1] < out_features:
+        return
+    ends = (("source", "in_features"), ("target", "out_features"))
+    row = 0 if low[0] < 0 or high[0] >= in_features else 1
+    (end, name), size = ends[row], sizes[row]
+    edge = int(((edges[row] < 0) | (edges[row] >= size)).nonzero()[0])
+    message = (
+        f"{end} {int(edges[row, edge])} at edge {edge} is outside [0, {size}), as {name}={size}."
+    )
+    if low.min() >= 0 and high[0] < out_features and high[1] < in_features:
+        message += (
+            " Row 0 must be the source (an input), row 1 the target (an output); here row 1 fits "
+            "in_features: did you pass (target, source)? use `edge_index.flip(0)`."
+        )
+    raise ValueError(message)

@@ -1,0 +1,148 @@
+"""`edge_linear`, the functional form of the layer: checks, types and shapes around the operator."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from edgelinear import backends, ops
+from edgelinear.topology import Topology
+
+
+def edge_linear(
+    input: Tensor,  # (*batch, in_features)
+    weight: Tensor,  # (num_edges,)
+    topology: Topology,
+    bias: Tensor | None = None,  # (out_features,)
+    *,
+    dim: int = -1,
+    backend: str = "auto",
+) -> Tensor:  # (*batch, out_features)
+    """Sum `weight[e] * input[..., src(e)]` into output `dst(e)`, for every edge.
+
+    Equals `F.linear(input, W, bias)` where `W[dst[e], src[e]] = weight[e]` and is zero elsewhere.
+    Values travel along edges only: an inf or NaN reaches just the targets it feeds.
+
+    Args:
+        dim: the feature axis: -1 as in `nn.Linear`, -2 for (*batch, nodes, channels) as in graph
+            networks, 0 for feature-major inputs.
+        backend: "auto", or a name in `edgelinear.backends.BACKENDS`, which then runs or raises.
+
+    Under autocast the input is read in autocast's type, as in `nn.Linear`, and a float32 weight as
+    it is; sums are in float32 at least.
+
+    Raises:
+        TypeError: if the input is not real floating point, or its type is not the weight's.
+        ValueError: if a shape or a device does not fit the topology.
+        RuntimeError: if the backend asked for cannot run this call here.
+
+    Example:
+        >>> topology = Topology(3, 2, [(0, 0), (2, 0), (1, 1)])
+        >>> weight = torch.tensor([1.0, 10.0, 100.0], requires_grad=True)
+        >>> edge_linear(torch.tensor([1.0, 2.0, 3.0]), weight, topology)
+        tensor([ 31., 200.], grad_fn=<ViewBackward0>)
+    """
+    _check_shapes(input, weight, topology, bias, dim)
+    backends.check_name(backend)
+    _check_kind(input, weight, topology)
+    if input.device.type != "meta" and torch.is_autocast_enabled(input.device.type):
+        input, weight, bias = _autocast(input, weight, bias)
+    elif input.dtype != weight.dtype:
+        raise TypeError(
+            f"`input` is {input.dtype} and the weight {weight.dtype}: "
+            f"use `input.to({weight.dtype})` or `layer.to({input.dtype})`."
+        )
+
+    x = input if dim == -1 else input.movedim(dim, -1)
+    batch = x.shape[:-1]
+    if _needs_plain_torch():
+        y = _plain_torch(x, weight, topology)
+    else:
+        x = x.reshape(math.prod(batch), topology.in_features)
+        y = ops.spmm(weight, x, topology, backend)
+    if bias is not None:
+        y = y + bias
+    y = y.view(*batch, topology.out_features)
+    return y if dim == -1 else y.movedim(-1, dim).contiguous()
+
+
+def _check_shapes(
+    input: Tensor, weight: Tensor, topology: Topology, bias: Tensor | None, dim: int
+) -> None:
+    if not -input.dim() <= dim < input.dim():
+        raise ValueError(
+            f"`dim` {dim} is not a dimension of the input, of shape {tuple(input.shape)}."
+        )
+    if input.shape[dim] != topology.in_features:
+        axis = "its last dimension" if dim == -1 else f"dimension {dim}"
+        raise ValueError(
+            f"`input` must have {topology.in_features} features in {axis} to match this topology, "
+            f"got shape {tuple(input.shape)}."
+        )
+    if weight.shape != (topology.num_edges,):
+        raise ValueError(
+            f"`weight` must hold one number for each of the {topology.num_edges} edges, "
+            f"got shape {tuple(weight.shape)}."
+        )
+    if bias is not None and bias.shape != (topology.out_features,):
+        raise ValueError(
+            f"`bias` must hold one number for each of the {topology.out_features} outputs, "
+            f"got shape {tuple(bias.shape)}."
+        )
+
+
+def _check_kind(input: Tensor, weight: Tensor, topology: Topology) -> None:
+    if input.is_complex():
+        raise TypeError(
+            f"`input` must be real, got {input.dtype}: pass `input.real` and `input.imag` apart."
+        )
+    if not input.is_floating_point():
+        raise TypeError(f"`input` must be floating point, got {input.dtype}: use `input.float()`.")
+    if input.device != weight.device:
+        raise ValueError(
+            f"`input` is on {input.device} and the weight on {weight.device}: "
+            f"use `input.to({str(weight.device)!r})` or `layer.to({str(input.device)!r})`."
+        )
+    if topology.device != weight.device and weight.device.type != "meta":
+        raise ValueError(
+            f"the topology is on {topology.device} and the weight on {weight.device}: "
+            f"use `topology.to({str(weight.device)!r})`."
+        )
+
+
+def _autocast(
+    input: Tensor, weight: Tensor, bias: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Apply autocast's rule for `nn.Linear`, but leave a float32 weight to the kernels."""
+    dtype = torch.get_autocast_dtype(input.device.type)
+    if torch.float64 in (input.dtype, weight.dtype):  # which autocast leaves alone
+        if input.dtype != weight.dtype:
+            raise TypeError(
+                f"`input` is {input.dtype} and the weight {weight.dtype}, and autocast leaves "
+                f"float64 as it is: use `input.to({weight.dtype})`."
+            )
+        return input, weight, bias
+    weight = weight if weight.dtype == torch.float32 else weight.to(dtype)
+    return input.to(dtype), weight, None if bias is None else bias.to(dtype)
+
+
+def _needs_plain_torch() -> bool:
+    """Whether only torch's operators will do: in ONNX export, or in a compiled `torch.func`."""
+    if torch.onnx.is_in_onnx_export():
+        return True
+    return (
+        torch.compiler.is_dynamo_compiling()
+        and torch._C._functorch.peek_interpreter_stack() is not None
+    )
+
+
+def _plain_torch(
+    x: Tensor,  # (*batch, in_features)
+    weight: Tensor,  # (num_edges,)
+    topology: Topology,
+) -> Tensor:  # (*batch, out_features)
+    """The definition in differentiable torch. It holds batch * edges products."""
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    products = x.to(dtype)[..., topology.src.long()] * weight.to(dtype)
+    y = products.new_zeros(*x.shape[:-1], topology.out_features)
+    return y.index_add(-1, topology.dst.long(), products).to(x.dtype)

@@ -1,0 +1,36 @@
+"""The initialisation that every layer here shares: by the true fan-in of each target."""
+
+import torch
+from torch import Tensor
+
+
+@torch.no_grad()
+def init_by_fan_in(
+    parameter: Tensor,
+    fan_in: Tensor,  # (out_features,)
+    targets: Tensor | None = None,
+) -> None:
+    """Draw `parameter` uniform in +-1/sqrt(fan_in), and 0 where nothing comes in.
+
+    Element i belongs to target `targets[i]`, or to target i. With inputs of unit variance and no
+    bias, outputs then have a standard deviation of 1/sqrt(3) = 0.58 whatever the degrees, as those
+    of `nn.Linear` do (He et al. 2015, arXiv 1502.01852, with a = sqrt(5)).
+    """
+    if parameter.is_meta:
+        return
+    bound = torch.where(fan_in > 0, fan_in.clamp(min=1).to(torch.float32).rsqrt(), 0.0)
+    if targets is not None:
+        bound = bound[targets]
+    bound = bound.to(parameter.device, parameter.dtype).reshape(-1, *[1] * (parameter.dim() - 1))
+    # Drawn whole, as shards drawn from one seed would repeat each other.
+    values = torch.empty(parameter.shape, dtype=parameter.dtype, device=parameter.device)
+    parameter.copy_(_like(parameter, values.uniform_(-1.0, 1.0).mul_(bound)))
+
+
+def _like(parameter: Tensor, values: Tensor) -> Tensor:
+    """Shard `values` as `parameter` is, where FSDP has sharded it."""
+    if not hasattr(parameter, "device_mesh"):
+        return values
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(values, parameter.device_mesh, parameter.placements)

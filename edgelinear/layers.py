@@ -1,0 +1,408 @@
+"""`EdgeLinear`: a linear layer whose connections are any edge list."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edgelinear import backends, checkpoint, convert
+from edgelinear.baselines import MaskedLinear
+from edgelinear.edges import check_weight
+from edgelinear.functional import edge_linear
+from edgelinear.init import init_by_fan_in
+from edgelinear.topology import Topology, topology_with_weight
+
+
+class EdgeLinear(nn.Module):
+    """Apply `y = x W.T + bias`, where W has one learnable number an edge and nothing elsewhere.
+
+    Row 0 of `edge_index` is the source (an input), row 1 the target (an output), as in PyG:
+    `weight[e]` multiplies input `edge_index[0, e]` into output `edge_index[1, e]`. Equals
+    `F.linear(x, layer.to_dense(), layer.bias)`, with memory that follows the edges.
+
+    Weights start uniform in +-1/sqrt(fan_in) of their target, biases likewise (0 where nothing
+    comes in), so that outputs start at the same scale whatever the degrees.
+
+    Args:
+        in_features: number of inputs.
+        out_features: number of outputs.
+        edge_index: (2, num_edges) integers: a tensor, an array, a PyG `EdgeIndex`, or a list of
+            (source, target) tuples.
+        bias: whether to learn an offset for each output.
+        weight: (num_edges,) initial values, one an edge in the order given; copied.
+        duplicates: "error" refuses an edge given twice, "keep" gives each its own weight, "merge"
+            makes one edge of them and adds their `weight`.
+        backend: "auto", or a name in `edgelinear.backends.BACKENDS`, which then runs or raises.
+
+    Shape: (*, in_features) -> (*, out_features).
+
+    Raises:
+        TypeError, ValueError: if the edges are malformed; the message names the edge and the cure.
+
+    Example:
+        >>> layer = EdgeLinear(4, 2, [(0, 0), (1, 0), (2, 1), (3, 1)])
+        >>> layer(torch.randn(8, 4)).shape
+        torch.Size([8, 2])
+    """
+
+    in_features: int
+    out_features: int
+    topology: Topology
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        edge_index: Any,  # (2, num_edges)
+        *,
+        bias: bool = True,
+        weight: Any = None,  # (num_edges,)
+        duplicates: str = "error",
+        backend: str = "auto",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        topology, weight = topology_with_weight(
+            in_features, out_features, edge_index, weight, duplicates=duplicates
+        )
+        self._set_up(topology, weight, bias, backend, device, dtype)
+
+    def _set_up(
+        self,
+        topology: Topology,
+        weight: Any,
+        bias: bool,
+        backend: str,
+        device: torch.device | str | None,
+        dtype: torch.dtype | None,
+    ) -> None:
+        backends.check_name(backend)
+        self.backend = backend
+        self.topology = topology
+        self.in_features, self.out_features = topology.in_features, topology.out_features
+        self.weight = nn.Parameter(torch.empty(topology.num_edges, device=device, dtype=dtype))
+        if bias:
+            self.bias = nn.Parameter(torch.empty(self.out_features, device=device, dtype=dtype))
+        else:
+            self.register_parameter("bias", None)
+        self._place_topology()
+        self.reset_parameters()
+        if weight is not None:
+            with torch.no_grad():
+                self.weight.copy_(check_weight(weight, topology.num_edges))
+
+    @classmethod
+    def from_topology(
+        cls,
+        topology: Topology,
+        *,
+        weight: Any = None,  # (num_edges,)
+        bias: bool = True,
+        backend: str = "auto",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> "EdgeLinear":
+        """Return a layer on a topology, which layers may share. `weight`: initial values, copied.
+
+        Example:
+            >>> EdgeLinear.from_topology(Topology(3, 2, [(0, 0), (2, 1)]), weight=[1.0, 2.0]).weight
+            Parameter containing:
+            tensor([1., 2.], requires_grad=True)
+        """
+        layer = cls.__new__(cls)
+        nn.Module.__init__(layer)
+        layer._set_up(topology, weight, bias, backend, device, dtype)
+        return layer
+
+    @classmethod
+    def from_adjacency(
+        cls, adjacency: Any, *, values: str = "ignore", duplicates: str = "error", **options: Any
+    ) -> "EdgeLinear":
+        """Return a layer with an edge i -> j for each non-zero `adjacency[i, j]`, shape (in, out).
+
+        Takes a dense or sparse torch tensor, a NumPy array, or any scipy sparse matrix, whose
+        stored zeros are edges too. `values="weight"` starts the weights at the entries. For the
+        layout of `nn.Linear.weight`, (out, in), use `from_weight_mask`. `options` are those of
+        `from_topology`.
+
+        Example:
+            >>> EdgeLinear.from_adjacency([[0.0, 2.0], [0.0, 0.0], [3.0, 0.0]]).edge_index
+            tensor([[2, 0],
+                    [0, 1]])
+        """
+        if values not in ("ignore", "weight"):
+            raise ValueError(f'`values` must be "ignore" or "weight", got {values!r}.')
+        wiring = convert.from_adjacency(adjacency, duplicates=duplicates)
+        weight = wiring.weight if values == "weight" else None
+        return cls.from_topology(wiring.topology, weight=weight, **options)
+
+    @classmethod
+    def from_weight_mask(cls, mask: Any, **options: Any) -> "EdgeLinear":
+        """Return a layer with an edge i -> j for each true `mask[j, i]`, of shape (out, in).
+
+        The layout of `nn.Linear.weight`. `options` are those of `from_topology`.
+
+        Example:
+            >>> EdgeLinear.from_weight_mask(torch.tensor([[1, 0, 1], [0, 1, 0]])).edge_index
+            tensor([[0, 2, 1],
+                    [0, 0, 1]])
+        """
+        return cls.from_topology(convert.from_weight_mask(mask).topology, **options)
+
+    @classmethod
+    def from_linear(
+        cls,
+        linear: nn.Linear,
+        *,
+        backend: str = "auto",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> "EdgeLinear":
+        """Return a layer with the non-zero weights of an `nn.Linear`, and its bias.
+
+        A layer pruned by `torch.nn.utils.prune` keeps its whole mask, zeros inside it included.
+        Device and type are those of `linear` unless given.
+
+        Example:
+            >>> linear = nn.Linear(3, 2)
+            >>> x = torch.randn(5, 3)
+            >>> torch.allclose(EdgeLinear.from_linear(linear)(x), linear(x), atol=1e-6)
+            True
+        """
+        wiring = convert.from_linear(linear)
+        layer = cls.from_topology(
+            wiring.topology,
+            weight=wiring.weight,
+            bias=linear.bias is not None,
+            backend=backend,
+            device=device or linear.weight.device,
+            dtype=dtype or linear.weight.dtype,
+        )
+        if layer.bias is not None:
+            bias: Tensor = linear.bias
+            if hasattr(linear, "bias_mask"):  # pruned: `bias` is stale until the next forward
+                bias = linear.bias_orig * linear.bias_mask
+            with torch.no_grad():
+                layer.bias.copy_(bias)
+        return layer
+
+    @classmethod
+    def from_state_dict(
+        cls, state: dict[str, Tensor], prefix: str = "", *, backend: str = "auto"
+    ) -> "EdgeLinear":
+        """Return the layer that a state dict describes, wiring included.
+
+        Args:
+            prefix: where the layer stands in the state dict of a larger model, as "encoder.0.".
+
+        Raises:
+            ValueError: if an entry is missing, or the indices do not fit the saved shape.
+
+        Example:
+            >>> layer = EdgeLinear(3, 2, [(0, 0), (2, 1)])
+            >>> EdgeLinear.from_state_dict(layer.state_dict()).topology == layer.topology
+            True
+        """
+        topology = checkpoint.saved_topology(state, prefix)
+        if prefix + "weight" not in state:
+            raise ValueError(f"the state dict holds no `{prefix}weight`: is `prefix` right?")
+        weight = state[prefix + "weight"]
+        layer = cls.from_topology(
+            topology,
+            bias=prefix + "bias" in state,
+            backend=backend,
+            device=weight.device,
+            dtype=weight.dtype,
+        )
+        entries = {key: prefix + key for key in (*layer._parameters, *checkpoint.WIRING)}
+        layer.load_state_dict({k: state[v] for k, v in entries.items() if v in state})
+        return layer
+
+    @property
+    def num_edges(self) -> int:
+        return self.topology.num_edges
+
+    @property
+    def density(self) -> float:
+        return self.topology.density
+
+    @property
+    def edge_index(self) -> Tensor:
+        """The edges, (2, num_edges) int64: row 0 the source, row 1 the target. A copy."""
+        return self.topology.edge_index
+
+    @property
+    def shape(self) -> Tensor:
+        """(in_features, out_features) as a tensor: the entry of this name in a state dict."""
+        return torch.tensor([self.in_features, self.out_features], device="cpu")
+
+    def forward(self, input: Tensor) -> Tensor:
+        return edge_linear(input, self.weight, self.topology, self.bias, backend=self.backend)
+
+    def reset_parameters(self) -> None:
+        """Draw weight and bias anew, uniform in +-1/sqrt(fan_in) of their target."""
+        topology = self.topology
+        init_by_fan_in(self.weight, topology.fan_in, topology.dst)
+        if self.bias is not None:
+            init_by_fan_in(self.bias, topology.fan_in)
+
+    def backend_for(self, x: Tensor) -> str:
+        """Return the name of the backend that would run this input, of shape (*, in_features)."""
+        x = x.reshape(-1, x.shape[-1]) if x.numel() else x.new_empty(0, self.in_features)
+        backend = backends.select(self.backend, x, self.weight, self.topology)
+        return backend.__name__.rpartition(".")[2]
+
+    def to_dense(self) -> Tensor:
+        """Return W, (out_features, in_features), differentiable; parallel edges add up."""
+        dense = self.weight.new_zeros(self.out_features, self.in_features)
+        return dense.index_put((self.topology.dst, self.topology.src), self.weight, accumulate=True)
+
+    def to_linear(self) -> nn.Linear:
+        """Return an `nn.Linear` of the same function, in_features * out_features in size."""
+        return self._dense_twin(nn.Linear(self.in_features, self.out_features, **self._like()))
+
+    def to_masked_linear(self) -> MaskedLinear:
+        """Return the dense layer whose weight is masked to these edges, with the same function."""
+        mask = torch.zeros(self.out_features, self.in_features, dtype=torch.bool)
+        mask[self.topology.dst.cpu(), self.topology.src.cpu()] = True
+        return self._dense_twin(
+            MaskedLinear(self.in_features, self.out_features, mask, **self._like())
+        )
+
+    def _like(self) -> dict[str, Any]:
+        return dict(bias=self.bias is not None, device=self.weight.device, dtype=self.weight.dtype)
+
+    @torch.no_grad()
+    def _dense_twin(self, twin: Any) -> Any:
+        twin.weight.copy_(self.to_dense())
+        if self.bias is not None:
+            twin.bias.copy_(self.bias)
+        return twin
+
+    def extra_repr(self) -> str:
+        fan_in = self.topology.fan_in.cpu()
+        spread = "-"
+        if len(fan_in):
+            spread = f"{fan_in.min()}/{fan_in.median()}/{fan_in.max()}"
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, "
+            f"edges={self.num_edges}, density={self.density:.3%}, fan_in={spread}, "
+            f"sorted={self.topology.is_sorted}, bias={self.bias is not None}, "
+            f"backend={self.backend}"
+        )
+
+    # The wiring is no buffer: DDP would broadcast it at every step, `to_empty()` would leave
+    # garbage indices, and `load_state_dict` would take any wiring unasked. It follows the weight.
+
+    def _place_topology(self) -> None:
+        if self.weight.device.type != "meta":
+            self.topology = self.topology.to(self.weight.device)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "EdgeLinear":
+        super()._apply(fn, recurse)
+        self._place_topology()
+        return self
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        for key in checkpoint.WIRING:
+            destination[prefix + key] = getattr(self, key)
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict,
+        prefix: str,
+        local_metadata: dict,
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        if not _rank_0_compares(state_dict, prefix):
+            difference = checkpoint.difference(self.topology, state_dict, prefix)
+            if difference is not None:
+                error_msgs.append(difference)
+                return
+        rest = {
+            k: v
+            for k, v in state_dict.items()
+            if k not in {prefix + key for key in checkpoint.WIRING}
+        }
+        super()._load_from_state_dict(
+            rest, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
+        self._place_topology()  # `assign=True` may have brought a weight from another device
+
+
+def _rank_0_compares(state: dict[str, Tensor], prefix: str) -> bool:
+    """Whether this is what torch's `broadcast_from_rank0` hands to other ranks: parameters alone.
+
+    They come as shards, and the wiring they were saved with stays on rank 0, which compares it.
+    """
+    return (
+        hasattr(state.get(prefix + "weight"), "device_mesh")
+        and torch.distributed.get_rank() > 0
+        and not any(prefix + key in state for key in checkpoint.WIRING)
+    )
+
+
+def adopt_wiring(module: nn.Module, state: dict[str, Tensor]) -> None:
+    """Rewire every EdgeLinear in `module` as `state` says, so that `load_state_dict` takes it.
+
+    Where the wiring changes, weights become new parameters of the new size, drawn anew: rebuild any
+    optimizer that held the old ones.
+
+    Raises:
+        ValueError: if the state dict lacks the wiring of one of the layers, or it is corrupt.
+
+    Example:
+        >>> saved = nn.Sequential(EdgeLinear(3, 2, [(0, 0), (2, 1)])).state_dict()
+        >>> model = nn.Sequential(EdgeLinear(3, 2, [(1, 1)]))
+        >>> adopt_wiring(model, saved)
+        >>> model.load_state_dict(saved)
+        <All keys matched successfully>
+    """
+    layers = {name: m for name, m in module.named_modules() if isinstance(m, EdgeLinear)}
+    wirings = {
+        name: checkpoint.saved_topology(state, f"{name}." if name else "") for name in layers
+    }
+    for name, topology in wirings.items():
+        layer = layers[name]
+        if topology == layer.topology.to("cpu"):
+            continue
+        weight, bias = layer.weight, layer.bias
+        layer._set_up(topology, None, bias is not None, layer.backend, weight.device, weight.dtype)
+        layer.weight.requires_grad_(weight.requires_grad)
+        if layer.bias is not None and bias is not None:
+            layer.bias.requires_grad_(bias.requires_grad)
+
+
+def param_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Return two optimizer groups: matrices and edge weights, which decay, and all the rest.
+
+    The usual rule, decay where `p.dim() >= 2`, would skip the 1-D weight of an EdgeLinear.
+
+    Example:
+        >>> model = nn.Sequential(EdgeLinear(3, 2, [(0, 0), (2, 1)]), nn.Linear(2, 1))
+        >>> groups = param_groups(model, weight_decay=0.01)
+        >>> [(group["weight_decay"], len(group["params"])) for group in groups]
+        [(0.01, 2), (0.0, 2)]
+        >>> optimizer = torch.optim.AdamW(groups, lr=1e-3)
+    """
+    edge_weights = {id(m.weight) for m in module.modules() if isinstance(m, EdgeLinear)}
+    parameters = [p for p in module.parameters() if p.requires_grad]
+
+    def group(decay: float, members: Iterable[nn.Parameter]) -> dict[str, Any]:
+        return {"params": list(members), "weight_decay": decay}
+
+    def decays(p: nn.Parameter) -> bool:
+        return p.dim() >= 2 or id(p) in edge_weights
+
+    return [
+        group(weight_decay, (p for p in parameters if decays(p))),
+        group(0.0, (p for p in parameters if not decays(p))),
+    ]

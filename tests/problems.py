@@ -1,0 +1,110 @@
+"""The table of graphs that every backend is tested on, and the dense truth to test against."""
+
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import Tensor
+
+import edgelinear as el
+
+
+class Problem(NamedTuple):
+    in_features: int
+    out_features: int
+    edge_index: Tensor  # (2, num_edges): row 0 the source, row 1 the target
+    batch: int = 5
+
+    def topology(self) -> el.Topology:
+        return el.Topology(self.in_features, self.out_features, self.edge_index, duplicates="keep")
+
+    def weight(self, dtype: torch.dtype = torch.float64) -> Tensor:
+        return random(self.edge_index.shape[1], dtype=dtype, seed=1)
+
+    def x(self, dtype: torch.dtype = torch.float64) -> Tensor:
+        return random(self.batch, self.in_features, dtype=dtype, seed=2)
+
+    def grad(self, dtype: torch.dtype = torch.float64) -> Tensor:
+        return random(self.batch, self.out_features, dtype=dtype, seed=3)
+
+
+def random(*shape: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
+
+
+def random_edges(in_features: int, out_features: int, num_edges: int, seed: int = 0) -> Tensor:
+    """Return distinct edges in random order."""
+    generator = torch.Generator().manual_seed(seed)
+    cells = torch.randperm(in_features * out_features, generator=generator)[:num_edges]
+    return torch.stack([cells % in_features, cells // in_features])
+
+
+def dense(weight: Tensor, problem) -> Tensor:
+    """Return W, (out_features, in_features), by a plain accumulation: differentiable."""
+    src, dst = problem.edge_index
+    empty = weight.new_zeros(problem.out_features, problem.in_features)
+    return empty.index_put((dst, src), weight, accumulate=True)
+
+
+def in_target_order(edges: Tensor) -> Tensor:
+    src, dst = edges
+    return edges[:, torch.argsort(dst * (int(src.max()) + 1) + src)]
+
+
+def skewed_edges(in_features: int, out_features: int, seed: int = 0) -> Tensor:
+    """Return edges whose fan-in falls as a power of the target's rank: one hub, many leaves."""
+    generator = torch.Generator().manual_seed(seed)
+    targets = []
+    for target in range(out_features):
+        fan_in = max(1, int(in_features / (target + 1) ** 1.5))
+        src = torch.randperm(in_features, generator=generator)[:fan_in]
+        targets.append(torch.stack([src, torch.full_like(src, target)]))
+    return torch.cat(targets, 1)
+
+
+def hub_edges(in_features: int, out_features: int) -> Tensor:
+    """Return a target that every input feeds, and a source that feeds every output."""
+    into = torch.stack([torch.arange(in_features), torch.full((in_features,), 2)])
+    out = torch.stack([torch.full((out_features,), 3), torch.arange(out_features)])
+    return torch.cat([into, out], 1).unique(dim=1)
+
+
+_shuffled = random_edges(13, 7, 40)
+_parallel = torch.cat([_shuffled[:, :20], _shuffled[:, 5:15], _shuffled[:, 9:12]], 1)
+
+PROBLEMS = {
+    "no_edges": Problem(4, 3, torch.empty(2, 0, dtype=torch.long)),
+    "no_inputs": Problem(0, 3, torch.empty(2, 0, dtype=torch.long)),
+    "no_outputs": Problem(4, 0, torch.empty(2, 0, dtype=torch.long)),
+    "one_edge": Problem(4, 3, torch.tensor([[3], [1]])),
+    "one_by_one": Problem(1, 1, torch.tensor([[0], [0]])),
+    "sorted": Problem(13, 7, in_target_order(_shuffled)),
+    "unsorted": Problem(13, 7, _shuffled),
+    "batch_zero": Problem(13, 7, _shuffled, batch=0),
+    "batch_one": Problem(13, 7, _shuffled, batch=1),
+    "batch_many": Problem(13, 7, _shuffled, batch=77),
+    "empty_rows_and_columns": Problem(20, 16, 2 * random_edges(8, 6, 12) + 1),
+    "full": Problem(6, 5, random_edges(6, 5, 30)),
+    "wide": Problem(300, 2, random_edges(300, 2, 200)),
+    "tall": Problem(2, 300, random_edges(2, 300, 200)),
+    "skewed": Problem(60, 40, skewed_edges(60, 40)),
+    "hub": Problem(50, 30, hub_edges(50, 30)),
+    "self_loops": Problem(5, 5, torch.tensor([[0, 1, 2, 4, 0], [0, 1, 2, 4, 3]])),
+    "duplicates": Problem(13, 7, _parallel),
+}
+
+
+def backend_params() -> list:
+    """Return every backend as a parameter: those that need compiled packages are marked `pyg`."""
+    compiled = {"torch_sparse", "torch_scatter"}
+    return [
+        pytest.param(name, marks=pytest.mark.pyg if name in compiled else ())
+        for name in el.backends.BACKENDS
+    ]
+
+
+def skip_unless_usable(backend: str, x: Tensor, weight: Tensor, topology: el.Topology) -> None:
+    reason = el.backends.why_not(backend, x, weight, topology)
+    if reason is not None:
+        pytest.skip(f"backend={backend!r} cannot be used: {reason}")
