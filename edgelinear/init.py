@@ -1,5 +1,7 @@
 """The initialisation that every layer here shares: by the true fan-in of each target."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -27,7 +29,7 @@ def init_by_fan_in(
     parameter.copy_(_like(parameter, values.uniform_(-1.0, 1.0).mul_(bound)))
 
 
-def _like(parameter: Tensor, values: Tensor) -> Tensor:
+def _like(parameter: Any, values: Tensor) -> Tensor:
     """Shard `values` as `parameter` is, where FSDP has sharded it."""
     if not hasattr(parameter, "device_mesh"):
         return values

@@ -183,9 +183,9 @@ class EdgeLinear(nn.Module):
             dtype=dtype or linear.weight.dtype,
         )
         if layer.bias is not None:
-            bias: Tensor = linear.bias
-            if hasattr(linear, "bias_mask"):  # pruned: `bias` is stale until the next forward
-                bias = linear.bias_orig * linear.bias_mask
+            bias, mask = linear.bias, getattr(linear, "bias_mask", None)
+            if mask is not None:  # pruned: `linear.bias` is stale until the next forward
+                bias = mask * linear.bias_orig
             with torch.no_grad():
                 layer.bias.copy_(bias)
         return layer

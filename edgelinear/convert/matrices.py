@@ -81,10 +81,9 @@ def from_torch(matrix: Tensor, *, layout: str = "adjacency", duplicates: str = "
             )
         # `_indices` shows duplicates, which `indices` would refuse or add up.
         (row, col), values = coo._indices(), coo._values()
-    if values.dtype == torch.bool:
-        values = None
-    row, col = row.cpu().numpy(), col.cpu().numpy()
-    return _from_coo(tuple(matrix.shape), row, col, values, layout, duplicates)
+    weight = None if values.dtype == torch.bool else values
+    shape, (row, col) = tuple(matrix.shape), (row.cpu(), col.cpu())
+    return _from_coo(shape, row.numpy(), col.numpy(), weight, layout, duplicates)
 
 
 def from_adjacency(adjacency: Any, *, duplicates: str = "error") -> Wiring:
@@ -200,7 +199,7 @@ def _as_tensor(matrix: Any) -> Tensor:
     array = np.asarray(matrix)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"the matrix must hold real numbers, got {array.dtype}.")
-    dtype = {"b": np.bool_, "i": np.int64, "u": np.float64, "f": np.float64}[array.dtype.kind]
+    dtype = np.dtype({"b": "?", "i": "i8", "u": "f8", "f": "f8"}[array.dtype.kind])
     if array.dtype in (np.float16, np.float32):
         dtype = array.dtype.newbyteorder("=")
     # Writable and contiguous, or torch would warn of the one and refuse the other.
