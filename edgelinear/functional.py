@@ -130,10 +130,14 @@ def _needs_plain_torch() -> bool:
     """Whether only torch's operators will do: in ONNX export, or in a compiled `torch.func`."""
     if torch.onnx.is_in_onnx_export():
         return True
-    return (
-        torch.compiler.is_dynamo_compiling()
-        and torch._C._functorch.peek_interpreter_stack() is not None
-    )
+    return torch.compiler.is_dynamo_compiling() and _in_transform()
+
+
+def _in_transform() -> bool:
+    # Asked this way because Dynamo follows it: there, `peek_interpreter_stack() is not None` holds
+    # without a transform too, and `_are_functorch_transforms_active` leaves a node in the graph.
+    interpreter = torch._C._functorch.peek_interpreter_stack()
+    return isinstance(interpreter, torch._C._functorch.CInterpreter)
 
 
 def _plain_torch(
@@ -143,6 +147,9 @@ def _plain_torch(
 ) -> Tensor:  # (*batch, out_features)
     """The definition in differentiable torch. It holds batch * edges products."""
     dtype = torch.promote_types(x.dtype, torch.float32)
-    products = x.to(dtype)[..., topology.src.long()] * weight.to(dtype)
-    y = products.new_zeros(*x.shape[:-1], topology.out_features)
-    return y.index_add(-1, topology.dst.long(), products).to(x.dtype)
+    batch = x.shape[:-1]
+    # Inductor fails on derivatives of `index_add` and of `x[..., src]`, not on those of these two.
+    src, dst = (end.long().expand(*batch, -1) for end in (topology.src, topology.dst))
+    products = x.to(dtype).gather(-1, src) * weight.to(dtype)
+    y = products.new_zeros(*batch, topology.out_features)
+    return y.scatter_add(-1, dst, products).to(x.dtype)

@@ -73,26 +73,22 @@ def sddmm(
 
 
 def _spmm(weight: Tensor, x: Tensor, views: tuple, backend: str) -> Tensor:
-    return _enter(
-        torch.ops.edgelinear.spmm.default, _Spmm, _SpmmWithJvp, weight, x, *views, backend
-    )
+    return _enter(torch.ops.edgelinear.spmm.default, _Spmm, weight, x, *views, backend)
 
 
 def _sddmm(a: Tensor, b: Tensor, views: tuple, dtype: torch.dtype, backend: str) -> Tensor:
-    return _enter(
-        torch.ops.edgelinear.sddmm.default, _Sddmm, _SddmmWithJvp, a, b, *views, dtype, backend
-    )
+    return _enter(torch.ops.edgelinear.sddmm.default, _Sddmm, a, b, *views, dtype, backend)
 
 
-def _enter(op: Callable, function: Any, with_jvp: Any, *args: Any) -> Tensor:
+def _enter(op: Callable, function: Any, *args: Any) -> Tensor:
     """Enter an operator the cheapest way that is right: the one place where this is decided."""
     if torch.compiler.is_compiling():
-        return function.apply(*args)
+        return op(*args)  # AOTAutograd and export see the operator, and its own autograd
     if torch._C._are_functorch_transforms_active():
-        return with_jvp.apply(*args)
+        return function.apply(*args)
     if torch.autograd.forward_ad._current_level >= 0 or _needs_grad(args[0], args[1]):
         # `Function.apply` spends most of its time in `inspect.bind`, which only transforms need.
-        return super(torch.autograd.Function, with_jvp).apply(*args)
+        return super(torch.autograd.Function, function).apply(*args)
     return op(*args)
 
 
@@ -154,7 +150,7 @@ def _save(ctx: Any, inputs: tuple, output: Tensor) -> None:
     needs_first, needs_second = ctx.needs_input_grad[:2]
     # Of two factors, the derivative by one needs the other: a frozen one spares its partner.
     ctx.save_for_backward(first if needs_second else None, second if needs_first else None, *views)
-    ctx.dtype, ctx.backend = first.dtype, inputs[-1]
+    ctx.dtype, ctx.result_dtype, ctx.backend = first.dtype, output.dtype, inputs[-1]
 
 
 def _save_for_both_modes(ctx: Any, inputs: tuple, output: Tensor) -> None:
@@ -189,12 +185,19 @@ torch.library.register_autograd("edgelinear::sddmm", _sddmm_backward, setup_cont
 
 
 class _Spmm(torch.autograd.Function):
-    setup_context = staticmethod(_save)
+    setup_context = staticmethod(_save_for_both_modes)
     backward = staticmethod(_spmm_backward)
 
     @staticmethod
     def forward(*args: Any) -> Tensor:
         return torch.ops.edgelinear.spmm.default(*args)
+
+    @staticmethod
+    def jvp(ctx: Any, weight_tangent: Tensor, x_tangent: Tensor, *_: Any) -> Tensor:
+        # Both tangents are materialised, as zeros where an input has none.
+        (weight, x), views = ctx.saved_tensors[:2], ctx.saved_tensors[2:]
+        by_weight = _spmm(weight_tangent, x, views, ctx.backend)
+        return by_weight + _spmm(weight, x_tangent, views, ctx.backend)
 
     @staticmethod
     def vmap(
@@ -209,7 +212,7 @@ class _Spmm(torch.autograd.Function):
 
 
 class _Sddmm(torch.autograd.Function):
-    setup_context = staticmethod(_save)
+    setup_context = staticmethod(_save_for_both_modes)
     backward = staticmethod(_sddmm_backward)
 
     @staticmethod
@@ -217,35 +220,16 @@ class _Sddmm(torch.autograd.Function):
         return torch.ops.edgelinear.sddmm.default(*args)
 
     @staticmethod
+    def jvp(ctx: Any, a_tangent: Tensor, b_tangent: Tensor, *_: Any) -> Tensor:
+        (a, b), views = ctx.saved_tensors[:2], ctx.saved_tensors[2:]
+        by_a = _sddmm(a_tangent, b, views, ctx.result_dtype, ctx.backend)
+        return by_a + _sddmm(a, b_tangent, views, ctx.result_dtype, ctx.backend)
+
+    @staticmethod
     def vmap(info: Any, in_dims: tuple, a: Tensor, b: Tensor, *rest: Any) -> tuple[Tensor, int]:
         views, dtype, backend = rest[:8], rest[8], rest[9]
         pairs = zip(*_unbind(info, in_dims, a, b), strict=True)
         return torch.stack([_sddmm(a, b, views, dtype, backend) for a, b in pairs]), 0
-
-
-# Dynamo refuses a Function that has both a jvp and a backward, so only these subclasses have one.
-
-
-class _SpmmWithJvp(_Spmm):
-    setup_context = staticmethod(_save_for_both_modes)
-
-    @staticmethod
-    def jvp(ctx: Any, weight_tangent: Tensor, x_tangent: Tensor, *_: Any) -> Tensor:
-        (weight, x), views = ctx.saved_tensors[:2], ctx.saved_tensors[2:]
-        # Both tangents are materialised, as zeros where an input has none.
-        return _spmm(weight_tangent, x, views, ctx.backend) + _spmm(
-            weight, x_tangent, views, ctx.backend
-        )
-
-
-class _SddmmWithJvp(_Sddmm):
-    setup_context = staticmethod(_save_for_both_modes)
-
-    @staticmethod
-    def jvp(ctx: Any, a_tangent: Tensor, b_tangent: Tensor, *_: Any) -> Tensor:
-        (a, b), views = ctx.saved_tensors[:2], ctx.saved_tensors[2:]
-        rest = views, ctx.dtype, ctx.backend
-        return _sddmm(a_tangent, b, *rest) + _sddmm(a, b_tangent, *rest)
 
 
 def _unbind(info: Any, in_dims: tuple, *tensors: Tensor) -> list:

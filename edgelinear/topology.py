@@ -100,11 +100,9 @@ class Topology:
                 return None
             return shared.setdefault(id(array), torch.from_numpy(array))
 
-        self._set(
-            in_features,
-            out_features,
-            (tensor(src), tensor(dst), *map(tensor, by_dst), *map(tensor, by_src)),
-        )
+        with torch.inference_mode(False):  # or autograd could not save these tensors
+            views = (tensor(src), tensor(dst), *map(tensor, by_dst), *map(tensor, by_src))
+        self._set(in_features, out_features, views)
 
     def _set(self, in_features: int, out_features: int, views: tuple) -> None:
         set_once = super().__setattr__
@@ -200,7 +198,8 @@ class Topology:
                 return None
             return moved.setdefault(id(tensor), tensor.to(device))
 
-        return Topology.from_views(tuple(move(view) for view in self.views))
+        with torch.inference_mode(False):
+            return Topology.from_views(tuple(move(view) for view in self.views))
 
     @cached_property
     def digest(self) -> str:

@@ -92,6 +92,7 @@ PROBLEMS = {
     "hub": Problem(50, 30, hub_edges(50, 30)),
     "self_loops": Problem(5, 5, torch.tensor([[0, 1, 2, 4, 0], [0, 1, 2, 4, 3]])),
     "duplicates": Problem(13, 7, _parallel),
+    "more_edges_than_cells": Problem(2, 2, torch.tensor([[0, 1, 0, 0, 1, 0], [0, 1, 0, 1, 1, 0]])),
 }
 
 

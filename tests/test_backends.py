@@ -66,7 +66,7 @@ def test_transpose_equals_transposed_matmul(name, backend):
 @pytest.mark.parametrize("dtype", [torch.float32, *HALF], ids=str)
 def test_step_errs_at_most_twice_as_much_as_dense_torch(name, backend, dtype):
     problem, topology, weight, x = setup(name, backend, dtype)
-    if dtype in HALF and name == "duplicates":
+    if dtype in HALF and name in ("duplicates", "more_edges_than_cells"):
         pytest.skip("a dense half matrix rounds the sum of parallel weights: no yardstick")
     grad = problem.grad(dtype)
 
@@ -129,8 +129,9 @@ def test_inf_and_nan_travel_along_edges_only(backend, value):
 
 
 @backends
-def test_any_strides_give_the_same_bits(backend):
-    problem, topology, weight, x = setup("unsorted", backend)
+@pytest.mark.parametrize("name", ["sorted", "unsorted"])
+def test_any_strides_give_the_same_bits(name, backend):
+    problem, topology, weight, x = setup(name, backend)
     every_other = torch.empty(x.shape[0] * 2, x.shape[1] * 3, dtype=x.dtype)[::2, ::3]
     every_other.copy_(x)
     by_column = x.t().contiguous().t()
@@ -139,6 +140,9 @@ def test_any_strides_give_the_same_bits(backend):
     assert torch.equal(ops.spmm(weight, by_column, topology, backend), expected)
     strided_weight = torch.stack([weight, weight], 1)[:, 0]
     assert torch.equal(ops.spmm(strided_weight, x, topology, backend), expected)
+    expanded = torch.ones((), dtype=weight.dtype).expand(len(weight))
+    ones = ops.spmm(torch.ones_like(weight), x, topology, backend)
+    assert torch.equal(ops.spmm(expanded, x, topology, backend), ones)
 
 
 @backends

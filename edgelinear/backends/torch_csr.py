@@ -44,6 +44,10 @@ def sddmm(a: Tensor, b: Tensor, topology: Topology, dtype: torch.dtype) -> Tenso
     if topology.num_edges == 0 or a.shape[0] == 0:
         return a.new_zeros(topology.num_edges, dtype=dtype)
     accumulate = torch.promote_types(dtype, torch.float32)
+    if topology.num_edges > topology.in_features * topology.out_features:
+        # So many parallel edges that torch refuses the pattern, and a dense product is smaller.
+        product = a.t().to(accumulate) @ b.to(accumulate)
+        return product[topology.dst, topology.src].to(dtype)
     by_dst = topology.by_dst._replace(edge_ids=None)
     pattern = _matrix(by_dst, a.new_zeros(topology.num_edges, dtype=accumulate), topology)
     at, bt = (m.t().to(accumulate).contiguous() for m in (a, b))

@@ -29,9 +29,9 @@ def spmm(weight: Tensor, x: Tensor, topology: Topology) -> Tensor:
     dtype = torch.promote_types(x.dtype, torch.float32)
     indptr, indices, edge_ids = topology.by_dst
     weight, x = weight.detach(), x.detach()  # or its own autograd asks for more indices
-    values = (weight if edge_ids is None else weight[edge_ids]).to(dtype)
+    values = weight.contiguous() if edge_ids is None else weight[edge_ids]
     xt = x.t().to(dtype).contiguous()
     yt = torch.ops.torch_sparse.spmm_sum(
-        None, indptr.long(), indices.long(), values, None, None, xt
+        None, indptr.long(), indices.long(), values.to(dtype), None, None, xt
     )
     return yt.t().to(x.dtype).contiguous()

@@ -137,8 +137,8 @@ def _read_file(path: Any, named: tuple[str, ...]) -> Any:
                 dtype=dict.fromkeys(named, str),
                 low_memory=False,  # a file read in pieces can give a column of several types
                 index_col=False,  # or a first column without a header would shift the others
-                keep_default_na=False,
-                na_values=[""],
+                keep_default_na=False,  # "NA", "None" and "null" are names that nodes have
+                na_values=["", "nan", "NaN"],
             )
     except pandas.errors.EmptyDataError:
         raise ValueError(f"{path} is empty: it must have a header and a row an edge.") from None
