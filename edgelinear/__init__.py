@@ -1,6 +1,7 @@
 """Linear layers whose connections are any edge list."""
 
-from edgelinear import backends, baselines, convert, generators
+from edgelinear import backends, baselines, convert, generators, plot
+from edgelinear.comparison import Comparison, compare
 from edgelinear.functional import edge_linear
 from edgelinear.layers import EdgeLinear, adopt_wiring, param_groups
 from edgelinear.topology import CSR, Topology
@@ -9,13 +10,16 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CSR",
+    "Comparison",
     "EdgeLinear",
     "Topology",
     "adopt_wiring",
     "backends",
     "baselines",
+    "compare",
     "convert",
     "edge_linear",
     "generators",
     "param_groups",
+    "plot",
 ]

@@ -1,0 +1,258 @@
+"""`compare`: what a layer costs here on each backend and as a dense layer, and which to take."""
+
+import contextlib
+import csv
+import io
+import math
+import os
+import platform
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from edgelinear import backends, contenders, measure, report
+from edgelinear.contenders import LINEAR, MASKED, Contender
+from edgelinear.layers import EdgeLinear
+
+if TYPE_CHECKING:
+    import rich.table
+
+
+@dataclass(frozen=True)
+class Row:
+    """One contender: errors against float64, times in milliseconds with quartiles, and bytes."""
+
+    name: str
+    parameters: int
+    output_error: float
+    input_grad_error: float
+    weight_grad_error: float
+    agrees: bool  # whether rounding explains the errors
+    forward_ms: float  # without gradients
+    forward_ms_low: float
+    forward_ms_high: float
+    step_ms: float  # forward, and the gradients of input, weight and bias
+    step_ms_low: float
+    step_ms_high: float
+    saved_bytes: int  # kept for backward beside parameters and indices
+    peak_bytes: int | None  # of one step, above what was there before it
+
+    @property
+    def is_dense(self) -> bool:
+        return self.name in (MASKED, LINEAR)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` found: `print` gives a plain table, `show` a coloured one in a terminal."""
+
+    in_features: int
+    out_features: int
+    num_edges: int
+    batch_size: int
+    dtype: str
+    machine: dict[str, Any]  # torch, threads, device
+    rows: list[Row]
+    left_out: dict[str, str] = field(default_factory=dict)  # contender: why it was not measured
+
+    @property
+    def sentence(self) -> str:
+        """Which is fastest here, and whether a dense layer would be the better choice."""
+        return report.verdict(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values, as `json.dumps` takes them: a NaN becomes None."""
+        record = {**asdict(self), "sentence": self.sentence}
+        for row in record["rows"]:
+            for key, value in row.items():
+                if isinstance(value, float) and not math.isfinite(value):
+                    row[key] = None
+        return record
+
+    def to_csv(self, path: str | os.PathLike[str] | None = None) -> str:
+        """Return a line a contender, with the problem and the machine; write it to `path` too."""
+        problem = {
+            name: getattr(self, name)
+            for name in ("in_features", "out_features", "num_edges", "batch_size", "dtype")
+        }
+        text = io.StringIO()
+        columns = [f.name for f in fields(Row)] + [*problem, *self.machine]
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({**asdict(row), **problem, **self.machine} for row in self.rows)
+        if path is not None:
+            Path(path).write_text(text.getvalue())
+        return text.getvalue()
+
+    def __str__(self) -> str:
+        return report.plain(self)
+
+    def __rich__(self) -> "rich.table.Table":
+        return report.coloured(self)
+
+    def show(self) -> None:
+        """Print the table, coloured where the output is a terminal and rich is installed."""
+        if sys.stdout.isatty():
+            with contextlib.suppress(ImportError):
+                import rich
+
+                return rich.print(self)
+        print(self)
+
+
+def compare(
+    layer: EdgeLinear,
+    batch_size: int = 64,
+    backends: str | Sequence[str] | None = None,
+) -> Comparison:
+    """Measure a layer on every backend that runs here, and as the two dense layers it could be.
+
+    The dense ones are `layer.to_masked_linear()`, the same function to train, and
+    `layer.to_linear()`, which trains the zeros as well. First, output, input gradient and weight
+    gradient are held against a dense float64 computation; then all are timed in turn, as if every
+    parameter were trained. Where the dense matrices would take more than a quarter of the memory
+    that is free, they are left out, and the truth is scipy's float64 CSR product instead. The
+    layer, its gradients and the random state stay as they are.
+
+    Args:
+        batch_size: samples in the random input.
+        backends: names in `edgelinear.backends.BACKENDS`; by default all that can run here.
+
+    Raises:
+        TypeError: if `layer` is no EdgeLinear, or the batch size no integer.
+        ValueError: if the batch size is below 1, a backend is unknown, or a weight is not finite.
+        RuntimeError: if a backend asked for by name cannot run here.
+
+    Example:
+        >>> layer = EdgeLinear(4, 2, [(0, 0), (1, 0), (2, 1), (3, 1)])
+        >>> comparison = compare(layer, batch_size=8, backends=["reference"])
+        >>> [row.name for row in comparison.rows]
+        ['reference', 'MaskedLinear', 'nn.Linear']
+        >>> comparison.rows[0].output_error < 1e-6
+        True
+    """
+    _check(layer, batch_size)
+    device = layer.weight.device
+    with _apart(device):
+        generator = torch.Generator("cpu").manual_seed(0)
+
+        def draw(features: int) -> Tensor:
+            values = torch.randn(batch_size, features, generator=generator, device="cpu")
+            return values.to(device, layer.weight.dtype)
+
+        x, grad = draw(layer.in_features).requires_grad_(), draw(layer.out_features)
+        names, left_out = _usable(layer, x, backends)
+        problem = (x, layer.weight, layer.bias, grad, layer.topology)
+        too_large = contenders.too_large(layer)
+        truth = measure.sparse_truth(*problem) if too_large else measure.dense_truth(*problem)
+        entered = [contenders.edge_contender(layer, name) for name in names]
+        if too_large:
+            left_out |= dict.fromkeys((MASKED, LINEAR), too_large)
+        else:
+            entered += contenders.dense_contenders(layer)
+        rows = _measure(entered, x, grad, truth, layer)
+    return Comparison(
+        layer.in_features,
+        layer.out_features,
+        layer.num_edges,
+        batch_size,
+        str(layer.weight.dtype).removeprefix("torch."),
+        _machine(device),
+        rows,
+        left_out,
+    )
+
+
+def _check(layer: Any, batch_size: Any) -> None:
+    if not isinstance(layer, EdgeLinear):
+        raise TypeError(f"`layer` must be an EdgeLinear, got {type(layer).__name__}.")
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int):
+        raise TypeError(f"`batch_size` must be an integer, got {batch_size!r}.")
+    if batch_size < 1:
+        raise ValueError(f"`batch_size` must be at least 1, got {batch_size}.")
+    if layer.weight.is_meta:
+        raise ValueError("`layer` is on the meta device, where nothing can be timed: move it.")
+    for name, parameter in (("weight", layer.weight), ("bias", layer.bias)):
+        if parameter is not None and not parameter.isfinite().all():
+            raise ValueError(f"`layer.{name}` must be finite to be compared, and is not.")
+
+
+@contextlib.contextmanager
+def _apart(device: torch.device) -> Iterator[None]:
+    """Keep the caller's random state and modes out of the measurement, and it out of them."""
+    devices = [] if device.type == "cpu" else [device]
+    with (
+        torch.random.fork_rng(devices, device_type=device.type if devices else "cuda"),
+        torch.inference_mode(False),  # which enables gradients
+        torch.autocast(device.type, enabled=False),
+        warnings.catch_warnings(),
+    ):
+        # A layer without inputs or outputs makes empty dense parameters.
+        warnings.filterwarnings("ignore", "Initializing zero-element tensors")
+        yield
+
+
+def _usable(
+    layer: EdgeLinear, x: Tensor, names: str | Sequence[str] | None
+) -> tuple[list[str], dict[str, str]]:
+    """Return the backends to measure, and why each other one is not."""
+    problem = (x, layer.weight, layer.topology)
+    if names is not None:
+        names = [names] if isinstance(names, str) else list(names)
+        for name in names:
+            if name not in backends.BACKENDS:
+                raise ValueError(f"`backends` must be of {backends.BACKENDS}, got {name!r}.")
+            backends.select(name, *problem)
+        return names, {}
+    reasons = {name: backends.why_not(name, *problem) for name in backends.BACKENDS}
+    usable = [name for name, reason in reasons.items() if reason is None]
+    return usable, {name: reason for name, reason in reasons.items() if reason is not None}
+
+
+def _measure(
+    entered: list[Contender], x: Tensor, grad: Tensor, truth: measure.Truth, layer: EdgeLinear
+) -> list[Row]:
+    limits = measure.bounds(truth, layer.topology, layer.weight.dtype)
+    errors = [measure.errors(c, x, grad, truth) for c in entered]
+    saved = [measure.saved_bytes(c, x) for c in entered]
+    peaks = [measure.peak_bytes(partial(c.step, x, grad), x.device) for c in entered]
+    with torch.no_grad():
+        forward = measure.rounds(entered, lambda c: c.forward(x))
+    step = measure.rounds(entered, lambda c: c.step(x, grad))
+    return [
+        Row(
+            name=contender.name,
+            parameters=sum(p.numel() for p in (contender.weight, contender.bias) if p is not None),
+            output_error=errors[i][0],
+            input_grad_error=errors[i][1],
+            weight_grad_error=errors[i][2],
+            agrees=all(error <= limit for error, limit in zip(errors[i], limits, strict=True)),
+            forward_ms=forward[i].median,
+            forward_ms_low=forward[i].low,
+            forward_ms_high=forward[i].high,
+            step_ms=step[i].median,
+            step_ms_low=step[i].low,
+            step_ms_high=step[i].high,
+            saved_bytes=saved[i],
+            peak_bytes=peaks[i],
+        )
+        for i, contender in enumerate(entered)
+    ]
+
+
+def _machine(device: torch.device) -> dict[str, Any]:
+    name = platform.processor() or platform.machine()
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+    return {
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "device": f"{device.type} ({name})",
+    }

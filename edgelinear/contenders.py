@@ -1,0 +1,88 @@
+"""What `compare` holds against each other: the backends and the dense layers."""
+
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from edgelinear.baselines import MaskedLinear
+from edgelinear.functional import edge_linear
+from edgelinear.layers import EdgeLinear
+
+MASKED, LINEAR = "MaskedLinear", "nn.Linear"
+
+
+class Contender(NamedTuple):
+    """One way to compute the layer, on parameters of its own."""
+
+    name: str
+    forward: Callable[[Tensor], Tensor]
+    weight: Tensor
+    bias: Tensor | None
+    fixed: tuple[Tensor | None, ...]  # index tensors and buffers
+    at_edges: Callable[[Tensor], Tensor]  # the gradient of `weight` to one number an edge
+
+    def step(self, x: Tensor, grad: Tensor) -> tuple[Tensor, ...]:
+        """Return the output, and the gradients of the input, the weight and the bias."""
+        y = self.forward(x)
+        wanted = (x, self.weight) if self.bias is None else (x, self.weight, self.bias)
+        return y, *torch.autograd.grad(y, wanted, grad)
+
+
+def too_large(layer: EdgeLinear) -> str | None:
+    """Return why the dense matrices are left out, or None where they fit."""
+    cells, free = layer.in_features * layer.out_features, _free_bytes(layer.weight.device)
+    # The float64 matrix and its gradient, then weight, mask and product, with gradients of both,
+    # and weight and gradient of the plain layer; each stands alone but for its parameters.
+    needed = cells * max(16, 6 * layer.weight.element_size() + 1)
+    if needed <= free / 4:
+        return None
+    gib = 2**30
+    return (
+        f"the dense {layer.out_features} x {layer.in_features} matrices would take "
+        f"{needed / gib:.1f} GiB, more than a quarter of the {free / gib:.1f} GiB free"
+    )
+
+
+def _free_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return 1024 * int(line.split()[1])
+    with contextlib.suppress(AttributeError, ValueError, OSError):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    return 4 * 2**30
+
+
+def edge_contender(layer: EdgeLinear, name: str) -> Contender:
+    """Return the layer on the backend `name`, with copies of its parameters."""
+    topology, weight = layer.topology, _copy(layer.weight)
+    bias = None if layer.bias is None else _copy(layer.bias)
+
+    def forward(x: Tensor) -> Tensor:
+        return edge_linear(x, weight, topology, bias, backend=name)
+
+    return Contender(name, forward, weight, bias, topology.views, lambda grad: grad)
+
+
+def _copy(parameter: Tensor) -> Tensor:
+    return parameter.detach().clone().requires_grad_()
+
+
+def dense_contenders(layer: EdgeLinear) -> list[Contender]:
+    """Return the two dense layers of the same function."""
+    masked, linear = layer.to_masked_linear(), layer.to_linear()
+    src, dst = layer.topology.src.long(), layer.topology.dst.long()
+
+    def contender(name: str, twin: MaskedLinear | nn.Linear, *fixed: Tensor) -> Contender:
+        return Contender(
+            name, twin.forward, twin.weight, twin.bias, fixed, lambda grad: grad[dst, src]
+        )
+
+    return [contender(MASKED, masked, masked.mask), contender(LINEAR, linear)]

@@ -1,0 +1,189 @@
+"""What `compare` measures: errors against float64, times in turn, and memory."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from edgelinear.contenders import Contender
+from edgelinear.topology import Topology
+
+_MIN_ROUNDS, _MAX_ROUNDS = 5, 200
+_SECONDS = 0.5  # for the rounds of each contender, unless the fewest rounds take longer
+_SLICE_ELEMENTS = 2**22  # of the (edges, batch) products that the chunked reference holds at a time
+
+
+class Truth(NamedTuple):
+    """Output and gradients in float64."""
+
+    output: Tensor  # (batch, out_features)
+    input_grad: Tensor  # (batch, in_features)
+    weight_grad: Tensor  # (num_edges,)
+
+
+class Times(NamedTuple):
+    """Median and quartiles in milliseconds."""
+
+    median: float
+    low: float
+    high: float
+
+
+def dense_truth(
+    x: Tensor,  # (batch, in_features)
+    weight: Tensor,  # (num_edges,)
+    bias: Tensor | None,
+    grad: Tensor,  # (batch, out_features)
+    topology: Topology,
+) -> Truth:
+    """Return output and gradients of `F.linear` with the float64 matrix, by torch's autograd."""
+    src, dst = topology.src.long(), topology.dst.long()
+    matrix = torch.zeros(
+        topology.out_features, topology.in_features, dtype=torch.float64, device=x.device
+    )
+    matrix.index_put_((dst, src), weight.detach().double(), accumulate=True).requires_grad_()
+    x = x.detach().double().requires_grad_()
+    y = F.linear(x, matrix, None if bias is None else bias.detach().double())
+    input_grad, matrix_grad = torch.autograd.grad(y, (x, matrix), grad.double())
+    return Truth(y.detach(), input_grad, matrix_grad[dst, src])
+
+
+def sparse_truth(
+    x: Tensor,  # (batch, in_features)
+    weight: Tensor,  # (num_edges,)
+    bias: Tensor | None,
+    grad: Tensor,  # (batch, out_features)
+    topology: Topology,
+) -> Truth:
+    """Return the same by scipy's CSR product and NumPy, where the dense matrix does not fit."""
+    src, dst = topology.src.cpu().numpy(), topology.dst.cpu().numpy()
+    values = weight.detach().double().cpu().numpy()
+    xt, gt = (np.ascontiguousarray(m.detach().double().cpu().numpy().T) for m in (x, grad))
+    shape = (topology.out_features, topology.in_features)
+    matrix = scipy.sparse.csr_array((values, (dst, src)), shape=shape)
+    y = (matrix @ xt).T
+    if bias is not None:
+        y = y + bias.detach().double().cpu().numpy()
+    weight_grad = np.empty(len(src))
+    step = max(1, _SLICE_ELEMENTS // max(1, x.shape[0]))
+    for start in range(0, len(src), step):
+        edges = slice(start, start + step)
+        weight_grad[edges] = np.einsum("eb,eb->e", gt[dst[edges]], xt[src[edges]])
+    parts = (y, (matrix.T @ gt).T, weight_grad)
+    return Truth(*(torch.from_numpy(np.ascontiguousarray(part)).to(x.device) for part in parts))
+
+
+def errors(contender: Contender, x: Tensor, grad: Tensor, truth: Truth) -> tuple[float, ...]:
+    """Return the largest absolute errors of output, input gradient and weight gradient."""
+    y, input_grad, weight_grad, *_ = contender.step(x, grad)
+    found = (y, input_grad, contender.at_edges(weight_grad))
+    return tuple(_distance(a, b) for a, b in zip(found, truth, strict=True))
+
+
+def _distance(a: Tensor, b: Tensor) -> float:
+    return float((a.detach().double() - b).abs().max()) if b.numel() else 0.0
+
+
+def bounds(truth: Truth, topology: Topology, dtype: torch.dtype) -> tuple[float, ...]:
+    """Return the errors that rounding explains: a sum of n terms drifts as the root of n.
+
+    The result is rounded to `dtype`, and sums are in float32 at least.
+    """
+    degrees = [int(d.max()) for d in (topology.fan_in, topology.fan_out) if d.numel()]
+    terms = max([*degrees, truth.output.shape[0]])
+    accumulate = torch.promote_types(dtype, torch.float32)
+    relative = 4 * torch.finfo(dtype).eps + 32 * torch.finfo(accumulate).eps * terms**0.5
+    return tuple(relative * float(part.abs().max()) if part.numel() else 0.0 for part in truth)
+
+
+def rounds(contenders: Sequence[Contender], run: Callable[[Contender], object]) -> list[Times]:
+    """Return the times of `run` on each, all taken in turn after a warm-up, round after round."""
+    for contender in contenders:
+        run(contender)
+    taken: list[list[float]] = [[] for _ in contenders]
+    start, budget = time.perf_counter(), _SECONDS * len(contenders)
+    while len(taken[0]) < _MIN_ROUNDS or (
+        len(taken[0]) < _MAX_ROUNDS and time.perf_counter() - start < budget
+    ):
+        for times, contender in zip(taken, contenders, strict=True):
+            synchronize(contender.weight.device)
+            before = time.perf_counter()
+            run(contender)
+            synchronize(contender.weight.device)
+            times.append(1e3 * (time.perf_counter() - before))
+    return [Times(*np.percentile(times, (50, 25, 75)).tolist()) for times in taken]
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for the device, so that the clock reads work that is done."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
+def saved_bytes(contender: Contender, x: Tensor) -> int:
+    """Return the bytes that a forward keeps for backward, each storage once.
+
+    Parameters, buffers and index tensors are there anyway, and do not count; the input does.
+    """
+    held = (contender.weight, contender.bias, *contender.fixed)
+    known = {_storage(tensor) for tensor in held if tensor is not None}
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        kept[_storage(tensor)] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        y = contender.forward(x)  # alive until counted, so that no address is used twice
+    total = sum(size for storage, size in kept.items() if storage not in known)
+    del y
+    return total
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def peak_bytes(run: Callable[[], object], device: torch.device) -> int | None:
+    """Return how far `run` raises the memory that torch allocates, or None if nobody counts.
+
+    A library that allocates on its own, as MKL may, is not seen.
+    """
+    if device.type == "cuda":
+        synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        run()
+        synchronize(device)
+        return torch.cuda.max_memory_allocated(device) - before
+    if device.type != "cpu":
+        return None
+    level = peak = 0
+    for change in _allocations(run):
+        level += change
+        peak = max(peak, level)
+    return peak
+
+
+def _allocations(run: Callable[[], object]) -> Iterator[int]:
+    """Yield the bytes of each allocation of `run` on the CPU in order, negative where one ends."""
+    # The newer profiler takes half a second to start, and prints lines to stderr in some builds.
+    from torch._C._autograd import _disable_profiler_legacy, _enable_profiler_legacy
+    from torch._C._profiler import ProfilerConfig, ProfilerState, _ExperimentalConfig
+
+    _enable_profiler_legacy(
+        ProfilerConfig(ProfilerState.CPU, False, True, False, False, False, _ExperimentalConfig())
+    )
+    try:
+        run()
+    finally:
+        threads = _disable_profiler_legacy()
+    for events in threads:
+        for event in events:
+            if event.kind() == "memory_alloc":
+                yield event.cpu_memory_usage()

@@ -1,0 +1,166 @@
+"""Facts about the figures: what is counted, drawn and named, not pixels."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from edgelinear import EdgeLinear, Topology, generators
+from edgelinear.comparison import Comparison, Row
+
+pytest.importorskip("matplotlib")
+from edgelinear import plot  # noqa: E402
+
+
+def skewed() -> Topology:
+    random = np.random.default_rng(0)
+    src = (1000 * random.random(5000) ** 4).astype(int)
+    dst = (700 * random.random(5000) ** 2).astype(int)
+    return Topology(1000, 700, np.stack([src, dst]), duplicates="keep")
+
+
+@pytest.mark.parametrize("cells", [1, 7, 256])
+def test_block_counts_add_up_to_the_edges(cells):
+    topology = skewed()
+    counts = plot.block_counts(topology, cells)
+    assert counts.shape == (cells, cells) and counts.sum() == topology.num_edges
+
+
+def test_block_counts_of_a_small_wiring_are_its_matrix():
+    layer = EdgeLinear(5, 3, [(0, 2), (4, 0), (1, 1)], weight=[1.0, 1.0, 1.0])
+    assert np.array_equal(plot.block_counts(layer.topology), layer.to_dense().detach().numpy())
+
+
+def test_matrix_shows_every_edge_targets_down():
+    figure = plot.matrix(Topology(5, 3, [(0, 2), (4, 0), (1, 1)]))
+    axes = figure.axes[0]
+    image = axes.images[0].get_array()
+    assert image.shape == (3, 5) and image.sum() == 3 and image[2, 0] == 1
+    assert axes.get_ylim() == (2.5, -0.5)  # target 0 at the top
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("source (input)", "target (output)")
+    assert figure.get_suptitle() == "5 -> 3, 3 edges (20.000%)"
+
+
+def test_large_matrix_is_binned_and_loses_no_edge():
+    figure = plot.matrix(skewed())
+    image = figure.axes[0].images[0].get_array()
+    assert image.shape == (256, 256) and image.sum() == 5000
+    assert figure.axes[1].get_ylabel() == "mean fan-out"
+
+
+def test_margins_show_the_degrees():
+    topology = Topology(4, 3, [(0, 0), (0, 1), (2, 1)])
+    _, top, right, *_ = plot.matrix(topology).axes
+    assert top.patches[0].get_data().values.tolist() == [2, 0, 1, 0]
+    assert right.patches[0].get_data().values.tolist() == [1, 2, 0]
+
+
+def test_matrix_writes_names_of_a_small_wiring():
+    axes = plot.matrix(Topology(2, 2, [(0, 1)]), in_names=["a", "b"], out_names=["y", "z"]).axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "b"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["y", "z"]
+
+
+def test_matrix_refuses_a_wrong_number_of_names():
+    with pytest.raises(ValueError, match="`out_names` must hold 2 names, got 1"):
+        plot.matrix(Topology(2, 2, [(0, 1)]), out_names=["y"])
+
+
+def test_no_nodes_have_no_ticks():
+    axes = plot.matrix(Topology(0, 3, [])).axes[0]
+    assert len(axes.get_xticks()) == 0 and len(axes.get_yticks()) > 0
+
+
+@pytest.mark.parametrize(
+    "topology",
+    [Topology(0, 0, []), Topology(3, 0, []), Topology(3, 2, []), Topology(2000, 1, [(7, 0)])],
+    ids=["nothing", "no targets", "no edges", "wide"],
+)
+def test_odd_wirings_can_be_drawn(topology, tmp_path):
+    for name, draw in (("matrix", plot.matrix), ("degrees", plot.degrees)):
+        draw(topology).savefig(tmp_path / f"{name}.png")
+        assert (tmp_path / f"{name}.png").stat().st_size > 1000
+
+
+def test_bipartite_draws_each_edge_in_its_weight():
+    layer = EdgeLinear(3, 2, [(0, 0), (2, 0), (1, 1)], weight=[0.5, -2.0, 1.0])
+    axes = plot.bipartite(layer, in_names="abc").axes[0]
+    lines = axes.collections[0]
+    assert lines.get_array().tolist() == [0.5, 1.0, -2.0]  # strong ones last, on top
+    assert (lines.norm.vmin, lines.norm.vmax) == (-2.0, 2.0)
+    strongest = lines.get_segments()[-1]
+    assert strongest[:, 0].tolist() == [0.0, 1.0]
+    assert strongest[:, 1].tolist() == pytest.approx([2.5 / 3, 0.25])  # the last source, target 0
+    assert [text.get_text() for text in axes.texts] == ["a", "b", "c", "0", "1"]
+
+
+@pytest.mark.parametrize("shape", [(61, 3, 5), (40, 40, 601)])
+def test_bipartite_refuses_a_blot(shape):
+    *sizes, num_edges = shape
+    layer = EdgeLinear.from_topology(generators.erdos_renyi(*sizes, num_edges=num_edges))
+    with pytest.raises(ValueError, match="edgelinear.plot.matrix"):
+        plot.bipartite(layer)
+
+
+def test_pictures_refuse_another_kind():
+    with pytest.raises(TypeError, match="got Linear"):
+        plot.bipartite(torch.nn.Linear(2, 2))
+    with pytest.raises(TypeError, match="got Linear"):
+        plot.matrix(torch.nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize("topology", [Topology(4, 3, [(0, 0), (0, 1)]), skewed()])
+def test_degree_bars_count_every_node_and_show_degree_zero(topology):
+    for axes, degrees in zip(
+        plot.degrees(topology).axes, (topology.fan_in, topology.fan_out), strict=True
+    ):
+        heights = [bar.get_height() for bar in axes.patches]
+        assert sum(heights) == len(degrees)
+        assert heights[0] == int((degrees == 0).sum())
+        scale = "log" if degrees.max() > 60 else "linear"
+        assert axes.get_yscale() == scale
+
+
+def made_up() -> Comparison:
+    rows = [
+        Row("cpp", 9, 0, 0, 0, True, 1.0, 0.9, 1.2, 3.0, 2.5, 4.0, 100, 300),
+        Row("nn.Linear", 9, 0, 0, 0, True, 2.0, 1.9, 2.1, 6.0, 5.0, 6.5, 0, None),
+    ]
+    machine = {"torch": "2", "threads": 1, "device": "cpu"}
+    return Comparison(2, 3, 4, 5, "float32", machine, rows)
+
+
+def test_comparison_bars_are_its_numbers():
+    time, memory = plot.comparison(made_up()).axes
+    assert time.get_xscale() == memory.get_xscale() == "log"
+    forward, step = time.containers[0], time.containers[2]
+    assert [bar.get_width() for bar in forward] == [2.0, 1.0]  # the first row stands on top
+    assert [bar.get_width() for bar in step] == [6.0, 3.0]
+    assert [label.get_text() for label in time.get_yticklabels()] == ["nn.Linear", "cpp"]
+    assert [text.get_text() for text in memory.texts] == ["0 B", "100 B", "-", "300 B"]
+
+
+def test_comparison_whiskers_are_the_quartiles():
+    time, _ = plot.comparison(made_up()).axes
+    whiskers = time.collections[1].get_segments()
+    assert [segment[:, 0].tolist() for segment in whiskers] == [[5.0, 6.5], [2.5, 4.0]]
+
+
+def test_comparison_draws_curves():
+    curves = {"sparse": [3.0, 2.0, 1.0], "dense": [3.0, 2.0, 1.0]}
+    training = plot.comparison(made_up(), curves).axes[2]
+    assert [line.get_label() for line in training.lines] == ["sparse", "dense"]
+    assert training.lines[0].get_ydata().tolist() == [3.0, 2.0, 1.0]
+
+
+def test_figures_leave_pyplot_alone():
+    plot.matrix(Topology(2, 2, [(0, 1)]))
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    assert pyplot is None or pyplot.get_fignums() == []
+
+
+def test_missing_matplotlib_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r"pip install 'edgelinear\[plot\]'"):
+        plot.degrees(Topology(2, 2, [(0, 1)]))
