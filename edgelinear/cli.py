@@ -1,0 +1,191 @@
+"""The commands `demo`, `compare` and `info`. Any error is one line on stderr, and exit code 2."""
+
+import json
+import platform
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+
+import edgelinear
+from edgelinear import backends, convert
+from edgelinear.comparison import compare as measure
+from edgelinear.convert import Wiring
+from edgelinear.layers import EdgeLinear
+from edgelinear.topology import DUPLICATES, Topology
+
+_TABLES, _MATRICES = (".csv", ".tsv"), (".npz", ".mtx")
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run the command line, and return its exit code."""
+    arguments = None if argv is None else list(argv)
+    try:
+        code = main.main(arguments, prog_name="edgelinear", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except click.Abort:
+        return 130
+    except click.ClickException as error:
+        message = error.format_message()
+    except OSError as error:
+        where = "" if error.filename is None else f"{error.filename}: "
+        message = f"{where}{error.strerror or error}"
+    except (ValueError, TypeError, RuntimeError, ImportError, MemoryError) as error:
+        message = str(error) or type(error).__name__
+    print(f"edgelinear: error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(edgelinear.__version__)
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Linear layers whose connections are any edge list."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@main.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default="edgelinear-demo",
+    show_default=True,
+    help="Folder for the pictures.",
+)
+@click.option("--epochs", type=click.IntRange(min=1), default=20, show_default=True)
+def demo(out: Path, epochs: int) -> None:
+    """Import a real network, check and time it, train it beside its dense twin, and draw it."""
+    from edgelinear.demo import run as run_demo
+
+    run_demo(out, epochs)
+
+
+@main.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option("--in-features", type=click.IntRange(min=0), help="Number of inputs, for a table.")
+@click.option("--out-features", type=click.IntRange(min=0), help="Number of outputs, for a table.")
+@click.option(
+    "--layout",
+    type=click.Choice(["adjacency", "weight"]),
+    help="Of a matrix: adjacency is (in, out), the default; weight is (out, in), as in nn.Linear.",
+)
+@click.option("--duplicates", type=click.Choice(DUPLICATES), default="error", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Save the bars as a picture.")
+def compare(
+    file: Path,
+    batch: int,
+    in_features: int | None,
+    out_features: int | None,
+    layout: str | None,
+    duplicates: str,
+    as_json: bool,
+    plot: Path | None,
+) -> None:
+    """Measure a layer wired as FILE says on every backend, and as a dense layer.
+
+    FILE is a table with the columns source, target and perhaps weight (.csv, .tsv, also .gz), or a
+    sparse matrix (.npz of scipy, .mtx).
+    """
+    if (in_features is None) != (out_features is None):
+        raise click.UsageError("give both --in-features and --out-features, or neither.")
+    if plot is not None:
+        _check_picture(plot)
+    sizes = {"in_features": in_features, "out_features": out_features}
+    wiring = _read(file, sizes, layout, duplicates)
+    layer = EdgeLinear.from_topology(wiring.topology, weight=wiring.weight)
+    comparison = measure(layer, batch)
+    if plot is not None:
+        from edgelinear.plot import comparison as draw
+
+        draw(comparison).savefig(plot)
+    if as_json:
+        click.echo(json.dumps({"file": str(file), **comparison.to_dict()}, indent=2))
+        return
+    comparison.show()
+    if plot is not None:
+        click.echo(f"picture: {plot}")
+
+
+def _read(path: Path, sizes: dict[str, Any], layout: str | None, duplicates: str) -> Wiring:
+    kind = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
+    if kind not in (*_TABLES, *_MATRICES) or (path.suffix == ".gz" and kind not in _TABLES):
+        raise click.UsageError(
+            f"{path} must end in .csv, .tsv (with .gz or without), .npz or .mtx to be understood."
+        )
+    if kind in _TABLES and layout is not None:
+        raise click.UsageError("--layout is for a matrix; the columns of a table have names.")
+    if kind in _MATRICES and sizes["in_features"] is not None:
+        raise click.UsageError(
+            "--in-features and --out-features are for a table; a matrix has both."
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # readers warn of what the checks behind them refuse
+        if kind in _TABLES:
+            return _attempt(path, convert.from_table, path, **sizes, duplicates=duplicates)
+        matrix = _attempt(path, _load_matrix, path)
+        reader = convert.from_torch if isinstance(matrix, torch.Tensor) else convert.from_scipy
+        return _attempt(path, reader, matrix, layout=layout or "adjacency", duplicates=duplicates)
+
+
+def _load_matrix(path: Path) -> Any:
+    import scipy.io
+    import scipy.sparse
+
+    matrix = scipy.sparse.load_npz(path) if path.suffix == ".npz" else scipy.io.mmread(path)
+    if not scipy.sparse.issparse(matrix):
+        return torch.as_tensor(matrix)
+    if matrix.ndim != 2:
+        raise ValueError(f"the matrix must have 2 dimensions, got shape {matrix.shape}")
+    return matrix
+
+
+def _attempt(path: Path, read: Any, *args: Any, **options: Any) -> Any:
+    """Return what `read` does, with the file's name in front of whatever a broken file raises."""
+    try:
+        return read(*args, **options)
+    except (ImportError, OSError, MemoryError):
+        raise
+    except Exception as error:  # zipfile, zlib, struct and pickle all have errors of their own
+        said = str(error) or type(error).__name__
+        raise ValueError(said if str(path) in said else f"{path}: {said}") from error
+
+
+def _check_picture(path: Path) -> None:
+    """Refuse a picture that cannot be written before anything is measured."""
+    from edgelinear.plot import formats
+
+    known = formats()
+    if path.suffix.removeprefix(".").lower() not in known:
+        raise click.UsageError(f"--plot {path} must end in one of .{', .'.join(known)}.")
+    if path.is_dir():
+        raise click.UsageError(f"--plot {path} is a folder.")
+    if not path.parent.is_dir():
+        raise click.UsageError(
+            f"--plot {path} cannot be written: there is no folder {path.parent}."
+        )
+
+
+@main.command()
+def info() -> None:
+    """Show versions, threads, and which backends can run here."""
+    cuda = torch.cuda.is_available()
+    device = f"{torch.version.cuda}, {torch.cuda.get_device_name()}" if cuda else "not available"
+    click.echo(f"edgelinear  {edgelinear.__version__}")
+    click.echo(f"python      {platform.python_version()} on {platform.platform()}")
+    click.echo(f"torch       {torch.__version__}")
+    click.echo(f"cuda        {device}")
+    click.echo(f"threads     {torch.get_num_threads()}")
+    for device in ("cpu", "cuda") if cuda else ("cpu",):
+        click.echo(f"\nbackends on {device}:")
+        topology = Topology(2, 2, [(0, 0), (1, 1)]).to(device)
+        x, weight = torch.zeros(2, 2, device=device), torch.zeros(2, device=device)
+        for name in backends.BACKENDS:
+            reason = backends.why_not(name, x, weight, topology)
+            click.echo(f"  {name:<14} {'yes' if reason is None else f'no: {reason}'}")
