@@ -1,0 +1,57 @@
+"""Every code block of the README and every example runs as it stands."""
+
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import matplotlib
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def test_readme_code_runs_from_top_to_bottom(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(blocks) == README.count("```python") >= 4
+    exec(compile("\n".join(blocks), "README.md", "exec"), {})
+    assert (tmp_path / "wiring.png").stat().st_size > 1000
+
+
+def test_readme_names_files_that_exist():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        if not target.startswith("https://"):
+            assert (ROOT / target).exists(), target
+
+
+def test_readme_commands_are_targets_of_the_makefile():
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE))
+    assert {"demo", "test", "test-all", "test-pyg", "bench"} <= named <= targets
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "arguments", "printed"),
+    [
+        ("custom_connections", [], "GroupedLinear"),
+        ("pruned_digits", ["--epochs", "1"], "converted, fine-tuned"),
+        ("karate_club", ["--steps", "3"], "of the 17 other members"),
+    ],
+)
+def test_example_runs(script, arguments, printed, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [script, *arguments])
+    matplotlib.use("Agg")
+    runpy.run_path(str(ROOT / "examples" / f"{script}.py"), run_name="__main__")
+    assert printed in capsys.readouterr().out
+
+
+def test_every_example_is_run():
+    scripts = {path.stem for path in (ROOT / "examples").glob("*.py")}
+    marks = test_example_runs.pytestmark
+    run = {case[0] for mark in marks if mark.name == "parametrize" for case in mark.args[1]}
+    assert scripts == run
