@@ -1,0 +1,64 @@
+# make demo    the library's main job on a real network: install, prove, time, train, draw
+# make test    the fast suite          make lint types    style and types
+# make test-all  with the slow marks   make test-pyg      with torch-scatter and torch-sparse
+# make bench   the benchmarks          make clean         remove what these made
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PYTEST := $(BIN)/python -m pytest
+# Exported, so that isolated builds keep to the tested versions as well: older pips read the first
+# for them, newer ones the second.
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
+
+.PHONY: demo test test-all test-pyg lint types format bench bench-full clean
+
+demo: $(VENV)/.demo
+	$(BIN)/edgelinear demo
+
+test: $(VENV)/.test
+	$(PYTEST) -m "not slow and not pyg" --cov --cov-report=term-missing:skip-covered
+
+test-all: $(VENV)/.test-all
+	$(PYTEST) -m "not pyg"
+
+test-pyg: $(VENV)/.pyg
+	$(BIN)/python -c "import torch_scatter, torch_sparse"
+	$(PYTEST) -m pyg
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.demo
+	$(BIN)/python benchmarks/run.py
+
+bench-full: $(VENV)/.demo
+	$(BIN)/python benchmarks/run.py --full
+
+clean:
+	rm -rf $(VENV) edgelinear-demo .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# One stamp for each extra, so that a second run installs nothing.
+$(VENV)/.demo $(VENV)/.test $(VENV)/.test-all $(VENV)/.dev: $(VENV)/.%: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e '.[$*]'
+	touch $@
+
+# torch-scatter and torch-sparse compile against the torch that is installed: torch comes first, and
+# no isolation. pip keeps the wheels that it builds.
+$(VENV)/.pyg: $(VENV)/.test
+	$(INSTALL) hatchling setuptools wheel
+	$(INSTALL) --no-build-isolation -e '.[pyg]'
+	touch $@
