@@ -37,7 +37,8 @@ COLUMNS = [
     "median_ms", "q1_ms", "q3_ms", "min_ms", "rounds", "error",
     "machine", "torch", "edgelinear", "commit",
 ]  # fmt: skip
-SECONDS = 4.0  # for each contender and phase
+SECONDS = 6.0  # for all contenders of a phase, once the least rounds are done
+LEAST_ROUNDS, MOST_ROUNDS = 5, 200
 TOLERANCE = 1e-4
 
 
@@ -116,19 +117,24 @@ def check(contender: str, results: tuple, truth: tuple) -> float:
 
 
 def in_turn(calls: dict) -> dict[str, list[float]]:
-    """Time all calls round by round, so that a slower machine slows all of them alike."""
+    """Time all calls round by round, so that a slower machine slows all of them alike.
+
+    Each timed call follows an untimed one of its own, so that none pays for the caches that the
+    contender before it left.
+    """
     times: dict[str, list[float]] = {name: [] for name in calls}
-    for call in calls.values():
-        call()
     gc.disable()
     started = time.perf_counter()
-    while len(times[next(iter(times))]) < 7 or (
-        time.perf_counter() - started < SECONDS and len(times[next(iter(times))]) < 200
+    rounds = 0
+    while rounds < LEAST_ROUNDS or (
+        rounds < MOST_ROUNDS and time.perf_counter() - started < SECONDS
     ):
         for name, call in calls.items():
+            call()
             begin = time.perf_counter()
             call()
             times[name].append(time.perf_counter() - begin)
+        rounds += 1
     gc.enable()
     return times
 
