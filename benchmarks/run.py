@@ -1,6 +1,6 @@
 """Time every contender on every workload, in turn and in one run, and write a row for each.
 
-    python benchmarks/run.py [--full] [--threads 1 2] [--out benchmarks/results/cpu.csv]
+    python benchmarks/run.py [--full] [--only WORKLOAD ...] [--threads 1 2] [--out FILE]
 
 Correctness is checked before the clock starts: a contender whose float32 results are further than
 1e-4 of the largest value from the float64 truth stops the run.
@@ -45,6 +45,7 @@ TOLERANCE = 1e-4
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--full", action="store_true", help="the large workloads too")
+    parser.add_argument("--only", nargs="+", metavar="WORKLOAD", help="these and no others")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, torch.get_num_threads()])
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results/cpu.csv")
     arguments = parser.parse_args()
@@ -57,7 +58,9 @@ def main() -> None:
     with arguments.out.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
-        for workload in FULL if arguments.full else SHORT:
+        for workload in FULL if arguments.full or arguments.only else SHORT:
+            if arguments.only and workload.name not in arguments.only:
+                continue
             topology = workload.wiring()
             for batch in workload.batches:
                 problem = Problem.make(topology, batch)

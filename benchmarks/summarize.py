@@ -48,7 +48,7 @@ def main() -> None:
         "",
         f"Milliseconds; {first.machine}, {rows.threads.max()} threads, torch {first.torch}; the "
         "fastest in bold. `nn.Linear` trains the zeros too: it is a yardstick, no replacement.",
-        "All rows, with one thread, the forward alone, quartiles and errors, are in "
+        "Every backend, the forward alone, quartiles and errors are in "
         f"[{path.name}](benchmarks/results/{path.name}).",
     ]
     readme = HERE.parent / "README.md"

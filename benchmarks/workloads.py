@@ -59,7 +59,7 @@ SHORT = [
 ]
 FULL = [
     *SHORT,
-    Workload("square 10 %", fan_in(4096, 4096, 410), (64, 512)),
+    Workload("square 10 %", fan_in(4096, 4096, 410), (64,)),
     Workload("fly", FLY, (4, 32)),
     Workload("fly shuffled", shuffled(FLY), (32,)),
 ]
