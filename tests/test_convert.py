@@ -1078,10 +1078,18 @@ def test_plain_whole_numbers_of_a_file_are_numbers(tmp_path):
     assert convert.from_table(path).in_names == [9, 10]
 
 
-@pytest.mark.parametrize("name", ["007", "1e3", "True", "NA", "nan", "None", " 7", "1_0", "+7"])
+@pytest.mark.parametrize("name", ["007", "1e3", "True", "NA", "None", " 7", "1_0", "+7"])
 def test_name_in_a_file_is_kept_as_written(tmp_path, name):
     path = written(tmp_path, f"source,target\n{name},x\n8,y\n")
     assert convert.from_table(path).in_names == [name, "8"]
+
+
+@pytest.mark.parametrize("cell", ["", "nan", "NaN"])
+@pytest.mark.parametrize("sizes", [{}, {"in_features": 9, "out_features": 9}])
+def test_nan_in_an_index_column_of_a_file_is_refused(tmp_path, cell, sizes):
+    path = written(tmp_path, f"source,target\n1,2\n{cell},3\n")
+    with pytest.raises(ValueError, match="column 'source' has no value in row 1"):
+        convert.from_table(path, **sizes)
 
 
 def test_number_beyond_int64_in_a_file_is_exact(tmp_path):

@@ -40,7 +40,8 @@ def from_table(
     Nodes are named: strings are numbered in order of appearance, whole numbers in ascending order,
     so that ids 0 to n - 1 stay what they are. With `in_features` and `out_features` the columns
     hold indices instead, and nodes without an edge are kept. In a file, names are whole numbers if
-    all are written plainly ("7", not "007"), and only an empty cell is missing: "NA" is a name.
+    all are written plainly ("7", not "007"), and a cell is missing if it is empty or NaN: "NA" is a
+    name.
 
     Args:
         table: a pandas DataFrame, or the path of a CSV or TSV (`.tsv`) file, compressed or not.
