@@ -59,6 +59,6 @@ $(VENV)/.demo $(VENV)/.test $(VENV)/.test-all $(VENV)/.dev: $(VENV)/.%: pyprojec
 # torch-scatter and torch-sparse compile against the torch that is installed: torch comes first, and
 # no isolation. pip keeps the wheels that it builds.
 $(VENV)/.pyg: $(VENV)/.test
-	$(INSTALL) hatchling setuptools wheel
-	$(INSTALL) --no-build-isolation -e '.[pyg]'
+	$(INSTALL) setuptools wheel
+	$(INSTALL) --no-build-isolation torch-scatter torch-sparse
 	touch $@

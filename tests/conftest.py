@@ -1,5 +1,10 @@
 import pytest
 import torch
+from hypothesis import settings
+
+# Examples take as long as the machine makes them; what they draw does not change from run to run.
+settings.register_profile("edgelinear", deadline=None, derandomize=True)
+settings.load_profile("edgelinear")
 
 
 @pytest.fixture(autouse=True)

@@ -91,7 +91,7 @@ READERS = [read_edges, read_scipy, read_torch, read_table, read_networkx]
 
 @pytest.mark.parametrize("duplicates", ["keep", "merge"])
 @pytest.mark.parametrize("read", READERS)
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(pattern=patterns())
 def test_importer_adds_up_to_the_dense_matrix(read, duplicates, pattern):
     n, m, edges, values = pattern
@@ -102,21 +102,21 @@ def test_importer_adds_up_to_the_dense_matrix(read, duplicates, pattern):
 
 
 @pytest.mark.parametrize("read", READERS)
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(pattern=patterns())
 def test_importer_merges_to_one_edge_a_pair(read, pattern):
     assert read(*pattern, duplicates="merge").topology.num_edges == len(set(pattern[2]))
 
 
 @pytest.mark.parametrize("read", READERS)
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(pattern=patterns())
 def test_importer_keeps_every_edge(read, pattern):
     assert read(*pattern, duplicates="keep").topology.num_edges == len(pattern[2])
 
 
 @pytest.mark.parametrize("read", READERS[1:])
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(pattern=patterns())
 def test_importer_without_an_own_order_sorts_by_target_and_source(read, pattern):
     wiring = read(*pattern, duplicates="keep")
@@ -147,7 +147,7 @@ def test_unknown_duplicates_mode_is_refused():
         read_scipy(IN, OUT, EDGES, WEIGHT, duplicates="sum")
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(pattern=patterns())
 def test_scipy_round_trip(pattern):
     n, m, edges, values = pattern
@@ -156,7 +156,7 @@ def test_scipy_round_trip(pattern):
     assert_close(torch.from_numpy(dense(wiring)), layer.to_dense().detach())
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(pattern=patterns())
 def test_table_round_trip(pattern):
     n, m, edges, values = pattern
@@ -167,7 +167,7 @@ def test_table_round_trip(pattern):
     assert_close(torch.from_numpy(dense(wiring)), layer.to_dense().detach())
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(pattern=patterns())
 def test_networkx_round_trip(pattern):
     n, m, edges, values = pattern
