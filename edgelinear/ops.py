@@ -158,9 +158,14 @@ def _save_for_both_modes(ctx: Any, inputs: tuple, output: Tensor) -> None:
     ctx.save_for_forward(*inputs[:10])
 
 
+def _saved(ctx: Any) -> tuple[Tensor, Tensor, tuple]:
+    first, second, *views = ctx.saved_tensors  # read once: activation checkpoints allow no more
+    return first, second, tuple(views)
+
+
 def _spmm_backward(ctx: Any, *grads: Tensor) -> tuple:
     (grad,) = grads
-    (weight, x), views = ctx.saved_tensors[:2], ctx.saved_tensors[2:]
+    weight, x, views = _saved(ctx)
     grad_weight = grad_x = None
     if ctx.needs_input_grad[0]:
         grad_weight = _sddmm(grad, x, views, ctx.dtype, ctx.backend)
@@ -171,7 +176,7 @@ def _spmm_backward(ctx: Any, *grads: Tensor) -> tuple:
 
 def _sddmm_backward(ctx: Any, *grads: Tensor) -> tuple:
     (grad,) = grads
-    (a, b), views = ctx.saved_tensors[:2], ctx.saved_tensors[2:]
+    a, b, views = _saved(ctx)
     grad_a = grad_b = None
     if ctx.needs_input_grad[0]:
         grad_a = _spmm(grad, b, views, ctx.backend)
@@ -195,7 +200,7 @@ class _Spmm(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, weight_tangent: Tensor, x_tangent: Tensor, *_: Any) -> Tensor:
         # Both tangents are materialised, as zeros where an input has none.
-        (weight, x), views = ctx.saved_tensors[:2], ctx.saved_tensors[2:]
+        weight, x, views = _saved(ctx)
         by_weight = _spmm(weight_tangent, x, views, ctx.backend)
         return by_weight + _spmm(weight, x_tangent, views, ctx.backend)
 
@@ -221,7 +226,7 @@ class _Sddmm(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, a_tangent: Tensor, b_tangent: Tensor, *_: Any) -> Tensor:
-        (a, b), views = ctx.saved_tensors[:2], ctx.saved_tensors[2:]
+        a, b, views = _saved(ctx)
         by_a = _sddmm(a_tangent, b, views, ctx.result_dtype, ctx.backend)
         return by_a + _sddmm(a, b_tangent, views, ctx.result_dtype, ctx.backend)
 

@@ -9,6 +9,7 @@ from problems import PROBLEMS, dense, random, random_edges, skewed_edges
 from torch import nn
 from torch.nn.utils import prune
 from torch.testing import assert_close
+from torch.utils.checkpoint import checkpoint
 
 import edgelinear as el
 
@@ -150,6 +151,16 @@ def test_inf_and_nan_reach_only_the_targets_they_feed(value):
     fed[2, layer.edge_index[1][layer.edge_index[0] == 5]] = True
     assert fed.any() and not fed[2].all()
     assert torch.equal(~layer(x).isfinite(), fed)
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_activation_checkpoint_leaves_the_gradients(reentrant):
+    layer, x = make_layer(), random(4, 13).requires_grad_()
+    inputs = [x, *layer.parameters()]
+    checkpoint(layer, x, use_reentrant=reentrant).pow(2).sum().backward()
+    expected = torch.autograd.grad(by_dense(layer, x).pow(2).sum(), inputs)
+    for tensor, grad in zip(inputs, expected, strict=True):
+        assert_close(tensor.grad, grad)
 
 
 @pytest.mark.parametrize("edges", ["skewed", "uniform"])
