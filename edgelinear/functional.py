@@ -53,16 +53,21 @@ def edge_linear(
             f"use `input.to({weight.dtype})` or `layer.to({input.dtype})`."
         )
 
+    if _needs_plain_torch():
+        y = _plain_torch(input.movedim(dim, -1), weight, topology)
+        return (y if bias is None else y + bias).movedim(-1, dim).contiguous()
+    if dim != -1 and dim % input.dim() == 0:  # feature-major: taken as it is
+        batch = input.shape[1:]
+        x = input.reshape(topology.in_features, math.prod(batch))
+        y = ops.spmm(weight, x, topology, backend, bias=bias, feature_major=True)
+        return y.view(topology.out_features, *batch)
     x = input if dim == -1 else input.movedim(dim, -1)
     batch = x.shape[:-1]
-    if _needs_plain_torch():
-        y = _plain_torch(x, weight, topology)
-    else:
+    if len(batch) != 1:
         x = x.reshape(math.prod(batch), topology.in_features)
-        y = ops.spmm(weight, x, topology, backend)
-    if bias is not None:
-        y = y + bias
-    y = y.view(*batch, topology.out_features)
+    y = ops.spmm(weight, x, topology, backend, bias=bias)
+    if len(batch) != 1:
+        y = y.view(*batch, topology.out_features)
     return y if dim == -1 else y.movedim(-1, dim).contiguous()
 
 

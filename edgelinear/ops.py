@@ -3,9 +3,12 @@
     y = spmm(weight, x)     y[b, t] = sum of weight[e] * x[b, s]   over the edges e: s -> t
     w = sddmm(a, b)         w[e]    = sum of a[n, t] * b[n, s]     over the batch n, for e: s -> t
 
+Matrices are (batch, features), or (features, batch) if `feature_major`.
+
 Each is registered twice, and needs to be: as a `torch.library` operator with autograd, which is
 what `torch.export` and AOTAutograd see, and inside an `autograd.Function`, which brings vmap,
-forward mode and derivatives of derivatives under `torch.func`.
+forward mode and derivatives of derivatives under `torch.func`. Where nobody looks on, neither a
+compiler nor a mode, the backend is called at once: the dispatcher costs more than a small layer.
 """
 
 from collections.abc import Callable
@@ -25,12 +28,15 @@ _EDGES = (
     "Tensor src_indptr, Tensor src_indices, Tensor? src_edge_ids"
 )
 torch.library.define(
-    "edgelinear::spmm", f"(Tensor weight, Tensor x, {_EDGES}, str backend) -> Tensor"
+    "edgelinear::spmm",
+    f"(Tensor weight, Tensor x, Tensor? bias, {_EDGES}, bool feature_major, str backend) -> Tensor",
 )
 torch.library.define(
     "edgelinear::sddmm",
-    f"(Tensor a, Tensor b, {_EDGES}, ScalarType dtype, str backend) -> Tensor",
+    f"(Tensor a, Tensor b, {_EDGES}, ScalarType dtype, bool feature_major, str backend) -> Tensor",
 )
+_spmm_op = torch.ops.edgelinear.spmm.default
+_sddmm_op = torch.ops.edgelinear.sddmm.default
 
 
 def spmm(
@@ -38,18 +44,27 @@ def spmm(
     x: Tensor,  # (batch, in_features)
     topology: Topology,
     backend: str = "auto",
+    *,
+    bias: Tensor | None = None,  # (out_features,)
+    feature_major: bool = False,
 ) -> Tensor:  # (batch, out_features)
-    """Return y with `y[b, t]` the sum of `weight[e] * x[b, s]` over the edges e: s -> t.
+    """Return y with `y[b, t]` the sum of `weight[e] * x[b, s]` over the edges e: s -> t, + bias.
 
-    Differentiable in `weight` and `x`, any number of times. `y` has the type of `x`; sums are in
-    float32 at least.
+    Differentiable in `weight`, `x` and `bias`, any number of times. `y` has the type of `x`; sums
+    are in float32 at least. If `feature_major`, `x` is (in_features, batch) and `y` (out_features,
+    batch).
 
     Example:
         >>> topology = Topology(3, 2, [(0, 0), (2, 0), (1, 1)])
         >>> spmm(torch.tensor([1.0, 10.0, 100.0]), torch.tensor([[1.0, 2.0, 3.0]]), topology)
         tensor([[ 31., 200.]])
     """
-    return _spmm(weight, x, topology.views, backend)
+    way = _way(weight, x, bias)
+    if way is _DIRECT:
+        return _run_spmm(weight, x, bias, topology, feature_major, backend)
+    if way is _OPERATOR:
+        return _spmm_op(weight, x, bias, *topology.views, feature_major, backend)
+    return way(_Spmm)(weight, x, bias, topology, feature_major, backend)
 
 
 def sddmm(
@@ -58,72 +73,124 @@ def sddmm(
     topology: Topology,
     dtype: torch.dtype | None = None,
     backend: str = "auto",
+    *,
+    feature_major: bool = False,
 ) -> Tensor:  # (num_edges,)
     """Return w with `w[e]` the sum of `a[n, t] * b[n, s]` over the batch n, for edge e: s -> t.
 
     The product of `a.T @ b`, computed at the edges alone. Differentiable in `a` and `b`, any number
-    of times. `dtype` is the result's, by default that of `a`; sums are in float32 at least.
+    of times. `dtype` is the result's, by default that of `a`; sums are in float32 at least. If
+    `feature_major`, `a` is (out_features, batch) and `b` (in_features, batch).
 
     Example:
         >>> topology = Topology(3, 2, [(0, 0), (2, 0), (1, 1)])
         >>> sddmm(torch.tensor([[1.0, 10.0]]), torch.tensor([[1.0, 2.0, 3.0]]), topology)
         tensor([ 1.,  3., 20.])
     """
-    return _sddmm(a, b, topology.views, dtype or a.dtype, backend)
+    dtype = dtype or a.dtype
+    way = _way(a, b, None)
+    if way is _DIRECT:
+        return _run_sddmm(a, b, topology, dtype, feature_major, backend)
+    if way is _OPERATOR:
+        return _sddmm_op(a, b, *topology.views, dtype, feature_major, backend)
+    return way(_Sddmm)(a, b, topology, dtype, feature_major, backend)
 
 
-def _spmm(weight: Tensor, x: Tensor, views: tuple, backend: str) -> Tensor:
-    return _enter(torch.ops.edgelinear.spmm.default, _Spmm, weight, x, *views, backend)
+# The four ways into an operator, from the cheapest on.
+
+_DIRECT, _OPERATOR = object(), object()
+_PLAIN = {Tensor, torch.nn.Parameter}
+_has_storage = torch._C._has_storage  # a tensor under vmap, old or new, has none
 
 
-def _sddmm(a: Tensor, b: Tensor, views: tuple, dtype: torch.dtype, backend: str) -> Tensor:
-    return _enter(torch.ops.edgelinear.sddmm.default, _Sddmm, a, b, *views, dtype, backend)
-
-
-def _enter(op: Callable, function: Any, *args: Any) -> Tensor:
-    """Enter an operator the cheapest way that is right: the one place where this is decided."""
+def _way(a: Tensor, b: Tensor, bias: Tensor | None) -> Any:
+    """Return the cheapest way in that is right: the one place where this is decided."""
     if torch.compiler.is_compiling():
-        return op(*args)  # AOTAutograd and export see the operator, and its own autograd
+        return _OPERATOR  # AOTAutograd and export see the operator, and its own autograd
     if torch._C._are_functorch_transforms_active():
-        return function.apply(*args)
-    if torch.autograd.forward_ad._current_level >= 0 or _needs_grad(args[0], args[1]):
-        # `Function.apply` spends most of its time in `inspect.bind`, which only transforms need.
-        return super(torch.autograd.Function, function).apply(*args)
-    return op(*args)
+        return _apply
+    if torch.autograd.forward_ad._current_level >= 0 or (
+        torch.is_grad_enabled()
+        and (a.requires_grad or b.requires_grad or (bias is not None and bias.requires_grad))
+    ):
+        return _quick_apply
+    return _DIRECT if _is_plain(a, b, bias) else _OPERATOR
 
 
-def _needs_grad(a: Tensor, b: Tensor) -> bool:
-    return torch.is_grad_enabled() and (a.requires_grad or b.requires_grad)
+def _is_plain(a: Tensor, b: Tensor, bias: Tensor | None) -> bool:
+    """Whether these are tensors with memory, and no mode, tracer or profiler is looking on."""
+    return (
+        type(a) in _PLAIN
+        and type(b) in _PLAIN
+        and not b.is_meta
+        and _has_storage(a)
+        and _has_storage(b)
+        and (bias is None or (type(bias) in _PLAIN and _has_storage(bias)))
+        and torch._C._len_torch_dispatch_stack() == 0
+        and torch._C._get_tracing_state() is None
+        and not torch.autograd._profiler_enabled()
+    )
 
 
-def _transposed(views: tuple) -> tuple:
-    src, dst, *by = views
-    return (dst, src, *by[3:], *by[:3])
+def _apply(function: Any) -> Callable:
+    return function.apply
 
 
-# Kernels: the compile boundary. Here a backend is chosen, from the shapes of this very call.
+def _quick_apply(function: Any) -> Callable:
+    # `Function.apply` spends most of its time in `inspect.bind`, which only transforms need.
+    return super(torch.autograd.Function, function).apply
 
 
-def _spmm_kernel(weight: Tensor, x: Tensor, *rest: Any) -> Tensor:
-    topology, backend = Topology.from_views(rest[:8]), rest[8]
+# Kernels: here a backend is chosen, from the shapes of this very call.
+
+
+def _run_spmm(
+    weight: Tensor,
+    x: Tensor,
+    bias: Tensor | None,
+    topology: Topology,
+    feature_major: bool,
+    backend: str,
+) -> Tensor:
+    if not feature_major:
+        with _no_autocast(x):
+            chosen = backends.select(backend, x, weight, topology)
+            return chosen.spmm(weight, x, topology, bias).contiguous()
+    x = x.t()
     with _no_autocast(x):
-        return backends.select(backend, x, weight, topology).spmm(weight, x, topology)
+        chosen = backends.select(backend, x, weight, topology)
+        return chosen.spmm(weight, x, topology, bias).t().contiguous()
 
 
-def _sddmm_kernel(a: Tensor, b: Tensor, *rest: Any) -> Tensor:
-    topology, dtype, backend = Topology.from_views(rest[:8]), rest[8], rest[9]
+def _run_sddmm(
+    a: Tensor,
+    b: Tensor,
+    topology: Topology,
+    dtype: torch.dtype,
+    feature_major: bool,
+    backend: str,
+) -> Tensor:
+    if feature_major:
+        a, b = a.t(), b.t()
     with _no_autocast(a):
         return backends.select(backend, b, a, topology).sddmm(a, b, topology, dtype)
 
 
-def _spmm_fake(
-    weight: Tensor, x: Tensor, src: Tensor, dst: Tensor, dst_indptr: Tensor, *_: Any
-) -> Tensor:
-    return x.new_empty(x.shape[0], dst_indptr.shape[0] - 1)
+def _spmm_kernel(weight: Tensor, x: Tensor, bias: Tensor | None, *rest: Any) -> Tensor:
+    return _run_spmm(weight, x, bias, Topology.from_views(rest[:8]), *rest[8:])
 
 
-def _sddmm_fake(a: Tensor, b: Tensor, src: Tensor, *rest: Any) -> Tensor:
-    return a.new_empty(src.shape[0], dtype=rest[-2])
+def _sddmm_kernel(a: Tensor, b: Tensor, *rest: Any) -> Tensor:
+    return _run_sddmm(a, b, Topology.from_views(rest[:8]), *rest[8:])
+
+
+def _spmm_fake(weight: Tensor, x: Tensor, bias: Tensor | None, *rest: Any) -> Tensor:
+    targets, feature_major = rest[2].shape[0] - 1, rest[8]
+    return x.new_empty((targets, x.shape[1]) if feature_major else (x.shape[0], targets))
+
+
+def _sddmm_fake(a: Tensor, b: Tensor, *rest: Any) -> Tensor:
+    return a.new_empty(rest[0].shape[0], dtype=rest[8])
 
 
 for _name, _kernel, _fake in (
@@ -133,123 +200,193 @@ for _name, _kernel, _fake in (
     torch.library.impl(_name, "default", _kernel)
     torch.library.register_fake(_name, _fake)
 
+_NOTHING = nullcontext()
+
 
 def _no_autocast(tensor: Tensor) -> AbstractContextManager:
     """Keep autocast out of a kernel, whose types were decided before it."""
     device_type = tensor.device.type
     if torch.is_autocast_enabled(device_type):
         return torch.autocast(device_type, enabled=False)
-    return nullcontext()
+    return _NOTHING
 
 
-# Derivatives, each operator's by the other. Both registrations share them.
+# Derivatives, each operator's by the other. The Functions and the registrations share them.
 
 
-def _save(ctx: Any, inputs: tuple, output: Tensor) -> None:
-    first, second, *views = inputs[:10]
-    needs_first, needs_second = ctx.needs_input_grad[:2]
-    # Of two factors, the derivative by one needs the other: a frozen one spares its partner.
-    ctx.save_for_backward(first if needs_second else None, second if needs_first else None, *views)
-    ctx.dtype, ctx.result_dtype, ctx.backend = first.dtype, output.dtype, inputs[-1]
+def _spmm_gradients(
+    needs: tuple,  # of weight, x and bias
+    grad: Tensor,
+    weight: Tensor,
+    x: Tensor,
+    topology: Topology,
+    dtype: torch.dtype,
+    feature_major: bool,
+    backend: str,
+) -> tuple:
+    grad_weight = grad_x = grad_bias = None
+    if needs[0]:
+        grad_weight = sddmm(grad, x, topology, dtype, backend, feature_major=feature_major)
+    if needs[1]:
+        grad_x = spmm(weight, grad, topology.T, backend, feature_major=feature_major)
+    if needs[2]:
+        grad_bias = grad.sum(1 if feature_major else 0)
+    return grad_weight, grad_x, grad_bias
 
 
-def _save_for_both_modes(ctx: Any, inputs: tuple, output: Tensor) -> None:
-    _save(ctx, inputs, output)
-    ctx.save_for_forward(*inputs[:10])
-
-
-def _saved(ctx: Any) -> tuple[Tensor, Tensor, tuple]:
-    first, second, *views = ctx.saved_tensors  # read once: activation checkpoints allow no more
-    return first, second, tuple(views)
-
-
-def _spmm_backward(ctx: Any, *grads: Tensor) -> tuple:
-    (grad,) = grads
-    weight, x, views = _saved(ctx)
-    grad_weight = grad_x = None
-    if ctx.needs_input_grad[0]:
-        grad_weight = _sddmm(grad, x, views, ctx.dtype, ctx.backend)
-    if ctx.needs_input_grad[1]:
-        grad_x = _spmm(weight, grad, _transposed(views), ctx.backend)
-    return grad_weight, grad_x, *[None] * 9
-
-
-def _sddmm_backward(ctx: Any, *grads: Tensor) -> tuple:
-    (grad,) = grads
-    a, b, views = _saved(ctx)
+def _sddmm_gradients(
+    needs: tuple,  # of a and b
+    grad: Tensor,
+    a: Tensor,
+    b: Tensor,
+    topology: Topology,
+    feature_major: bool,
+    backend: str,
+) -> tuple:
     grad_a = grad_b = None
-    if ctx.needs_input_grad[0]:
-        grad_a = _spmm(grad, b, views, ctx.backend)
-    if ctx.needs_input_grad[1]:
-        grad_b = _spmm(grad, a, _transposed(views), ctx.backend)
-    return grad_a, grad_b, *[None] * 10
+    if needs[0]:
+        grad_a = spmm(grad, b, topology, backend, feature_major=feature_major)
+    if needs[1]:
+        grad_b = spmm(grad, a, topology.T, backend, feature_major=feature_major)
+    return grad_a, grad_b
 
 
-torch.library.register_autograd("edgelinear::spmm", _spmm_backward, setup_context=_save)
-torch.library.register_autograd("edgelinear::sddmm", _sddmm_backward, setup_context=_save)
+def _save_factors(ctx: Any, first: Tensor, second: Tensor, *others: Any) -> None:
+    # Of two factors, the derivative by one needs the other: a frozen one spares its partner.
+    needs_first, needs_second, *_ = ctx.needs_input_grad
+    ctx.save_for_backward(first if needs_second else None, second if needs_first else None, *others)
 
 
 class _Spmm(torch.autograd.Function):
-    setup_context = staticmethod(_save_for_both_modes)
-    backward = staticmethod(_spmm_backward)
+    @staticmethod
+    def forward(weight: Tensor, x: Tensor, bias: Tensor | None, *rest: Any) -> Tensor:
+        if _is_plain(weight, x, bias):
+            return _run_spmm(weight, x, bias, *rest)
+        return _spmm_op(weight, x, bias, *rest[0].views, *rest[1:])
 
     @staticmethod
-    def forward(*args: Any) -> Tensor:
-        return torch.ops.edgelinear.spmm.default(*args)
+    def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
+        weight, x, _, *ctx.rest = inputs
+        ctx.dtype = weight.dtype
+        _save_factors(ctx, weight, x)
+        if torch.autograd.forward_ad._current_level >= 0:
+            ctx.save_for_forward(weight, x)
 
     @staticmethod
-    def jvp(ctx: Any, weight_tangent: Tensor, x_tangent: Tensor, *_: Any) -> Tensor:
-        # Both tangents are materialised, as zeros where an input has none.
-        weight, x, views = _saved(ctx)
-        by_weight = _spmm(weight_tangent, x, views, ctx.backend)
-        return by_weight + _spmm(weight, x_tangent, views, ctx.backend)
+    def backward(ctx: Any, *grads: Tensor) -> tuple:
+        weight, x = ctx.saved_tensors  # read once: activation checkpoints allow no more
+        topology, *options = ctx.rest
+        needs = ctx.needs_input_grad
+        gradients = _spmm_gradients(needs, grads[0], weight, x, topology, ctx.dtype, *options)
+        return *gradients, None, None, None
 
     @staticmethod
-    def vmap(
-        info: Any, in_dims: tuple, weight: Tensor, x: Tensor, *rest: Any
-    ) -> tuple[Tensor, int]:
-        views, backend = rest[:8], rest[8]
-        if in_dims[0] is None:  # one set of weights: the mapped dimension is more samples
-            x = x.movedim(in_dims[1], 0)
-            return _spmm(weight, x.flatten(0, 1), views, backend).unflatten(0, x.shape[:2]), 0
-        pairs = zip(*_unbind(info, in_dims, weight, x), strict=True)
-        return torch.stack([_spmm(w, x, views, backend) for w, x in pairs]), 0
+    def jvp(ctx: Any, weight_tangent: Tensor, x_tangent: Tensor, bias_tangent: Any, *_: Any) -> Any:
+        # The tangents of weight and x are materialised, as zeros where an input has none.
+        weight, x = ctx.saved_tensors
+        topology, feature_major, backend = ctx.rest
+        by_weight = spmm(
+            weight_tangent, x, topology, backend, bias=bias_tangent, feature_major=feature_major
+        )
+        return by_weight + spmm(weight, x_tangent, topology, backend, feature_major=feature_major)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple, *inputs: Any) -> tuple[Tensor, int]:
+        weight, x, bias, topology, feature_major, backend = inputs
+        if in_dims[0] is None and in_dims[2] is None and not feature_major:
+            x = x.movedim(in_dims[1], 0)  # one set of weights: the new dimension is more samples
+            y = spmm(weight, x.flatten(0, 1), topology, backend, bias=bias)
+            return y.unflatten(0, x.shape[:2]), 0
+        return torch.stack(
+            [
+                spmm(w, x, topology, backend, bias=b, feature_major=feature_major)
+                for w, x, b in zip(*_unbind(info, in_dims, weight, x, bias), strict=True)
+            ]
+        ), 0
 
 
 class _Sddmm(torch.autograd.Function):
-    setup_context = staticmethod(_save_for_both_modes)
-    backward = staticmethod(_sddmm_backward)
+    @staticmethod
+    def forward(a: Tensor, b: Tensor, *rest: Any) -> Tensor:
+        if _is_plain(a, b, None):
+            return _run_sddmm(a, b, *rest)
+        return _sddmm_op(a, b, *rest[0].views, *rest[1:])
 
     @staticmethod
-    def forward(*args: Any) -> Tensor:
-        return torch.ops.edgelinear.sddmm.default(*args)
+    def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
+        a, b, *ctx.rest = inputs
+        _save_factors(ctx, a, b)
+        if torch.autograd.forward_ad._current_level >= 0:
+            ctx.save_for_forward(a, b)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple:
+        a, b = ctx.saved_tensors
+        topology, _, *options = ctx.rest
+        gradients = _sddmm_gradients(ctx.needs_input_grad, grads[0], a, b, topology, *options)
+        return *gradients, None, None, None, None
 
     @staticmethod
     def jvp(ctx: Any, a_tangent: Tensor, b_tangent: Tensor, *_: Any) -> Tensor:
-        a, b, views = _saved(ctx)
-        by_a = _sddmm(a_tangent, b, views, ctx.result_dtype, ctx.backend)
-        return by_a + _sddmm(a, b_tangent, views, ctx.result_dtype, ctx.backend)
+        a, b = ctx.saved_tensors
+        topology, dtype, feature_major, backend = ctx.rest
+        by_a = sddmm(a_tangent, b, topology, dtype, backend, feature_major=feature_major)
+        return by_a + sddmm(a, b_tangent, topology, dtype, backend, feature_major=feature_major)
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple, a: Tensor, b: Tensor, *rest: Any) -> tuple[Tensor, int]:
-        views, dtype, backend = rest[:8], rest[8], rest[9]
-        pairs = zip(*_unbind(info, in_dims, a, b), strict=True)
-        return torch.stack([_sddmm(a, b, views, dtype, backend) for a, b in pairs]), 0
+    def vmap(info: Any, in_dims: tuple, *inputs: Any) -> tuple[Tensor, int]:
+        a, b, topology, dtype, feature_major, backend = inputs
+        return torch.stack(
+            [
+                sddmm(a, b, topology, dtype, backend, feature_major=feature_major)
+                for a, b in zip(*_unbind(info, in_dims, a, b), strict=True)
+            ]
+        ), 0
 
 
-def _unbind(info: Any, in_dims: tuple, *tensors: Tensor) -> list:
+def _unbind(info: Any, in_dims: tuple, *tensors: Tensor | None) -> list:
     """Return a list of tensors for each argument, the same one again where it is not mapped."""
     return [
-        [t] * info.batch_size if dim is None else t.unbind(dim)
+        [t] * info.batch_size if t is None or dim is None else t.unbind(dim)
         for t, dim in zip(tensors, in_dims, strict=False)
     ]
 
 
+def _save_spmm(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    weight, x, _, *views = inputs[:11]
+    _save_factors(ctx, weight, x, *views)
+    ctx.options = (weight.dtype, *inputs[11:])
+
+
+def _spmm_backward(ctx: Any, grad: Tensor) -> tuple:
+    weight, x, *views = ctx.saved_tensors
+    topology = Topology.from_views(tuple(views))
+    gradients = _spmm_gradients(ctx.needs_input_grad, grad, weight, x, topology, *ctx.options)
+    return *gradients, *[None] * 10
+
+
+def _save_sddmm(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    a, b, *views = inputs[:10]
+    _save_factors(ctx, a, b, *views)
+    ctx.options = inputs[11:]
+
+
+def _sddmm_backward(ctx: Any, grad: Tensor) -> tuple:
+    a, b, *views = ctx.saved_tensors
+    topology = Topology.from_views(tuple(views))
+    gradients = _sddmm_gradients(ctx.needs_input_grad, grad, a, b, topology, *ctx.options)
+    return *gradients, *[None] * 11
+
+
+torch.library.register_autograd("edgelinear::spmm", _spmm_backward, setup_context=_save_spmm)
+torch.library.register_autograd("edgelinear::sddmm", _sddmm_backward, setup_context=_save_sddmm)
+
+
 @register_flop_formula(torch.ops.edgelinear.spmm)
-def _spmm_flops(weight_shape: Any, x_shape: Any, *_: Any, **__: Any) -> int:
-    return 2 * weight_shape[0] * x_shape[0]
+def _spmm_flops(weight_shape: Any, x_shape: Any, bias: Any, *rest: Any, **__: Any) -> int:
+    return 2 * weight_shape[0] * x_shape[1 if rest[8] else 0]
 
 
 @register_flop_formula(torch.ops.edgelinear.sddmm)
-def _sddmm_flops(a_shape: Any, b_shape: Any, src_shape: Any, *_: Any, **__: Any) -> int:
-    return 2 * src_shape[0] * a_shape[0]
+def _sddmm_flops(a_shape: Any, b_shape: Any, *rest: Any, **__: Any) -> int:
+    return 2 * rest[0][0] * a_shape[1 if rest[9] else 0]

@@ -113,9 +113,13 @@ class Topology:
         set_once("dst", views[1])
         set_once("by_dst", CSR(*views[2:5]))
         set_once("by_src", CSR(*views[5:8]))
+        set_once("prepared", {})
 
     # The eight tensors that operators take: src, dst, the view by target, the view by source.
     views: tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor, Tensor, Tensor | None]
+
+    # What a backend makes of this wiring once, by the name of the backend.
+    prepared: dict[str, Any]
 
     @classmethod
     def from_views(cls, views: tuple) -> "Topology":
@@ -162,7 +166,7 @@ class Topology:
     def device(self) -> torch.device:
         return self.src.device
 
-    @property
+    @cached_property
     def T(self) -> "Topology":
         """The edges reversed: row 0 of its `edge_index` is this one's row 1. Shares memory."""
         src, dst, *sorted_views = self.views

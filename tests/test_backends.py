@@ -20,7 +20,7 @@ from torch.testing import assert_close
 
 import edgelinear as el
 from edgelinear import ops
-from edgelinear.backends import reference
+from edgelinear.backends import cpp, reference
 
 backends = pytest.mark.parametrize("backend", backend_params())
 problems = pytest.mark.parametrize("name", PROBLEMS)
@@ -189,8 +189,10 @@ def test_memory_of_a_step_follows_edges(backend):
     assert peak < 5 * features + 48 * num_edges + slices < 4 * batch * num_edges
 
 
-def test_auto_takes_the_first_usable_backend():
+def test_auto_takes_the_first_usable_backend(monkeypatch):
     topology, x, weight = el.Topology(2, 2, [(0, 1)]), torch.ones(1, 2), torch.ones(1)
+    assert el.backends.select("auto", x, weight, topology).__name__.endswith("cpp")
+    monkeypatch.setattr(cpp, "_kernels", "they were not built")
     assert el.backends.select("auto", x, weight, topology).__name__.endswith("torch_csr")
     wide = el.Topology.from_views(tuple(v if v is None else v.long() for v in topology.views))
     assert el.backends.select("auto", x, weight, wide).__name__.endswith("reference")

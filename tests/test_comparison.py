@@ -59,8 +59,8 @@ def test_error_columns_show_a_planted_error(monkeypatch, planted, column):
 def test_input_gradient_column_shows_a_planted_error(monkeypatch):
     right = backends.reference.spmm
 
-    def wrong(weight, x, topology):  # the input gradient runs on the transpose, 20 -> 30
-        return right(weight, x, topology) + 0.25 * (topology.in_features == 20)
+    def wrong(weight, x, topology, bias):  # the input gradient runs on the transpose, 20 -> 30
+        return right(weight, x, topology, bias) + 0.25 * (topology.in_features == 20)
 
     monkeypatch.setattr(backends.reference, "spmm", wrong)
     row = compare(random_layer(), 8, "reference").rows[0]

@@ -286,8 +286,8 @@ def test_from_adjacency_reads_in_by_out_and_mask_out_by_in():
 
 def test_backend_for_names_what_runs():
     layer = make_layer()
-    assert layer.backend_for(random(2, 13)) == "torch_csr"
-    assert layer.backend_for(random(0, 13)) == "torch_csr"
+    assert layer.backend_for(random(2, 13)) == "cpp"
+    assert layer.backend_for(random(0, 13)) == "cpp"
     layer.backend = "reference"
     assert layer.backend_for(random(2, 3, 13)) == "reference"
 

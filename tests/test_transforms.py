@@ -327,8 +327,14 @@ def test_opcheck_of_spmm(backend, wiring, requires_grad):
     weight, _, x = case.arguments
     weight.requires_grad_(requires_grad[0])
     x.requires_grad_(requires_grad[1])
+    bias = random(case.topology.out_features).requires_grad_(requires_grad[0])
     torch.library.opcheck(
-        torch.ops.edgelinear.spmm.default, (weight, x, *case.topology.views, backend)
+        torch.ops.edgelinear.spmm.default,
+        (weight, x, bias, *case.topology.views, False, backend),
+    )
+    torch.library.opcheck(
+        torch.ops.edgelinear.spmm.default,
+        (weight, x.t().contiguous(), None, *case.topology.views, True, backend),
     )
 
 
@@ -339,5 +345,5 @@ def test_opcheck_of_sddmm(backend, wiring):
     a, b = random(3, 4).requires_grad_(), random(3, 5).requires_grad_()
     torch.library.opcheck(
         torch.ops.edgelinear.sddmm.default,
-        (a, b, *case.topology.views, torch.float64, backend),
+        (a, b, *case.topology.views, torch.float64, False, backend),
     )

@@ -2,21 +2,22 @@
 
 A backend computes, without autograd, on logical shapes with any strides:
 
-    spmm(weight, x, topology)          (num_edges,), (batch, in_features) -> (batch, out_features)
+    spmm(weight, x, topology, bias)    (num_edges,), (batch, in_features) -> (batch, out_features)
     sddmm(a, b, topology, dtype)       (batch, out_features), (batch, in_features) -> (num_edges,)
     why_not(x, weight, topology)       None, or a sentence that completes "cannot be used: ..."
 
-Half types are accumulated in float32, and results are contiguous.
+Half types are accumulated in float32. Results may have any strides too.
 """
 
 from types import ModuleType
 
 from torch import Tensor
 
-from edgelinear.backends import reference, torch_csr, torch_scatter, torch_sparse
+from edgelinear.backends import cpp, reference, torch_csr, torch_scatter, torch_sparse
 from edgelinear.topology import Topology
 
 _MODULES = {
+    "cpp": cpp,
     "torch_csr": torch_csr,
     "torch_sparse": torch_sparse,
     "torch_scatter": torch_scatter,
@@ -25,7 +26,7 @@ _MODULES = {
 BACKENDS = tuple(_MODULES)
 
 # Fastest first; benchmarks/results holds the rows that say so.
-_AUTO = (torch_csr, reference)
+_AUTO = (cpp, torch_csr, reference)
 
 
 def select(name: str, x: Tensor, weight: Tensor, topology: Topology) -> ModuleType:

@@ -15,15 +15,15 @@ def why_not(x: Tensor, weight: Tensor, topology: Topology) -> None:
     return None
 
 
-def spmm(weight: Tensor, x: Tensor, topology: Topology) -> Tensor:
-    """Return y with `y[b, t]` the sum of `weight[e] * x[b, s]` over the edges e: s -> t."""
+def spmm(weight: Tensor, x: Tensor, topology: Topology, bias: Tensor | None = None) -> Tensor:
+    """Return y with `y[b, t]` the sum of `weight[e] * x[b, s]` over the edges e: s -> t, + bias."""
     dtype = torch.promote_types(x.dtype, torch.float32)
     xt = x.t().to(dtype).contiguous()  # rows are sources, so that a gather reads whole rows
     yt = xt.new_zeros(topology.out_features, x.shape[0])
     for edges in edge_slices(topology.num_edges, x.shape[0]):
         products = xt[topology.src[edges]] * weight[edges, None].to(dtype)
         yt.index_add_(0, topology.dst[edges], products)
-    return yt.t().to(x.dtype).contiguous()
+    return finish(yt, x, bias)
 
 
 def sddmm(a: Tensor, b: Tensor, topology: Topology, dtype: torch.dtype) -> Tensor:
@@ -34,6 +34,13 @@ def sddmm(a: Tensor, b: Tensor, topology: Topology, dtype: torch.dtype) -> Tenso
     for edges in edge_slices(topology.num_edges, a.shape[0]):
         w[edges] = (at[topology.dst[edges]] * bt[topology.src[edges]]).sum(1)
     return w.to(dtype)
+
+
+def finish(yt: Tensor, x: Tensor, bias: Tensor | None) -> Tensor:
+    """Return the sums `yt`, (out_features, batch), as y: with the bias, in the type of x."""
+    if bias is not None:
+        yt += bias[:, None]
+    return yt.to(x.dtype).t()
 
 
 def edge_slices(num_edges: int, batch: int) -> Iterator[slice]:

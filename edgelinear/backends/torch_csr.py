@@ -9,6 +9,7 @@ import warnings
 import torch
 from torch import Tensor
 
+from edgelinear.backends import reference
 from edgelinear.topology import CSR, Topology
 
 with warnings.catch_warnings():
@@ -29,14 +30,13 @@ def why_not(x: Tensor, weight: Tensor, topology: Topology) -> str | None:
     return None
 
 
-def spmm(weight: Tensor, x: Tensor, topology: Topology) -> Tensor:
-    """Return y with `y[b, t]` the sum of `weight[e] * x[b, s]` over the edges e: s -> t."""
+def spmm(weight: Tensor, x: Tensor, topology: Topology, bias: Tensor | None = None) -> Tensor:
+    """Return y with `y[b, t]` the sum of `weight[e] * x[b, s]` over the edges e: s -> t, + bias."""
     if topology.num_edges == 0 or x.numel() == 0:
-        return x.new_zeros(x.shape[0], topology.out_features)
+        return reference.finish(x.new_zeros(topology.out_features, x.shape[0]), x, bias)
     dtype = torch.promote_types(x.dtype, torch.float32)
     matrix = _matrix(topology.by_dst, weight.to(dtype), topology)
-    yt = matrix @ x.t().to(dtype).contiguous()
-    return yt.t().to(x.dtype).contiguous()
+    return reference.finish(matrix @ x.t().to(dtype).contiguous(), x, bias)
 
 
 def sddmm(a: Tensor, b: Tensor, topology: Topology, dtype: torch.dtype) -> Tensor:

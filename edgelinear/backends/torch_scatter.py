@@ -17,8 +17,8 @@ def why_not(x: Tensor, weight: Tensor, topology: Topology) -> str | None:
     return missing("torch_scatter") or too_large(x, topology)
 
 
-def spmm(weight: Tensor, x: Tensor, topology: Topology) -> Tensor:
-    """Return y with `y[b, t]` the sum of `weight[e] * x[b, s]` over the edges e: s -> t."""
+def spmm(weight: Tensor, x: Tensor, topology: Topology, bias: Tensor | None = None) -> Tensor:
+    """Return y with `y[b, t]` the sum of `weight[e] * x[b, s]` over the edges e: s -> t, + bias."""
     from torch_scatter import segment_csr
 
     dtype = torch.promote_types(x.dtype, torch.float32)
@@ -34,7 +34,7 @@ def spmm(weight: Tensor, x: Tensor, topology: Topology) -> Tensor:
         first, last = (torch.searchsorted(indptr, ends, right=True) - 1).tolist()
         segments = indptr[first : last + 2].clamp(edges.start, edges.stop) - edges.start
         yt[first : last + 1] += segment_csr(products, segments, reduce="sum")
-    return yt.t().to(x.dtype).contiguous()
+    return reference.finish(yt, x, bias)
 
 
 def missing(package: str) -> str | None:

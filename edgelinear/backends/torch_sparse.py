@@ -20,12 +20,12 @@ def why_not(x: Tensor, weight: Tensor, topology: Topology) -> str | None:
     return missing("torch_sparse") or too_large(x, topology)
 
 
-def spmm(weight: Tensor, x: Tensor, topology: Topology) -> Tensor:
-    """Return y with `y[b, t]` the sum of `weight[e] * x[b, s]` over the edges e: s -> t."""
+def spmm(weight: Tensor, x: Tensor, topology: Topology, bias: Tensor | None = None) -> Tensor:
+    """Return y with `y[b, t]` the sum of `weight[e] * x[b, s]` over the edges e: s -> t, + bias."""
     import torch_sparse  # noqa: F401, registers the operator
 
     if topology.num_edges == 0 or x.shape[0] == 0:  # its kernel divides by the batch
-        return x.new_zeros(x.shape[0], topology.out_features)
+        return reference.finish(x.new_zeros(topology.out_features, x.shape[0]), x, bias)
     dtype = torch.promote_types(x.dtype, torch.float32)
     indptr, indices, edge_ids = topology.by_dst
     weight, x = weight.detach(), x.detach()  # or its own autograd asks for more indices
@@ -34,4 +34,4 @@ def spmm(weight: Tensor, x: Tensor, topology: Topology) -> Tensor:
     yt = torch.ops.torch_sparse.spmm_sum(
         None, indptr.long(), indices.long(), values.to(dtype), None, None, xt
     )
-    return yt.t().to(x.dtype).contiguous()
+    return reference.finish(yt, x, bias)

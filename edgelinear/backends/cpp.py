@@ -1,0 +1,214 @@
+"""Compiled kernels for the CPU, called through ctypes: see `edgelinear/kernels`.
+
+The shared library knows neither torch nor Python, so that one build serves every version of both.
+Its threads are torch's own, lent through `torch_parallel_for`.
+"""
+
+import ctypes
+import os
+from ctypes import c_int32, c_int64, c_void_p
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from edgelinear.topology import Topology
+
+INSTRUCTION_SETS = ("portable", "avx2", "avx512")
+_DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
+_OUT, _GRAD_WEIGHT = 0, 1
+
+
+class _View(ctypes.Structure):
+    _fields_ = [
+        ("indptr", c_void_p),
+        ("indices", c_void_p),
+        ("edge_ids", c_void_p),
+        ("rows", c_int64),
+        ("columns", c_int64),
+        ("edges", c_int64),
+        ("index_bytes", c_int32),
+    ]
+
+
+class _Matrix(ctypes.Structure):
+    _fields_ = [("data", c_void_p), ("feature_stride", c_int64), ("sample_stride", c_int64)]
+
+
+class _Call(ctypes.Structure):
+    """`Call` of kernels.h, field by field."""
+
+    _fields_ = [
+        ("view", _View),
+        ("batch", c_int64),
+        ("product", c_int32),
+        ("dtype", c_int32),
+        ("edge_dtype", c_int32),
+        ("width", c_int32),
+        ("gathered", _Matrix),
+        ("rowwise", _Matrix),
+        ("edgewise", c_void_p),
+        ("bias", c_void_p),
+        ("scratch", c_void_p),
+        ("parallel_for", c_void_p),
+    ]
+
+
+class _Kernels:
+    """The loaded library, and the instruction set that it is to use."""
+
+    def __init__(self, path: Path, instruction_set: str | None = None) -> None:
+        library = ctypes.CDLL(str(path))
+        library.edgelinear_run.argtypes = [c_int32, c_void_p]
+        library.edgelinear_run.restype = c_int64
+        runs = library.edgelinear_instruction_sets()
+        self.supported = [name for i, name in enumerate(INSTRUCTION_SETS) if runs >> i & 1]
+        self.instruction_set = instruction_set or self.supported[-1]
+        if self.instruction_set not in self.supported:
+            raise RuntimeError(
+                f"EDGELINEAR_INSTRUCTION_SET must be one of {self.supported} on this processor, "
+                f"got {instruction_set!r}"
+            )
+        self._run = library.edgelinear_run
+        self._set = INSTRUCTION_SETS.index(self.instruction_set)
+        self.parallel_for = ctypes.cast(_libtorch().torch_parallel_for, c_void_p).value
+
+    def run(self, call: _Call, like: Tensor) -> None:
+        """Run `call`; scratch, where it needs some, is a tensor, so that torch counts it."""
+        scratch_bytes = self._run(self._set, ctypes.byref(call))
+        if scratch_bytes:
+            scratch = like.new_empty(scratch_bytes, dtype=torch.uint8)
+            call.scratch = scratch.data_ptr()
+            self._run(self._set, ctypes.byref(call))
+
+
+def _libtorch() -> ctypes.CDLL:
+    folder = Path(torch.__file__).parent / "lib"
+    for name in ("libtorch_cpu.so", "libtorch_cpu.dylib"):
+        if (folder / name).exists():
+            return ctypes.CDLL(str(folder / name))
+    raise RuntimeError(f"there is no libtorch_cpu in {folder}")
+
+
+def _load() -> _Kernels | str:
+    """Return the kernels, or why they cannot be used."""
+    try:
+        with resources.as_file(resources.files("edgelinear") / "libedgelinear.so") as path:
+            path = Path(os.environ.get("EDGELINEAR_LIBRARY", path))
+            if not path.exists():
+                return (
+                    "the compiled kernels were not built with this install: with gcc 12 or clang "
+                    "14 on the path, install edgelinear again (`pip install -v .` shows the build)"
+                )
+            kernels = _Kernels(path, os.environ.get("EDGELINEAR_INSTRUCTION_SET"))
+    except (OSError, AttributeError, RuntimeError) as error:
+        return f"the compiled kernels cannot be loaded: {error}"
+    return kernels
+
+
+def _self_test() -> str | None:
+    """Return None, or what the kernels got wrong on a small layer."""
+    topology = Topology(3, 2, [(2, 1), (0, 0), (2, 0), (1, 1)])
+    weight = torch.tensor([2.0, 3.0, 5.0, 7.0], device="cpu")
+    x = torch.arange(51.0, device="cpu").view(17, 3)
+    y = torch.stack([3 * x[:, 0] + 5 * x[:, 2], 2 * x[:, 2] + 7 * x[:, 1]], 1)
+    w = torch.stack([(y[:, t] * x[:, s]).sum() for s, t in ((2, 1), (0, 0), (2, 0), (1, 1))])
+    right = torch.equal(spmm(weight, x, topology), y)
+    right &= torch.equal(sddmm(y, x, topology, torch.float32), w)
+    return None if right else "the compiled kernels fail their self-test on this processor"
+
+
+def why_not(x: Tensor, weight: Tensor, topology: Topology) -> str | None:
+    """Return None, or why the compiled kernels cannot run this call."""
+    if not x.is_cpu:
+        return f"its kernels run on a CPU, and the input is on {x.device}"
+    if type(_kernels) is str:
+        return _kernels
+    if x.dtype not in _DTYPES:
+        return f"it has no kernels for {x.dtype}"
+    return None
+
+
+def spmm(weight: Tensor, x: Tensor, topology: Topology, bias: Tensor | None = None) -> Tensor:
+    """Return y with `y[b, t]` the sum of `weight[e] * x[b, s]` over the edges e: s -> t, + bias.
+
+    y is laid out as x is.
+    """
+    x, weight = _unit_stride(x), weight.contiguous()
+    features = topology.out_features
+    if x.stride(1) == 1:
+        y = x.new_empty(x.shape[0], features)
+    else:
+        y = x.new_empty(features, x.shape[0]).t()
+    call = _prepare(_by_dst(topology), _OUT, x, y, weight)
+    if bias is not None:
+        bias = bias.to(x.dtype).contiguous()
+        call.bias = bias.data_ptr()
+    _kernels.run(call, x)
+    return y
+
+
+def sddmm(a: Tensor, b: Tensor, topology: Topology, dtype: torch.dtype) -> Tensor:
+    """Return w with `w[e]` the sum of `a[n, t] * b[n, s]` over the batch n, for edge e: s -> t."""
+    if a.shape[0] == 0:
+        return a.new_zeros(topology.num_edges, dtype=dtype)
+    a, b = _unit_stride(a), _unit_stride(b)
+    w = a.new_empty(topology.num_edges, dtype=dtype)
+    if (
+        topology.by_src.edge_ids is None
+    ):  # written in the order of edges where there is a view of it
+        call = _prepare(_by_dst(topology.T), _GRAD_WEIGHT, a, b, w)
+    else:
+        call = _prepare(_by_dst(topology), _GRAD_WEIGHT, b, a, w)
+    _kernels.run(call, a)
+    return w
+
+
+def _unit_stride(matrix: Tensor) -> Tensor:
+    """Return a matrix of which a row or a column is one run of memory."""
+    return matrix if 1 in matrix.stride() else matrix.contiguous()
+
+
+def _prepare(
+    template: _Call, product: int, gathered: Tensor, rowwise: Tensor, edgewise: Tensor
+) -> _Call:
+    call = _Call.from_buffer_copy(template)
+    call.batch = gathered.shape[0]
+    call.product = product
+    call.dtype = _DTYPES[gathered.dtype]
+    call.edge_dtype = _DTYPES[edgewise.dtype]
+    _describe(call.gathered, gathered)
+    _describe(call.rowwise, rowwise)
+    call.edgewise = edgewise.data_ptr()
+    return call
+
+
+def _describe(matrix: _Matrix, tensor: Tensor) -> None:
+    matrix.data = tensor.data_ptr()
+    matrix.sample_stride, matrix.feature_stride = tensor.stride()
+
+
+def _by_dst(topology: Topology) -> _Call:
+    """Return a call with the view by target filled in, made once for each topology."""
+    call = topology.prepared.get("cpp")
+    if call is None:
+        indptr, indices, edge_ids = topology.by_dst
+        call = topology.prepared["cpp"] = _Call(parallel_for=_kernels.parallel_for)
+        call.view = _View(
+            indptr.data_ptr(),
+            indices.data_ptr(),
+            None if edge_ids is None else edge_ids.data_ptr(),
+            topology.out_features,
+            topology.in_features,
+            topology.num_edges,
+            indices.element_size(),
+        )
+    return call
+
+
+_kernels: Any = _load()
+if type(_kernels) is _Kernels:
+    with torch.inference_mode(False):
+        _kernels = _self_test() or _kernels

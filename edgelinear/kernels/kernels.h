@@ -1,0 +1,44 @@
+// The C interface of the kernels: raw pointers, no header of torch or Python.
+#pragma once
+#include <cstdint>
+
+enum Dtype : int32_t { FLOAT32, FLOAT64, BFLOAT16, FLOAT16 };
+
+// One direction of a wiring: row r owns the positions indptr[r] to indptr[r + 1].
+struct View {
+    const void* indptr;    // (rows + 1,)
+    const void* indices;   // (edges,): the column of each position
+    const void* edge_ids;  // (edges,): the edge of each position, or null where they are equal
+    int64_t rows, columns, edges;
+    int32_t index_bytes;  // 4 or 8
+};
+
+// A (features, batch) matrix; one of its strides, in elements, is 1.
+struct Matrix {
+    void* data;
+    int64_t feature_stride, sample_stride;
+};
+
+typedef void (*Body)(int64_t begin, int64_t end, void* context);
+typedef int32_t (*ParallelFor)(int64_t begin, int64_t end, int64_t grain, Body, void* context);
+
+enum Product : int32_t { OUT, GRAD_WEIGHT };
+
+// One walk over the edges, which computes one of these:
+//
+//     OUT            rowwise[row] = sum of edgewise[edge] * gathered[column] over its edges, + bias
+//     GRAD_WEIGHT    edgewise[edge] = sum of gathered[column] * rowwise[row] over the batch
+struct Call {
+    View view;
+    int64_t batch;
+    int32_t product;
+    int32_t dtype;       // of gathered, rowwise and bias; sums are in float32 at least
+    int32_t edge_dtype;  // of edgewise
+    int32_t width;       // samples in a tile, or 0 for what measured fastest
+    Matrix gathered;     // (columns, batch)
+    Matrix rowwise;      // (rows, batch)
+    void* edgewise;      // (edges,)
+    const void* bias;    // (rows,), or null
+    void* scratch;
+    ParallelFor parallel_for;
+};

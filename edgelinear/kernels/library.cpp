@@ -1,0 +1,40 @@
+// What the shared library exports: the kernels of each instruction set that it was built with.
+#include "kernels.h"
+
+#ifdef EDGELINEAR_X86
+namespace avx512 {
+int64_t run(const Call&);
+}
+namespace avx2 {
+int64_t run(const Call&);
+}
+#endif
+namespace portable {
+int64_t run(const Call&);
+}
+
+extern "C" {
+
+// Bit i is set if this processor runs instruction set i: 0 portable, 1 avx2, 2 avx512.
+__attribute__((visibility("default"))) int32_t edgelinear_instruction_sets() {
+    int32_t sets = 1;
+#ifdef EDGELINEAR_X86
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) sets |= 2;
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        sets |= 4;
+#endif
+    return sets;
+}
+
+__attribute__((visibility("default"))) int64_t edgelinear_run(int32_t instruction_set,
+                                                              const Call* call) {
+#ifdef EDGELINEAR_X86
+    if (instruction_set == 2) return avx512::run(*call);
+    if (instruction_set == 1) return avx2::run(*call);
+#endif
+    (void)instruction_set;
+    return portable::run(*call);
+}
+}

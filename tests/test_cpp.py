@@ -1,0 +1,311 @@
+"""The compiled kernels: every instruction set, tile and layout, their bits, and how they load."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from problems import PROBLEMS, Problem, dense, hub_edges, random, random_edges
+from torch.testing import assert_close
+
+import edgelinear as el
+from edgelinear import ops
+from edgelinear.backends import cpp, reference
+
+HALF = (torch.float16, torch.bfloat16)
+# A row of 5,000 edges, so that three cuts fall into it, and rows of all lengths around it.
+LONG = Problem(6000, 40, hub_edges(5000, 40), batch=19)
+CUT = Problem(
+    90, 80, torch.cat([random_edges(90, 80, 7000), random_edges(90, 80, 3000, seed=1)], 1)
+)
+
+pytestmark = pytest.mark.skipif(type(cpp._kernels) is str, reason=str(cpp._kernels))
+
+
+def test_kernels_are_built_where_they_must_be():
+    if os.environ.get("CI"):
+        assert type(cpp._kernels) is not str, cpp._kernels
+
+
+@pytest.fixture(params=getattr(cpp._kernels, "supported", ["none"]))
+def instruction_set(request, monkeypatch):
+    monkeypatch.setattr(cpp._kernels, "_set", cpp.INSTRUCTION_SETS.index(request.param))
+    return request.param
+
+
+@pytest.fixture(params=[1, 4, 8, 16, 32, 48, 64])
+def width(request, monkeypatch):
+    """Make every call cut the batch into tiles of this many samples, or what comes closest."""
+    prepare = cpp._prepare
+
+    def with_width(*args):
+        call = prepare(*args)
+        call.width = request.param
+        return call
+
+    monkeypatch.setattr(cpp, "_prepare", with_width)
+    return request.param
+
+
+def step(problem, dtype, weight_dtype=None, feature_major=False):
+    """Return y, dx and dw of the kernels, of a dense matmul in float64, and sums of magnitudes."""
+    weight_dtype = weight_dtype or dtype
+    topology, weight, x = problem.topology(), problem.weight(weight_dtype), problem.x(dtype)
+    grad, bias = problem.grad(dtype), random(problem.out_features, dtype=dtype, seed=4)
+    if feature_major:
+        x, grad = (m.t().contiguous().t() for m in (x, grad))
+    ours = (
+        cpp.spmm(weight, x, topology, bias),
+        cpp.spmm(weight, grad, topology.T),
+        cpp.sddmm(grad, x, topology, weight_dtype),
+    )
+    factors = [t.double() for t in (weight, x, grad, bias)]
+    return ours, dense_step(problem, *factors), dense_step(problem, *[t.abs() for t in factors])
+
+
+def dense_step(problem, weight, x, grad, bias):
+    matrix = dense(weight, problem)
+    src, dst = problem.edge_index
+    return x @ matrix.T + bias, grad @ matrix, (grad.T @ x)[dst, src]
+
+
+@pytest.mark.parametrize("feature_major", [False, True], ids=["batch-major", "feature-major"])
+@pytest.mark.parametrize(
+    "problem", [LONG, CUT, PROBLEMS["batch_many"]], ids=["long", "cut", "short"]
+)
+def test_every_tile_equals_dense_matmul(instruction_set, width, problem, feature_major):
+    results = step(problem, torch.float64, feature_major=feature_major)
+    for ours, truth, _ in zip(*results, strict=True):
+        assert_close(ours, truth)
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize(
+    "dtype, weight_dtype",
+    [(d, d) for d in (torch.float64, torch.float32, *HALF)] + [(d, torch.float32) for d in HALF],
+    ids=str,
+)
+def test_every_type_equals_dense_matmul(instruction_set, name, dtype, weight_dtype):
+    for ours, truth, magnitude in zip(*step(PROBLEMS[name], dtype, weight_dtype), strict=True):
+        if dtype == torch.float64:
+            assert_close(ours, truth)
+        else:  # a few roundings in float32 of sums this large, and one of the result
+            sums = 4 * torch.finfo(torch.float32).eps * magnitude
+            result = torch.finfo(ours.dtype)
+            rounding = result.eps * truth.abs().clamp(min=result.smallest_normal)
+            assert ((ours.double() - truth).abs() <= sums + rounding).all()
+
+
+@pytest.mark.parametrize("dtype", HALF, ids=str)
+def test_half_types_convert_as_in_torch(instruction_set, dtype):
+    n = 2**16
+    topology = el.Topology(n, n, torch.arange(n).expand(2, n))
+    x = torch.arange(n).to(torch.uint16).view(dtype)[None]
+    # Multiplied by numbers that make every half round, up and down, under- and overflow.
+    for factor in (1.0, 1 + 2**-9, 0.75, 1 / 3, 3.0e-5, 7.0e3):
+        weight = torch.full((n,), factor)
+        for batch in (1, 3, 40):
+            y = cpp.spmm(weight, x.expand(batch, n), topology)
+            expected = (x.float() * factor).to(dtype).expand(batch, n)
+            assert_close(y, expected, rtol=0, atol=0, equal_nan=True)
+
+
+# Bits.
+
+
+@pytest.mark.parametrize("problem", [LONG, CUT, PROBLEMS["unsorted"]], ids=["long", "cut", "short"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_sample_has_the_same_bits_alone_and_in_any_batch(instruction_set, problem, dtype):
+    topology, weight = problem.topology(), problem.weight(dtype)
+    x = random(130, problem.in_features, dtype=dtype)
+    bias = random(problem.out_features, dtype=dtype)
+    alone = torch.cat([cpp.spmm(weight, sample[None], topology, bias) for sample in x])
+    for batch in (2, 4, 5, 8, 9, 16, 33, 48, 64, 65, 130):
+        y = cpp.spmm(weight, x[:batch], topology, bias)
+        assert torch.equal(y, alone[:batch])
+        by_feature = cpp.spmm(weight, x[:batch].t().contiguous().t(), topology, bias)
+        assert torch.equal(by_feature, alone[:batch])
+
+
+@pytest.mark.parametrize("batch", [1, 4, 64, 200])
+def test_bits_are_the_same_for_any_number_of_threads(instruction_set, batch):
+    n = 3000
+    src, dst = random_edges(n, n, 60_000)
+    edges = torch.cat([torch.stack([src, dst]), hub_edges(n, n)], 1).unique(dim=1)
+    problem = Problem(n, n, edges[:, torch.randperm(edges.shape[1])], batch)
+    topology, weight = problem.topology(), problem.weight(torch.float32)
+    x, grad = problem.x(torch.float32), problem.grad(torch.float32)
+    threads, results = torch.get_num_threads(), []
+    for number in (1, 2, 3, 7, 7):
+        torch.set_num_threads(number)
+        results.append((cpp.spmm(weight, x, topology), cpp.sddmm(grad, x, topology, x.dtype)))
+    torch.set_num_threads(threads)
+    for y, w in results[1:]:
+        assert torch.equal(y, results[0][0]) and torch.equal(w, results[0][1])
+
+
+def test_million_edges_into_one_target_add_up_exactly():
+    n = 10**6
+    topology = el.Topology(n, 1, torch.stack([torch.arange(n), torch.zeros(n, dtype=torch.long)]))
+    x = torch.ones(2, n)
+    assert cpp.spmm(torch.ones(n), x, topology).tolist() == [[n], [n]]
+    assert cpp.spmm(torch.ones(n), torch.ones(2, 1), topology.T).sum() == 2 * n
+
+
+# Sizes.
+
+
+def test_more_than_32_bits_of_products():
+    side, batch = 64, 2**20  # 2^32 products, of factors that take no memory
+    topology = el.Topology(side, side, random_edges(side, side, side * side))
+    x, grad = torch.ones(side).expand(batch, side), torch.arange(1.0, side + 1).expand(batch, side)
+    w = cpp.sddmm(grad, x, topology, torch.float32)
+    assert torch.equal(w, batch * (topology.dst + 1.0))
+
+
+@pytest.mark.slow
+def test_more_than_32_bits_of_input():
+    features, batch = 2**16, 2**15 + 64  # more than 2^31 numbers, all the same row
+    row = torch.zeros(features)
+    row[-1] = 3.0
+    topology = el.Topology(features, 1, [(features - 1, 0)])
+    y = cpp.spmm(torch.tensor([2.0]), row.expand(batch, features), topology)
+    assert torch.equal(y, torch.full((batch, 1), 6.0))
+    tall = row.expand(batch, features).t()  # the same, feature-major, with a stride of 0
+    w = cpp.sddmm(torch.ones(batch, 1), tall.t(), topology, torch.float32)
+    assert w.tolist() == [3.0 * batch]
+
+
+@pytest.mark.parametrize("batch", [1, 32, 200])
+def test_scratch_is_at_most_8_bytes_an_edge(monkeypatch, batch):
+    problem = Problem(300, 300, random_edges(300, 300, 60_000), batch)
+    topology, weight = problem.topology(), problem.weight(torch.bfloat16)
+    x, grad = problem.x(torch.bfloat16), problem.grad(torch.bfloat16)
+    taken = []
+    run = cpp._kernels.run
+
+    class Recorder:
+        shape = (1,)
+
+        def new_empty(self, size, dtype):
+            taken.append(size)
+            return torch.empty(size, dtype=dtype)
+
+    monkeypatch.setattr(cpp._kernels, "run", lambda call, like: run(call, Recorder()))
+    for product in (
+        lambda: cpp.spmm(weight, x, topology),
+        lambda: cpp.spmm(weight, grad, topology.T),
+        lambda: cpp.sddmm(grad, x, topology, torch.bfloat16),
+    ):
+        taken.clear()
+        product()
+        packed = 4 * 300 * (batch + 64)
+        assert sum(taken) <= packed + 8 * topology.num_edges
+
+
+def test_nothing_but_x_and_the_weight_is_kept_for_backward():
+    topology = PROBLEMS["unsorted"].topology()
+    weight = torch.randn(topology.num_edges, requires_grad=True)
+    x = torch.randn(5, topology.in_features, requires_grad=True)
+    bias = torch.randn(topology.out_features, requires_grad=True)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.data_ptr()), lambda t: t):
+        ops.spmm(weight, x, topology, "cpp", bias=bias)
+    assert set(kept) <= {weight.data_ptr(), x.data_ptr()}
+
+
+# Threads and loading, each in a process of its own.
+
+
+def run_python(code, **environment):
+    command = [sys.executable, "-c", code]
+    environment = {**os.environ, **environment}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+STEP = """
+import torch, edgelinear as el
+topology = el.generators.erdos_renyi(2000, 2000, num_edges=200_000)
+layer = el.EdgeLinear.from_topology(topology, backend="cpp")
+layer(torch.randn(64, 2000)).sum().backward()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_no_second_openmp_runtime_is_loaded():
+    code = STEP + (
+        "maps = {line.split()[-1] for line in open('/proc/self/maps') if '/' in line}\n"
+        "print(*[m for m in maps if 'gomp' in m or 'omp5' in m or 'iomp' in m], sep=chr(10))"
+    )
+    assert len(run_python(code).splitlines()) <= 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_are_those_that_torch_has(threads):
+    code = f"""
+import os, torch, edgelinear as el
+from edgelinear.backends import cpp
+count = lambda: len(os.listdir("/proc/self/task"))
+topology = el.generators.erdos_renyi(2000, 2000, num_edges=200_000)
+weight, x = torch.ones(200_000), torch.ones(64, 2000)
+torch.set_num_threads({threads})
+before = count()
+cpp.spmm(weight, x, topology)
+ours = count() - before
+torch.ones(2000, 2000).exp()
+print(ours, count() - before)
+"""
+    ours, torch_too = map(int, run_python(code).split())
+    assert ours == torch_too >= threads - 2  # some of them may stand from before
+
+
+@pytest.mark.parametrize("name", cpp.INSTRUCTION_SETS)
+def test_instruction_set_can_be_chosen(name):
+    code = "from edgelinear.backends import cpp; k = cpp._kernels\n"
+    code += "print(k if type(k) is str else k.instruction_set)"
+    said = run_python(code, EDGELINEAR_INSTRUCTION_SET=name)
+    if name in cpp._kernels.supported:
+        assert said == name
+    else:
+        assert "EDGELINEAR_INSTRUCTION_SET must be one of" in said
+
+
+def refusal(**environment):
+    return run_python(
+        "import torch, edgelinear as el\n"
+        "layer = el.EdgeLinear(2, 2, [(0, 1)], backend='cpp')\n"
+        "try: layer(torch.ones(1, 2))\n"
+        "except RuntimeError as error: print(error)\n"
+        "print(el.EdgeLinear(2, 2, [(0, 1)]).backend_for(torch.ones(1, 2)))",
+        **environment,
+    ).splitlines()
+
+
+def test_install_without_kernels_says_so_and_works(tmp_path):
+    message, fallback = refusal(EDGELINEAR_LIBRARY=str(tmp_path / "none.so"))
+    assert message.startswith("backend='cpp' cannot be used: the compiled kernels were not built")
+    assert fallback == "torch_csr"
+
+
+def test_broken_library_says_so_and_torch_runs(tmp_path):
+    (tmp_path / "broken.so").write_text("this is no library")
+    message, fallback = refusal(EDGELINEAR_LIBRARY=str(tmp_path / "broken.so"))
+    assert "cannot be used: the compiled kernels cannot be loaded: " in message
+    assert "broken.so" in message
+    assert fallback == "torch_csr"
+
+
+def test_self_test_finds_a_wrong_sum(monkeypatch):
+    assert cpp._self_test() is None
+    monkeypatch.setattr(cpp, "spmm", lambda *args: reference.spmm(*args) + 1)
+    assert "self-test" in cpp._self_test()
+
+
+def test_float8_is_refused():
+    x = torch.ones(1, 2).to(torch.float8_e5m2)
+    reason = el.backends.why_not("cpp", x, x, el.Topology(2, 2, [(0, 1)]))
+    assert reason == "it has no kernels for torch.float8_e5m2"
