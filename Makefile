@@ -1,7 +1,8 @@
 # make demo    the library's main job on a real network: install, prove, time, train, draw
 # make test    the fast suite          make lint types    style and types
 # make test-all  with the slow marks   make test-pyg      with torch-scatter and torch-sparse
-# make bench   the benchmarks          make clean         remove what these made
+# make bench   a few minutes of them   make bench-all     every workload, batch and peer: hours
+# make clean   remove what these made
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -13,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: demo test test-all test-pyg lint types format bench bench-full clean
+.PHONY: demo test test-all test-pyg lint types format bench bench-all clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edgelinear demo
@@ -42,8 +43,11 @@ format: $(VENV)/.dev
 bench: $(VENV)/.demo
 	$(BIN)/python benchmarks/run.py
 
-bench-full: $(VENV)/.demo
-	$(BIN)/python benchmarks/run.py --full
+# A peer whose environment cannot be made is left out.
+bench-all: $(VENV)/.demo $(VENV)/.pyg
+	-$(BIN)/python benchmarks/environments.py
+	$(BIN)/python benchmarks/run.py --all
+	$(BIN)/python benchmarks/run.py --memory
 
 clean:
 	rm -rf $(VENV) edgelinear-demo .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage

@@ -1,145 +1,234 @@
 """Time every contender on every workload, in turn and in one run, and write a row for each.
 
-    python benchmarks/run.py [--full] [--only WORKLOAD ...] [--threads 1 2] [--out FILE]
+    python benchmarks/run.py [--all] [--only WORKLOAD ...] [--threads 1 2] [--out FILE]
+    python benchmarks/run.py --memory
 
-Correctness is checked before the clock starts: a contender whose float32 results are further than
-1e-4 of the largest value from the float64 truth stops the run.
+Contenders run in workers, one for each environment; one that is missing is left out. Correctness is
+checked before the clock starts: results further than 1e-4 of the largest value from the float64
+truth leave a contender without a time and with a note, and stop the run if they are ours.
 """
 
 import argparse
 import csv
-import gc
+import os
 import platform
 import statistics
 import subprocess
+import sys
+import tempfile
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
+import environments
 import torch
-from peers import csr_parameter, dense, embedding_bag, gather_scatter, ours
+from contenders import CONTENDERS
 from problem import Problem
-from workloads import FULL, SHORT
+from worker import Worker
+from workloads import WORKLOADS, Workload
 
 import edgelinear as el
 
-CONTENDERS = {
-    "edgelinear auto": ours.make("auto"),
-    **{f"edgelinear {name}": ours.make(name) for name in el.backends.BACKENDS},
-    "CSR parameter": csr_parameter.peer,
-    "embedding_bag": embedding_bag.peer,
-    "gather + index_add": gather_scatter.peer,
-    "dense masked": dense.masked,
-    "nn.Linear": dense.plain,
-}
+HERE = Path(__file__).parent
 COLUMNS = [
     "workload", "in_features", "out_features", "edges", "batch", "threads", "contender", "phase",
-    "median_ms", "q1_ms", "q3_ms", "min_ms", "rounds", "error",
-    "machine", "torch", "edgelinear", "commit",
+    "median_ms", "q1_ms", "q3_ms", "min_ms", "rounds", "error", "memory_mib", "note",
+    "package", "machine", "torch", "edgelinear", "commit",
 ]  # fmt: skip
 SECONDS = 6.0  # for all contenders of a phase, once the least rounds are done
 LEAST_ROUNDS, MOST_ROUNDS = 5, 200
-TOLERANCE = 1e-4
+SLOW, SLOW_ROUNDS = 20, 3  # contenders this much slower than the fastest so far take fewer rounds
+MEMORY_WORKLOAD, MEMORY_BATCH = "flyvis", 32
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--full", action="store_true", help="the large workloads too")
-    parser.add_argument("--only", nargs="+", metavar="WORKLOAD", help="these and no others")
+    parser.add_argument("--all", action="store_true", help="every workload and batch: hours")
+    names = [workload.name for workload in WORKLOADS]
+    parser.add_argument("--only", nargs="+", metavar="WORKLOAD", choices=names, help="all of these")
+    parser.add_argument("--memory", action="store_true", help="the memory of a step instead")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, torch.get_num_threads()])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results/cpu.csv")
+    parser.add_argument("--out", type=Path, help="results/cpu.csv if all, memory.csv, or short.csv")
     arguments = parser.parse_args()
-    origin = {
-        "machine": f"{processor()}, {platform.system()}",
+    name = "memory.csv" if arguments.memory else "cpu.csv" if arguments.all else "short.csv"
+    out = arguments.out or HERE / "results" / name
+    workers = start_workers()
+    packages = find_packages(workers)
+    origin = describe_origin()
+    with tempfile.TemporaryDirectory() as temporary, out.open("w", newline="") as file:
+        folder = Path(temporary)
+        writer = csv.DictWriter(file, COLUMNS, restval="")
+        writer.writeheader()
+        for workload, batches in choose(arguments):
+            try:
+                topology = workload.wiring()
+            except RuntimeError as error:  # it is downloaded, and nothing is in reach
+                print(f"{workload.name} is left out: {error}", file=sys.stderr)
+                continue
+            for batch in batches:
+                Problem.make(topology, batch).save(folder)
+                size = describe_size(workload, topology, batch)
+                for threads in dict.fromkeys(arguments.threads):
+                    if arguments.memory:
+                        rows = measure_memory(packages, folder, threads)
+                    else:
+                        rows = measure(workers, packages, folder, threads, workload.phases)
+                    for row in rows:
+                        row = size | {"threads": threads} | row
+                        report(row)
+                        writer.writerow(row | {"package": packages[row["contender"]]} | origin)
+                        file.flush()
+    for worker in workers.values():
+        worker.stop()
+
+
+def choose(arguments: argparse.Namespace) -> list[tuple[Workload, tuple[int, ...]]]:
+    """Return the workloads asked for, and which of their batches."""
+    if arguments.memory:
+        return [(w, (MEMORY_BATCH,)) for w in WORKLOADS if w.name == MEMORY_WORKLOAD]
+    if arguments.only:
+        return [(w, w.batches) for w in WORKLOADS if w.name in arguments.only]
+    return [(w, w.batches if arguments.all else w.short) for w in WORKLOADS]
+
+
+def start_workers() -> dict[str, Worker]:
+    workers = {}
+    for name in (environments.MAIN, *environments.ENVIRONMENTS):
+        if environments.python(name) is None:
+            print(
+                f"the environment {name} is missing and its contenders are left out: "
+                f"`python benchmarks/environments.py {name}` makes it",
+                file=sys.stderr,
+            )
+        else:
+            workers[name] = Worker(name)
+    return workers
+
+
+def find_packages(workers: dict[str, Worker]) -> dict[str, str]:
+    """Return the contenders that can be built, and the package and version of each."""
+    versions = {name: worker.ask("versions") for name, worker in workers.items()}
+    packages = {}
+    for name, contender in CONTENDERS.items():
+        version = versions.get(contender.environment, {}).get(contender.package)
+        if version is not None:
+            packages[name] = f"{contender.package} {version}"
+        elif contender.environment in workers:
+            print(f"{name} is left out: {contender.package} is not installed", file=sys.stderr)
+    return packages
+
+
+def measure(
+    workers: dict[str, Worker],
+    contenders: Iterable[str],
+    folder: Path,
+    threads: int,
+    phases: tuple[str, ...],
+) -> Iterator[dict]:
+    """Yield a row for each phase of each contender that can hold the problem in `folder`."""
+    for worker in workers.values():
+        worker.load(folder, threads)
+    built, errors = [], {}
+    for contender in contenders:
+        answer = workers[CONTENDERS[contender].environment].ask("build", contender=contender)
+        if "note" in answer:
+            yield failed(contender, phases[-1], answer)
+        elif "error" in answer:
+            built.append(contender)
+            errors[contender] = f"{answer['error']:.2g}"
+    for phase in phases:
+        times, failures = in_turn(workers, built, phase)
+        for contender, seconds in times.items():
+            spread = {"contender": contender, "phase": phase, "error": errors[contender]}
+            yield spread | describe_times(seconds)
+        for contender, answer in failures.items():
+            built.remove(contender)
+            yield failed(contender, phase, answer)
+
+
+def in_turn(
+    workers: dict[str, Worker], contenders: list[str], phase: str
+) -> tuple[dict[str, list[float]], dict[str, dict]]:
+    """Time all contenders round by round, so that a slower machine slows all of them alike.
+
+    Return the seconds of those that lasted, and the answers of those that failed.
+    """
+    times: dict[str, list[float]] = {contender: [] for contender in contenders}
+    failures = {}
+    started = time.perf_counter()
+    for done in range(MOST_ROUNDS):
+        if done >= LEAST_ROUNDS and time.perf_counter() - started > SECONDS:
+            break
+        if done >= SLOW_ROUNDS:
+            fastest = min(map(min, times.values()), default=0.0)
+        for contender in list(times):
+            if done >= SLOW_ROUNDS and min(times[contender]) > SLOW * fastest:
+                continue
+            worker = workers[CONTENDERS[contender].environment]
+            answer = worker.ask("time", contender=contender, phase=phase)
+            if "seconds" in answer:
+                times[contender].append(answer["seconds"])
+            else:
+                failures[contender] = answer
+                del times[contender]
+    return times, failures
+
+
+def measure_memory(contenders: Iterable[str], folder: Path, threads: int) -> Iterator[dict]:
+    """Yield a row for each contender, run in a process in which no other one was."""
+    for contender in contenders:
+        worker = Worker(CONTENDERS[contender].environment)
+        worker.load(folder, threads)
+        answer = worker.ask("build", contender=contender)
+        if "error" in answer:
+            error = f"{answer['error']:.2g}"
+            answer = worker.ask("memory", contender=contender)
+        if "note" in answer:
+            yield failed(contender, "memory", answer)
+        elif "mebibytes" in answer:
+            mebibytes = f"{answer['mebibytes']:.1f}"
+            row = {"contender": contender, "phase": "memory", "error": error}
+            yield row | {"memory_mib": mebibytes}
+        worker.stop()
+
+
+def failed(contender: str, phase: str, answer: dict) -> dict:
+    """Return the row of a contender that failed, or stop the run if it is ours."""
+    if CONTENDERS[contender].kind == "ours":
+        raise SystemExit(f"{contender} failed: {answer['note']}")
+    return {"contender": contender, "phase": phase, "note": answer["note"]}
+
+
+def describe_times(seconds: list[float]) -> dict:
+    milliseconds = [1e3 * s for s in seconds]
+    q1, median, q3 = statistics.quantiles(milliseconds, n=4)
+    return {
+        "median_ms": f"{median:.4g}",
+        "q1_ms": f"{q1:.4g}",
+        "q3_ms": f"{q3:.4g}",
+        "min_ms": f"{min(milliseconds):.4g}",
+        "rounds": len(seconds),
+    }
+
+
+def describe_size(workload: Workload, topology: el.Topology, batch: int) -> dict:
+    return {
+        "workload": workload.name,
+        "in_features": topology.in_features,
+        "out_features": topology.out_features,
+        "edges": topology.num_edges,
+        "batch": batch,
+    }
+
+
+def describe_origin() -> dict:
+    commit = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
+    return {
+        "machine": f"{processor()}, {os.cpu_count()} cores, {platform.system()}",
         "torch": torch.__version__,
         "edgelinear": el.__version__,
-        "commit": commit(),
+        "commit": subprocess.run(commit, capture_output=True, text=True, check=True).stdout.strip(),
     }
-    with arguments.out.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        for workload in FULL if arguments.full or arguments.only else SHORT:
-            if arguments.only and workload.name not in arguments.only:
-                continue
-            topology = workload.wiring()
-            for batch in workload.batches:
-                problem = Problem.make(topology, batch)
-                for threads in dict.fromkeys(arguments.threads):
-                    torch.set_num_threads(threads)
-                    for row in measure(workload.name, problem, threads):
-                        writer.writerow(row | origin)
-                    file.flush()
-
-
-def measure(name: str, problem: Problem, threads: int) -> list[dict]:
-    topology, batch = problem.topology, problem.x.shape[0]
-    steps, errors = {}, {}
-    truth = problem.truth()
-    for contender, make in CONTENDERS.items():
-        made = make(problem)
-        if made is not None:
-            errors[contender] = check(contender, made.step(), truth)
-            steps[contender] = made
-    rows = []
-    for phase in ("forward", "step"):
-        times = in_turn({c: getattr(made, phase) for c, made in steps.items()})
-        for contender, seconds in times.items():
-            milliseconds = [1e3 * s for s in seconds]
-            q1, median, q3 = statistics.quantiles(milliseconds, n=4)
-            rows.append(
-                {
-                    "workload": name,
-                    "in_features": topology.in_features,
-                    "out_features": topology.out_features,
-                    "edges": topology.num_edges,
-                    "batch": batch,
-                    "threads": threads,
-                    "contender": contender,
-                    "phase": phase,
-                    "median_ms": f"{median:.4g}",
-                    "q1_ms": f"{q1:.4g}",
-                    "q3_ms": f"{q3:.4g}",
-                    "min_ms": f"{min(milliseconds):.4g}",
-                    "rounds": len(seconds),
-                    "error": f"{errors[contender]:.2g}",
-                }
-            )
-            if phase == "step":
-                print(f"{name:14} {batch:4} {threads} {contender:24} {median:9.3f} ms", flush=True)
-    return rows
-
-
-def check(contender: str, results: tuple, truth: tuple) -> float:
-    worst = 0.0
-    for result, exact in zip(results, truth, strict=True):
-        error = np.abs(result.detach().double().numpy() - exact).max() / np.abs(exact).max()
-        worst = max(worst, float(error))
-    if not worst < TOLERANCE:
-        raise SystemExit(f"{contender} is wrong: relative error {worst:.2g}")
-    return worst
-
-
-def in_turn(calls: dict) -> dict[str, list[float]]:
-    """Time all calls round by round, so that a slower machine slows all of them alike.
-
-    Each timed call follows an untimed one of its own, so that none pays for the caches that the
-    contender before it left.
-    """
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    gc.disable()
-    started = time.perf_counter()
-    rounds = 0
-    while rounds < LEAST_ROUNDS or (
-        rounds < MOST_ROUNDS and time.perf_counter() - started < SECONDS
-    ):
-        for name, call in calls.items():
-            call()
-            begin = time.perf_counter()
-            call()
-            times[name].append(time.perf_counter() - begin)
-        rounds += 1
-    gc.enable()
-    return times
 
 
 def processor() -> str:
@@ -149,9 +238,15 @@ def processor() -> str:
     return platform.processor()
 
 
-def commit() -> str:
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+def report(row: dict) -> None:
+    result = row.get("note")
+    if row["phase"] == "memory":
+        result = result or f"{row['memory_mib']:>9} MiB"
+    elif row["phase"] == "step":
+        result = result or f"{float(row['median_ms']):9.3f} ms"
+    if result:
+        cell = f"{row['workload']:15} {row['batch']:4} {row['threads']}"
+        print(f"{cell} {row['contender']:24} {result}", flush=True)
 
 
 if __name__ == "__main__":

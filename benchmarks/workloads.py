@@ -1,9 +1,10 @@
-"""The table of workloads: name, sizes, wiring, batches. Random wirings have a fixed seed."""
+"""The table of workloads: name, wiring, batches. Random wirings have a fixed seed."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+import wirings
 
 import edgelinear as el
 from edgelinear import data
@@ -13,12 +14,16 @@ class Workload(NamedTuple):
     name: str
     wiring: Callable[[], el.Topology]
     batches: tuple[int, ...]
+    short: tuple[int, ...] = ()  # the batches of a run of a few minutes
+    phases: tuple[str, ...] = ("forward", "step")
 
 
-def random(in_features: int, out_features: int, **options) -> Callable[[], el.Topology]:
+def uniform(in_features: int, out_features: int, num_edges: int) -> Callable[[], el.Topology]:
     def wiring() -> el.Topology:
         generator = torch.Generator().manual_seed(0)
-        return el.generators.erdos_renyi(in_features, out_features, generator=generator, **options)
+        return el.generators.erdos_renyi(
+            in_features, out_features, num_edges=num_edges, generator=generator
+        )
 
     return wiring
 
@@ -48,18 +53,20 @@ def reactome() -> el.Topology:
     return data.reactome().topology
 
 
-FLY = random(45_669, 45_669, num_edges=1_484_282)
-
-SHORT = [
-    Workload("tiny", random(64, 64, num_edges=476), (1, 32)),
-    Workload("pnet", random(9229, 1387, num_edges=15_651), (50,)),
-    Workload("reactome", reactome, (64,)),
-    Workload("ref32", fan_in(1024, 1024, 32), (1, 64)),
-    Workload("square 1 %", fan_in(4096, 4096, 41), (64, 512)),
-]
-FULL = [
-    *SHORT,
-    Workload("square 10 %", fan_in(4096, 4096, 410), (64,)),
-    Workload("fly", FLY, (4, 32)),
-    Workload("fly shuffled", shuffled(FLY), (32,)),
+WORKLOADS = [
+    Workload("tiny", uniform(64, 64, 476), (1, 32), (1, 32), ("inference", "forward", "step")),
+    Workload("celegans", wirings.celegans, (1, 64)),
+    Workload("pnet", wirings.pnet, (50,), (50,)),
+    Workload("reactome", reactome, (64,), (64,)),
+    Workload("ref32", fan_in(1024, 1024, 32), (1, 64, 1024), (64,)),
+    Workload("ref128", fan_in(1024, 1024, 128), (1, 64, 1024)),
+    Workload("flyvis", wirings.flyvis, (4, 32, 64), (32,)),
+    Workload("flyvis shuffled", shuffled(wirings.flyvis), (32,)),
+    Workload("square 1 %", fan_in(4096, 4096, 41), (64, 512), (64,)),
+    Workload("square 10 %", fan_in(4096, 4096, 410), (64, 512)),
+    Workload("square 30 %", fan_in(4096, 4096, 1229), (64, 512)),
+    Workload("square 50 %", fan_in(4096, 4096, 2048), (64, 512)),
+    Workload("radix", fan_in(65_536, 65_536, 32), (256,)),
+    Workload("fly", wirings.fly, (32,)),
+    Workload("set", uniform(300_000, 300_000, 12_000_000), (32,)),
 ]

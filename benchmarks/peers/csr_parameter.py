@@ -2,28 +2,18 @@
 
 import torch
 
-from peers import Step
+from peers import Step, make_step
 
 
 def peer(problem) -> Step:
-    topology = problem.topology.sorted()[0]
-    order = problem.topology.sorted()[1]
-    place = torch.empty_like(order)
-    place[order] = torch.arange(len(order))
+    topology = problem.topology
+    indptr, indices, weight, in_edge_order = problem.by_target()
     matrix = torch.sparse_csr_tensor(
-        topology.by_dst.indptr,
-        topology.by_dst.indices,
-        problem.weight[order],
-        (topology.out_features, topology.in_features),
+        indptr, indices, weight, (topology.out_features, topology.in_features)
     ).requires_grad_()
     x = problem.x.clone().requires_grad_()
 
     def forward():
         return torch.sparse.mm(matrix, x.t()).t()
 
-    def step():
-        y = forward()
-        dx, dw = torch.autograd.grad(y, (x, matrix), problem.grad)
-        return y, dx, dw.values()[place]
-
-    return Step(forward, step)
+    return make_step(forward, (x, matrix), problem.grad, lambda dw: in_edge_order(dw.values()))

@@ -3,36 +3,47 @@
 import torch
 import torch.nn.functional as F
 
-from peers import Step
+from peers import Step, make_step
 
 LARGEST = 2**28  # elements of the dense matrix
 
 
 def masked(problem) -> Step | None:
-    return _dense(problem, mask=True)
+    topology = problem.topology
+    if not fits(topology):
+        return None
+    src, dst = topology.edge_index
+    weight = dense_weight(problem).requires_grad_()
+    connected = torch.zeros_like(weight, dtype=torch.bool)
+    connected[dst, src] = True
+    x = problem.x.clone().requires_grad_()
+
+    def forward():
+        return F.linear(x, weight * connected)
+
+    return make_step(forward, (x, weight), problem.grad, lambda dw: dw[dst, src])
 
 
 def plain(problem) -> Step | None:
-    return _dense(problem, mask=False)
-
-
-def _dense(problem, mask: bool) -> Step | None:
     topology = problem.topology
-    if topology.in_features * topology.out_features > LARGEST:
+    if not fits(topology):
         return None
+    src, dst = topology.edge_index
+    layer = torch.nn.Linear(topology.in_features, topology.out_features)
+    layer.weight.data = dense_weight(problem)
+    torch.nn.init.zeros_(layer.bias)
+    x = problem.x.clone().requires_grad_()
+    leaves = (x, layer.weight, layer.bias)
+    return make_step(lambda: layer(x), leaves, problem.grad, lambda dw: dw[dst, src])
+
+
+def fits(topology) -> bool:
+    return topology.in_features * topology.out_features <= LARGEST
+
+
+def dense_weight(problem) -> torch.Tensor:  # (out_features, in_features)
+    topology = problem.topology
     src, dst = topology.edge_index
     dense = torch.zeros(topology.out_features, topology.in_features)
     dense[dst, src] = problem.weight
-    connected = torch.zeros_like(dense, dtype=torch.bool)
-    connected[dst, src] = True
-    weight, x = dense.requires_grad_(), problem.x.clone().requires_grad_()
-
-    def forward():
-        return F.linear(x, weight * connected if mask else weight)
-
-    def step():
-        y = forward()
-        dx, dw = torch.autograd.grad(y, (x, weight), problem.grad)
-        return y, dx, dw[dst, src]
-
-    return Step(forward, step)
+    return dense

@@ -1,31 +1,24 @@
 """`F.embedding_bag` with per-sample weights: a bag of sources for each target."""
 
-import torch
 import torch.nn.functional as F
 
-from peers import Step
+from peers import Step, make_step
 
 
-def peer(problem) -> Step:
-    by_dst = problem.topology.by_dst
-    weight, x = problem.leaves()
-    edge_ids = by_dst.edge_ids
+def peer(problem) -> Step | None:
+    indptr, indices, weight, in_edge_order = problem.by_target()
+    weight.requires_grad_()
+    x = problem.x.clone().requires_grad_()
 
     def forward():
-        values = weight if edge_ids is None else weight[edge_ids]
         # Indices and offsets in their own int32: it takes them.
         return F.embedding_bag(
-            by_dst.indices,
+            indices,
             x.t(),
-            by_dst.indptr,
+            indptr,
             mode="sum",
-            per_sample_weights=values,
+            per_sample_weights=weight,
             include_last_offset=True,
         ).t()
 
-    def step():
-        y = forward()
-        dx, dw = torch.autograd.grad(y, (x, weight), problem.grad)
-        return y, dx, dw
-
-    return Step(forward, step)
+    return make_step(forward, (x, weight), problem.grad, in_edge_order)

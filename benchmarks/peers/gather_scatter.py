@@ -1,25 +1,29 @@
 """The formula as it is written: gather, multiply, `index_add`, left to autograd."""
 
-import torch
+from torch import Tensor
 
-from peers import Step
-
-LARGEST = 2**31  # bytes of the (batch, num_edges) products, of which a step holds several
+from peers import Step, make_step, products_fit
 
 
 def peer(problem) -> Step | None:
-    if 4 * problem.x.shape[0] * problem.topology.num_edges > LARGEST:
+    if not products_fit(problem):
         return None
     weight, x = problem.leaves()
     src, dst = problem.topology.edge_index
+    out_features = problem.topology.out_features
 
     def forward():
-        y = x.new_zeros(x.shape[0], problem.topology.out_features)
-        return y.index_add(1, dst, x[:, src] * weight)
+        return formula(x, weight, src, dst, out_features)
 
-    def step():
-        y = forward()
-        dx, dw = torch.autograd.grad(y, (x, weight), problem.grad)
-        return y, dx, dw
+    return make_step(forward, (x, weight), problem.grad)
 
-    return Step(forward, step)
+
+def formula(
+    x: Tensor,  # (batch, in_features)
+    weight: Tensor,  # (num_edges,)
+    src: Tensor,  # (num_edges,)
+    dst: Tensor,  # (num_edges,)
+    out_features: int,
+) -> Tensor:  # (batch, out_features)
+    y = x.new_zeros(x.shape[0], out_features)
+    return y.index_add(1, dst, x[:, src] * weight)

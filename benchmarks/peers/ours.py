@@ -1,25 +1,19 @@
-"""edgelinear, one contender for each backend that runs here."""
+"""edgelinear as a user has it, a layer with a bias: one contender for each backend."""
 
 import torch
 
 import edgelinear as el
-from peers import Step
+from peers import Step, make_step
 
 
 def make(backend: str):
     def peer(problem) -> Step | None:
-        weight, x = problem.leaves()
-        if el.backends.why_not(backend, x, weight, problem.topology) is not None:
+        topology = problem.topology
+        if el.backends.why_not(backend, problem.x, problem.weight, topology) is not None:
             return None
-
-        def forward():
-            return el.edge_linear(x, weight, problem.topology, backend=backend)
-
-        def step():
-            y = forward()
-            dx, dw = torch.autograd.grad(y, (x, weight), problem.grad)
-            return y, dx, dw
-
-        return Step(forward, step)
+        layer = el.EdgeLinear.from_topology(topology, weight=problem.weight, backend=backend)
+        torch.nn.init.zeros_(layer.bias)
+        x = problem.x.clone().requires_grad_()
+        return make_step(lambda: layer(x), (x, layer.weight, layer.bias), problem.grad)
 
     return peer
