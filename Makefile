@@ -9,12 +9,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
+FUZZ_SECONDS ?= 60
 # Exported, so that isolated builds keep to the tested versions as well: older pips read the first
 # for them, newer ones the second.
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: demo test test-all test-pyg lint types format bench bench-all clean
+.PHONY: demo test test-all test-pyg lint types format kernels sanitize fuzz bench bench-all clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edgelinear demo
@@ -39,6 +40,24 @@ types: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# The kernels built apart by any compiler, as `make kernels CXX=clang++`, and their tests on them.
+kernels: $(VENV)/.test
+	cmake -S edgelinear/kernels -B build/$(CXX) -DCMAKE_CXX_COMPILER=$(CXX)
+	cmake --build build/$(CXX) --parallel 2
+	EDGELINEAR_LIBRARY=$(CURDIR)/build/$(CXX)/libedgelinear.so $(PYTEST) tests/test_cpp.py -m "not slow"
+
+# The same under AddressSanitizer and UndefinedBehaviorSanitizer. Python itself leaks at its end.
+sanitize: $(VENV)/.test
+	cmake -S edgelinear/kernels -B build/sanitize -DSANITIZE=ON -DCMAKE_CXX_COMPILER=g++
+	cmake --build build/sanitize --parallel 2
+	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
+	ASAN_OPTIONS=detect_leaks=0 EDGELINEAR_LIBRARY=$(CURDIR)/build/sanitize/libedgelinear.so \
+	$(BIN)/python tests/fuzz.py $(FUZZ_SECONDS)
+
+# Random problems against a dense matmul in float64, for FUZZ_SECONDS.
+fuzz: $(VENV)/.test
+	$(BIN)/python tests/fuzz.py $(FUZZ_SECONDS)
 
 bench: $(VENV)/.demo
 	$(BIN)/python benchmarks/run.py

@@ -35,9 +35,9 @@ COLUMNS = [
     "median_ms", "q1_ms", "q3_ms", "min_ms", "rounds", "error", "memory_mib", "note",
     "package", "machine", "torch", "edgelinear", "commit",
 ]  # fmt: skip
-SECONDS = 6.0  # for all contenders of a phase, once the least rounds are done
+SECONDS = 4.0  # for all contenders of a phase, once the least rounds are done
 LEAST_ROUNDS, MOST_ROUNDS = 5, 200
-SLOW, SLOW_ROUNDS = 20, 3  # contenders this much slower than the fastest so far take fewer rounds
+SLOW, SLOW_ROUNDS = 10, 2  # contenders this much slower than the fastest so far take fewer rounds
 MEMORY_WORKLOAD, MEMORY_BATCH = "flyvis", 32
 
 

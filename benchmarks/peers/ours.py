@@ -3,13 +3,18 @@
 import torch
 
 import edgelinear as el
-from peers import Step, make_step
+from peers import Step, make_step, products_fit
+
+# They multiply edge by edge, and a step on the largest problems takes them minutes.
+SLOW = ("torch_sparse", "torch_scatter", "reference")
 
 
 def make(backend: str):
     def peer(problem) -> Step | None:
         topology = problem.topology
         if el.backends.why_not(backend, problem.x, problem.weight, topology) is not None:
+            return None
+        if backend in SLOW and not products_fit(problem):
             return None
         layer = el.EdgeLinear.from_topology(topology, weight=problem.weight, backend=backend)
         torch.nn.init.zeros_(layer.bias)

@@ -22,7 +22,7 @@ namespace ISA {
 #include "simd.h"
 #include "pack.h"
 
-constexpr int64_t CHUNK = 2048;        // edges
+constexpr int64_t CHUNK = 2048;        // edges of the smallest chunks
 constexpr int64_t BLOCK = 32;          // rows buffered at a time
 constexpr int64_t AHEAD = 12;          // edges between a prefetch and its use
 constexpr int64_t PREFETCH = 1 << 19;  // bytes of a tile from which on it pays
@@ -52,7 +52,10 @@ struct Walk {
     const I* indices = static_cast<const I*>(call.view.indices);
     const I* edge_ids = static_cast<const I*>(call.view.edge_ids);
     int64_t rows = call.view.rows, edges = call.view.edges;
-    int64_t chunks = larger(1, ceil_div(edges, CHUNK));
+    // A buffer's worth of rows where they are long, and enough chunks for many threads.
+    int64_t rows_worth = BLOCK * (edges / larger(1, rows));
+    int64_t chunk_edges = larger(CHUNK, smaller(edges / 64, rows_worth));
+    int64_t chunks = larger(1, ceil_div(edges, chunk_edges));
     int64_t tiles = ceil_div(call.batch, T);
     int64_t tile_bytes = call.view.columns * T * static_cast<int64_t>(sizeof(A));
     bool far = tile_bytes > PREFETCH;
@@ -84,6 +87,7 @@ template <class A, class I, int W, int NV>
 struct Sum : Walk<A, I, W, NV> {
     typedef Walk<A, I, W, NV> Base;
     using Base::T, Base::call, Base::indptr, Base::indices, Base::rows, Base::edges, Base::chunks;
+    using Base::chunk_edges;
     using Base::tile, Base::gathered, Base::stride, Base::far, Base::row_from;
     typedef Vec<A, W> V;
 
@@ -92,7 +96,7 @@ struct Sum : Walk<A, I, W, NV> {
     A* pieces = nullptr;  // (chunks, 2, T): the sums of rows cut at a chunk's start and its end
 
     void chunk(int64_t c) const {
-        const int64_t lo = c * CHUNK, hi = smaller(lo + CHUNK, edges);
+        const int64_t lo = c * chunk_edges, hi = smaller(lo + chunk_edges, edges);
         const int64_t own = row_from(lo), end = c + 1 == chunks ? rows : row_from(hi);
         const bool head = own > 0 && indptr[own] > lo;   // the row before reaches into this chunk
         const bool tail = end > own && indptr[end] > hi;  // the last row reaches into the next one
@@ -110,10 +114,10 @@ struct Sum : Walk<A, I, W, NV> {
 
     // Adds up the pieces of the row that starts in chunk c and ends in a later one, if there is one.
     void join(int64_t c) const {
-        const int64_t lo = c * CHUNK, hi = lo + CHUNK, row = row_from(hi) - 1;
+        const int64_t lo = c * chunk_edges, hi = lo + chunk_edges, row = row_from(hi) - 1;
         if (row < 0 || indptr[row] < lo || indptr[row + 1] <= hi) return;
         A* sum = pieces + (c * 2 + 1) * T;
-        for (int64_t next = c + 1; next * CHUNK < indptr[row + 1]; next++)
+        for (int64_t next = c + 1; next * chunk_edges < indptr[row + 1]; next++)
             for (int64_t t = 0; t < T; t++) sum[t] += pieces[next * 2 * T + t];
         finish(sum, row, 1);
     }
@@ -153,6 +157,7 @@ template <class A, class I, int W, int NV>
 struct Dot : Walk<A, I, W, NV> {
     typedef Walk<A, I, W, NV> Base;
     using Base::T, Base::call, Base::indptr, Base::indices, Base::edge_ids, Base::edges;
+    using Base::chunk_edges;
     using Base::tile, Base::tiles, Base::gathered, Base::stride, Base::far;
     typedef Vec<A, W> V;
     // Products are summed across their lanes R edges at a time, folded first if they are longer.
@@ -163,15 +168,17 @@ struct Dot : Walk<A, I, W, NV> {
     bool direct = false;   // whether that is `edgewise` itself
 
     void chunk(int64_t c) const {
-        const int64_t lo = c * CHUNK, hi = smaller(lo + CHUNK, edges);
+        const int64_t lo = c * chunk_edges, hi = smaller(lo + chunk_edges, edges);
         alignas(64) A own[BLOCK * T];
         Products products[R] = {};
         // From the row of the chunk's first edge to that of its last.
-        int64_t row = lo < hi ? Base::row_from(lo + 1) - 1 : 0;
-        for (int64_t first = row, i = lo; i < hi; first += BLOCK) {
-            const int64_t count = smaller(BLOCK, Base::rows - first);
-            pack<A, W, NV>(call.dtype, call.rowwise, first, count, tile * T, call.batch - tile * T, own);
-            for (row = first; row < first + count && i < hi; row++) {
+        const int64_t last = lo < hi ? Base::row_from(hi) : 0;
+        int64_t i = lo;
+        for (int64_t first = Base::row_from(lo + 1) - 1; i < hi; first += BLOCK) {
+            const int64_t stop = smaller(first + BLOCK, last);
+            pack<A, W, NV>(call.dtype, call.rowwise, first, stop - first, tile * T,
+                           call.batch - tile * T, own);
+            for (int64_t row = first; row < stop; row++) {
                 const int64_t end = smaller(indptr[row + 1], hi);
                 row_dot(i, end, lo, hi, own + (row - first) * T, products);
                 i = end;
@@ -259,8 +266,8 @@ int64_t run(const Call& call) {
             parallel(call, chunks, view.edges, [&](int64_t begin, int64_t end) {
                 with_type<A>(call.edge_dtype, [&](auto type) {
                     const auto* weight = static_cast<const decltype(type)*>(call.edgewise);
-                    const int64_t stop = smaller(end * CHUNK, view.edges);
-                    for (int64_t i = begin * CHUNK; i < stop; i++)
+                    const int64_t stop = smaller(end * walk.chunk_edges, view.edges);
+                    for (int64_t i = begin * walk.chunk_edges; i < stop; i++)
                         by_position[i] = load_as<A, 1>(weight + (walk.edge_ids ? walk.edge_ids[i] : i));
                 });
             });
