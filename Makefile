@@ -10,6 +10,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 FUZZ_SECONDS ?= 60
+KERNELS := $(wildcard edgelinear/kernels/*)
 # Exported, so that isolated builds keep to the tested versions as well: older pips read the first
 # for them, newer ones the second.
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
@@ -43,7 +44,7 @@ format: $(VENV)/.dev
 
 # The kernels built apart by any compiler, as `make kernels CXX=clang++`, and their tests on them.
 kernels: $(VENV)/.test
-	cmake -S edgelinear/kernels -B build/$(CXX) -DCMAKE_CXX_COMPILER=$(CXX)
+	cmake -S edgelinear/kernels -B build/$(CXX) -DWERROR=ON -DCMAKE_CXX_COMPILER=$(CXX)
 	cmake --build build/$(CXX) --parallel 2
 	EDGELINEAR_LIBRARY=$(CURDIR)/build/$(CXX)/libedgelinear.so $(PYTEST) tests/test_cpp.py -m "not slow"
 
@@ -75,7 +76,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # One stamp for each extra, so that a second run installs nothing.
-$(VENV)/.demo $(VENV)/.test $(VENV)/.test-all $(VENV)/.dev: $(VENV)/.%: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/.demo $(VENV)/.test $(VENV)/.test-all $(VENV)/.dev: $(VENV)/.%: pyproject.toml constraints.txt $(KERNELS) | $(BIN)/python
 	$(INSTALL) -e '.[$*]'
 	touch $@
 

@@ -35,7 +35,7 @@ COLUMNS = [
     "median_ms", "q1_ms", "q3_ms", "min_ms", "rounds", "error", "memory_mib", "note",
     "package", "machine", "torch", "edgelinear", "commit",
 ]  # fmt: skip
-SECONDS = 4.0  # for all contenders of a phase, once the least rounds are done
+SECONDS = 2.5  # for all contenders of a phase, once the least rounds are done
 LEAST_ROUNDS, MOST_ROUNDS = 5, 200
 SLOW, SLOW_ROUNDS = 10, 2  # contenders this much slower than the fastest so far take fewer rounds
 MEMORY_WORKLOAD, MEMORY_BATCH = "flyvis", 32

@@ -58,6 +58,14 @@ def targets(rows: pd.DataFrame) -> Iterator[Target]:
         text = f"{workload}, batch {batch}: faster than nn.Linear"
         yield at_least(1, text, dense["nn.Linear"] / dense[AUTO])
 
+    sizes = rows.groupby(["workload", "batch"])[["edges", "in_features", "out_features"]].first()
+    density = sizes.edges / (sizes.in_features * sizes.out_features)
+    forward = table(rows, threads, "forward", "min_ms")
+    rate = (density.loc[forward.index] * forward["nn.Linear"] / forward[AUTO]).to_frame()
+    rate = pd.concat([only(rate, "square 10 %", 512), only(rate, "ref128", 1024)])
+    text = "multiplications per second of a forward >= 0.5x those of nn.Linear"
+    yield at_least(0.5, text, rate[0])
+
     single = only(table(rows, 1), "ref32", 64)
     text = "ref32, batch 64, one thread: >= 2x sparselab"
     yield at_least(2, text, single["sparselab"] / single[AUTO])

@@ -188,4 +188,7 @@ def info() -> None:
         x, weight = torch.zeros(2, 2, device=device), torch.zeros(2, device=device)
         for name in backends.BACKENDS:
             reason = backends.why_not(name, x, weight, topology)
-            click.echo(f"  {name:<14} {'yes' if reason is None else f'no: {reason}'}")
+            answer = "yes" if reason is None else f"no: {reason}"
+            if name == "cpp" and reason is None:
+                answer += f", {backends.cpp.instruction_set()}"
+            click.echo(f"  {name:<14} {answer}")

@@ -44,7 +44,7 @@ def edge_linear(
     """
     _check_shapes(input, weight, topology, bias, dim)
     backends.check_name(backend)
-    _check_kind(input, weight, topology)
+    _check_kind(input, weight, topology, bias)
     if input.device.type != "meta" and torch.is_autocast_enabled(input.device.type):
         input, weight, bias = _autocast(input, weight, bias)
     elif input.dtype != weight.dtype:
@@ -96,7 +96,7 @@ def _check_shapes(
         )
 
 
-def _check_kind(input: Tensor, weight: Tensor, topology: Topology) -> None:
+def _check_kind(input: Tensor, weight: Tensor, topology: Topology, bias: Tensor | None) -> None:
     if input.is_complex():
         raise TypeError(
             f"`input` must be real, got {input.dtype}: pass `input.real` and `input.imag` apart."
@@ -107,6 +107,11 @@ def _check_kind(input: Tensor, weight: Tensor, topology: Topology) -> None:
         raise ValueError(
             f"`input` is on {input.device} and the weight on {weight.device}: "
             f"use `input.to({str(weight.device)!r})` or `layer.to({str(input.device)!r})`."
+        )
+    if bias is not None and bias.device != weight.device:
+        raise ValueError(
+            f"`bias` is on {bias.device} and the weight on {weight.device}: "
+            f"use `bias.to({str(weight.device)!r})`."
         )
     if topology.device != weight.device and weight.device.type != "meta":
         raise ValueError(

@@ -105,8 +105,8 @@ _has_storage = torch._C._has_storage  # a tensor under vmap, old or new, has non
 
 def _way(a: Tensor, b: Tensor, bias: Tensor | None) -> Any:
     """Return the cheapest way in that is right: the one place where this is decided."""
-    if torch.compiler.is_compiling():
-        return _OPERATOR  # AOTAutograd and export see the operator, and its own autograd
+    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
+        return _OPERATOR  # AOTAutograd and tracers see the operator, and its own autograd
     if torch._C._are_functorch_transforms_active():
         return _apply
     if torch.autograd.forward_ad._current_level >= 0 or (
@@ -118,17 +118,25 @@ def _way(a: Tensor, b: Tensor, bias: Tensor | None) -> Any:
 
 
 def _is_plain(a: Tensor, b: Tensor, bias: Tensor | None) -> bool:
-    """Whether these are tensors with memory, and no mode, tracer or profiler is looking on."""
+    """Whether these tensors are memory alone, and no mode, tracer or profiler is looking on."""
     return (
-        type(a) in _PLAIN
-        and type(b) in _PLAIN
-        and not b.is_meta
-        and _has_storage(a)
-        and _has_storage(b)
-        and (bias is None or (type(bias) in _PLAIN and _has_storage(bias)))
+        _is_memory(a)
+        and _is_memory(b)
+        and a.device == b.device
+        and (bias is None or (_is_memory(bias) and bias.device == a.device))
         and torch._C._len_torch_dispatch_stack() == 0
-        and torch._C._get_tracing_state() is None
+        and torch._ops._len_torch_dispatch_stack_pre_dispatch() == 0
         and not torch.autograd._profiler_enabled()
+    )
+
+
+def _is_memory(tensor: Tensor) -> bool:
+    return (
+        type(tensor) in _PLAIN
+        and not tensor.is_meta
+        and _has_storage(tensor)
+        and not tensor.is_neg()  # its numbers are those in memory negated
+        and not tensor._is_zerotensor()
     )
 
 

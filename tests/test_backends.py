@@ -1,5 +1,6 @@
 """Every backend on every graph, against a dense matmul in float64."""
 
+import os
 import subprocess
 import sys
 
@@ -196,6 +197,13 @@ def test_auto_takes_the_first_usable_backend(monkeypatch):
     assert el.backends.select("auto", x, weight, topology).__name__.endswith("torch_csr")
     wide = el.Topology.from_views(tuple(v if v is None else v.long() for v in topology.views))
     assert el.backends.select("auto", x, weight, wide).__name__.endswith("reference")
+
+
+@pytest.mark.skipif(
+    "EDGELINEAR_REQUIRE_KERNELS" not in os.environ, reason="an install may be pure Python"
+)
+def test_kernels_are_built():
+    assert type(cpp._kernels) is not str, cpp._kernels
 
 
 def test_auto_never_picks_the_compiled_packages():

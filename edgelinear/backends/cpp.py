@@ -18,6 +18,7 @@ from edgelinear.topology import Topology
 
 INSTRUCTION_SETS = ("portable", "avx2", "avx512")
 _DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
+_HALF = (torch.bfloat16, torch.float16)
 _OUT, _GRAD_WEIGHT = 0, 1
 
 
@@ -63,6 +64,9 @@ class _Kernels:
         library = ctypes.CDLL(str(path))
         library.edgelinear_run.argtypes = [c_int32, c_void_p]
         library.edgelinear_run.restype = c_int64
+        library.edgelinear_call_bytes.restype = c_int64
+        if library.edgelinear_call_bytes() != ctypes.sizeof(_Call):
+            raise RuntimeError("they are of another version: install edgelinear again")
         runs = library.edgelinear_instruction_sets()
         self.supported = [name for i, name in enumerate(INSTRUCTION_SETS) if runs >> i & 1]
         self.instruction_set = instruction_set or self.supported[-1]
@@ -73,7 +77,8 @@ class _Kernels:
             )
         self._run = library.edgelinear_run
         self._set = INSTRUCTION_SETS.index(self.instruction_set)
-        self.parallel_for = ctypes.cast(_libtorch().torch_parallel_for, c_void_p).value
+        libtorch = ctypes.CDLL(torch._C.__file__)  # which finds what it depends on too
+        self.parallel_for = ctypes.cast(libtorch.torch_parallel_for, c_void_p).value
 
     def run(self, call: _Call, like: Tensor) -> None:
         """Run `call`; scratch, where it needs some, is a tensor, so that torch counts it."""
@@ -82,14 +87,6 @@ class _Kernels:
             scratch = like.new_empty(scratch_bytes, dtype=torch.uint8)
             call.scratch = scratch.data_ptr()
             self._run(self._set, ctypes.byref(call))
-
-
-def _libtorch() -> ctypes.CDLL:
-    folder = Path(torch.__file__).parent / "lib"
-    for name in ("libtorch_cpu.so", "libtorch_cpu.dylib"):
-        if (folder / name).exists():
-            return ctypes.CDLL(str(folder / name))
-    raise RuntimeError(f"there is no libtorch_cpu in {folder}")
 
 
 def _load() -> _Kernels | str:
@@ -111,13 +108,18 @@ def _load() -> _Kernels | str:
 def _self_test() -> str | None:
     """Return None, or what the kernels got wrong on a small layer."""
     topology = Topology(3, 2, [(2, 1), (0, 0), (2, 0), (1, 1)])
-    weight = torch.tensor([2.0, 3.0, 5.0, 7.0], device="cpu")
-    x = torch.arange(51.0, device="cpu").view(17, 3)
+    weight = torch.tensor([2, 3, 5, 7], dtype=torch.float32, device="cpu")
+    x = torch.arange(51, dtype=torch.float32, device="cpu").view(17, 3)
     y = torch.stack([3 * x[:, 0] + 5 * x[:, 2], 2 * x[:, 2] + 7 * x[:, 1]], 1)
     w = torch.stack([(y[:, t] * x[:, s]).sum() for s, t in ((2, 1), (0, 0), (2, 0), (1, 1))])
     right = torch.equal(spmm(weight, x, topology), y)
-    right &= torch.equal(sddmm(y, x, topology, torch.float32), w)
+    right &= torch.equal(sddmm(y, x, topology, y.dtype), w)
     return None if right else "the compiled kernels fail their self-test on this processor"
+
+
+def instruction_set() -> str:
+    """Return the instruction set in use: one of INSTRUCTION_SETS."""
+    return _kernels.instruction_set
 
 
 def why_not(x: Tensor, weight: Tensor, topology: Topology) -> str | None:
@@ -136,6 +138,8 @@ def spmm(weight: Tensor, x: Tensor, topology: Topology, bias: Tensor | None = No
 
     y is laid out as x is.
     """
+    if weight.dtype != x.dtype and not (x.dtype in _HALF and weight.dtype == torch.float32):
+        weight = weight.to(torch.promote_types(x.dtype, torch.float32))
     x, weight = _unit_stride(x), weight.contiguous()
     features = topology.out_features
     if x.stride(1) == 1:
@@ -154,8 +158,13 @@ def sddmm(a: Tensor, b: Tensor, topology: Topology, dtype: torch.dtype) -> Tenso
     """Return w with `w[e]` the sum of `a[n, t] * b[n, s]` over the batch n, for edge e: s -> t."""
     if a.shape[0] == 0:
         return a.new_zeros(topology.num_edges, dtype=dtype)
+    if a.dtype != b.dtype or dtype == torch.float64 != a.dtype:
+        common = torch.promote_types(torch.promote_types(a.dtype, b.dtype), dtype)
+        a, b = a.to(common), b.to(common)
     a, b = _unit_stride(a), _unit_stride(b)
-    w = a.new_empty(topology.num_edges, dtype=dtype)
+    direct = dtype == a.dtype or (a.dtype in _HALF and dtype == torch.float32)
+    w_dtype = dtype if direct else torch.promote_types(a.dtype, torch.float32)
+    w = a.new_empty(topology.num_edges, dtype=w_dtype)
     if (
         topology.by_src.edge_ids is None
     ):  # written in the order of edges where there is a view of it
@@ -163,7 +172,19 @@ def sddmm(a: Tensor, b: Tensor, topology: Topology, dtype: torch.dtype) -> Tenso
     else:
         call = _prepare(_by_dst(topology), _GRAD_WEIGHT, b, a, w)
     _kernels.run(call, a)
-    return w
+    return w.to(dtype)
+
+
+def _gathers_targets(topology: Topology, batch: int) -> bool:
+    """Whether a weight gradient walks the edges by their source, and gathers `a` at the targets.
+
+    The side that is gathered is packed first, a write for each of its numbers; a walk against the
+    order of the edges scatters its results, which costs about eight of those writes an edge.
+    """
+    spared = (topology.in_features - topology.out_features) * batch
+    spared += 8 * topology.num_edges * (topology.by_dst.edge_ids is not None)
+    spared -= 8 * topology.num_edges * (topology.by_src.edge_ids is not None)
+    return spared > 0
 
 
 def _unit_stride(matrix: Tensor) -> Tensor:
@@ -195,7 +216,7 @@ def _by_dst(topology: Topology) -> _Call:
     call = topology.prepared.get("cpp")
     if call is None:
         indptr, indices, edge_ids = topology.by_dst
-        call = topology.prepared["cpp"] = _Call(parallel_for=_kernels.parallel_for)
+        call = _Call(parallel_for=_kernels.parallel_for)
         call.view = _View(
             indptr.data_ptr(),
             indices.data_ptr(),
@@ -205,6 +226,7 @@ def _by_dst(topology: Topology) -> _Call:
             topology.num_edges,
             indices.element_size(),
         )
+        topology.prepared["cpp"] = call  # complete: other threads may take it at once
     return call
 
 

@@ -15,6 +15,45 @@ inline void with_type(int32_t dtype, Function function) {
     function(A());
 }
 
+// Features between a prefetch and its use: a sample's run is too short for the processor's own.
+constexpr int64_t RUN_AHEAD = 64;
+
+// Transposes W samples of W features, of which only some may be there: the others are zero.
+template <class A, class D, int W, size_t... L>
+inline void pack_block(const D* from, int64_t sample_stride, int64_t samples, int64_t features, A* to,
+                       int64_t stride, Lanes<L...> lanes) {
+    Vec<A, W> block[W];
+    if (samples == W && features == W) {
+        (__builtin_prefetch(from + L * sample_stride + RUN_AHEAD, 0, 2), ...);
+        ((block[L] = load_as<A, W>(from + L * sample_stride)), ...);
+        transpose<A, W>(block, lanes);
+        (store(to + L * stride, block[L]), ...);
+        return;
+    }
+    for (int64_t i = 0; i < W; i++)
+        block[i] = i < samples ? load_as<A, W>(from + i * sample_stride, features) : Vec<A, W>{};
+    transpose<A, W>(block, lanes);
+    for (int64_t i = 0; i < features; i++) store(to + i * stride, block[i]);
+}
+
+// The way back.
+template <class A, class D, int W, size_t... L>
+inline void unpack_block(const A* from, int64_t stride, D* to, int64_t sample_stride, int64_t samples,
+                         int64_t features, Lanes<L...> lanes) {
+    Vec<A, W> block[W];
+    if (samples == W && features == W) {
+        (__builtin_prefetch(to + L * sample_stride + RUN_AHEAD, 1, 2), ...);
+        ((block[L] = load<Vec<A, W>>(from + L * stride)), ...);
+        transpose<A, W>(block, lanes);
+        (store_as<A, W>(to + L * sample_stride, block[L]), ...);
+        return;
+    }
+    for (int64_t i = 0; i < W; i++)
+        block[i] = i < features ? load<Vec<A, W>>(from + i * stride) : Vec<A, W>{};
+    transpose<A, W>(block, lanes);
+    for (int64_t i = 0; i < samples; i++) store_as<A, W>(to + i * sample_stride, block[i], features);
+}
+
 // Copies `count` features of up to `T` samples to rows of T numbers, zero where there is no sample.
 template <class A, class D, int W, int NV>
 void pack_as(Matrix from, int64_t feature, int64_t count, int64_t sample, int64_t samples, A* to) {
@@ -24,19 +63,13 @@ void pack_as(Matrix from, int64_t feature, int64_t count, int64_t sample, int64_
     for (int j = 0; j < NV; j++) {
         const D* corner = data + j * W * from.sample_stride;
         const int64_t present = larger(0, smaller(W, samples - j * W));
-        if (from.feature_stride != 1) {  // a feature's samples stand side by side
+        if (from.feature_stride != 1)  // a feature's samples stand side by side
             for (int64_t f = 0; f < count; f++)
                 store(to + f * T + j * W, load_as<A, W>(corner + f * from.feature_stride, present));
-            continue;
-        }
-        for (int64_t f = 0; f < count; f += W) {
-            const int64_t features = smaller(W, count - f);
-            Vec<A, W> block[W] = {};
-            for (int64_t i = 0; i < present; i++)
-                block[i] = load_as<A, W>(corner + i * from.sample_stride + f, features);
-            transpose<A, W>(block);
-            for (int64_t i = 0; i < features; i++) store(to + (f + i) * T + j * W, block[i]);
-        }
+        else
+            for (int64_t f = 0; f < count; f += W)
+                pack_block<A, D, W>(corner + f, from.sample_stride, present, smaller(W, count - f),
+                                    to + f * T + j * W, T, LanesOf<W>());
     }
 }
 
@@ -49,21 +82,14 @@ void unpack_as(const A* from, Matrix to, int64_t feature, int64_t count, int64_t
     for (int j = 0; j < NV; j++) {
         D* corner = data + j * W * to.sample_stride;
         const int64_t present = larger(0, smaller(W, samples - j * W));
-        if (to.feature_stride != 1) {
+        if (to.feature_stride != 1)
             for (int64_t f = 0; f < count; f++)
-                store_as<A, W>(corner + f * to.feature_stride,
-                               load<Vec<A, W>>(from + f * T + j * W), present);
-            continue;
-        }
-        for (int64_t f = 0; f < count; f += W) {
-            const int64_t features = smaller(W, count - f);
-            Vec<A, W> block[W] = {};
-            for (int64_t i = 0; i < features; i++)
-                block[i] = load<Vec<A, W>>(from + (f + i) * T + j * W);
-            transpose<A, W>(block);
-            for (int64_t i = 0; i < present; i++)
-                store_as<A, W>(corner + i * to.sample_stride + f, block[i], features);
-        }
+                store_as<A, W>(corner + f * to.feature_stride, load<Vec<A, W>>(from + f * T + j * W),
+                               present);
+        else
+            for (int64_t f = 0; f < count; f += W)
+                unpack_block<A, D, W>(from + f * T + j * W, T, corner + f, to.sample_stride, present,
+                                      smaller(W, count - f), LanesOf<W>());
     }
 }
 

@@ -174,6 +174,8 @@ template <size_t... L>
 struct LanesUpTo<0, L...> {
     typedef Lanes<L...> type;
 };
+template <size_t N>
+using LanesOf = typename LanesUpTo<N>::type;
 
 // Of two rows of a matrix, the lanes whose index lacks bit `H`, and those that have it.
 template <size_t H, class V, size_t... L>
@@ -185,17 +187,17 @@ inline V with(V a, V b, Lanes<L...>) {
     return __builtin_shufflevector(a, b, ((L & H) ? sizeof...(L) + L : (L ^ H))...);
 }
 
-template <class A, int N, int H = 1>
-inline void transpose(Vec<A, N>* rows) {
+// Loops over lanes are written as folds, which leave the rows in registers.
+template <class A, int N, size_t H = 1, size_t... L>
+inline void transpose(Vec<A, N>* rows, Lanes<L...> lanes) {
     if constexpr (H < N) {
-        typename LanesUpTo<N>::type lanes;
-        for (int i = 0; i < N; i++) {
-            if (i & H) continue;
-            Vec<A, N> a = rows[i], b = rows[i + H];
+        auto swap = [&](size_t i) __attribute__((always_inline)) {
+            const Vec<A, N> a = rows[i], b = rows[i + H];
             rows[i] = without<H>(a, b, lanes);
             rows[i + H] = with<H>(a, b, lanes);
-        }
-        transpose<A, N, 2 * H>(rows);
+        };
+        ((L & H ? void() : swap(L)), ...);
+        transpose<A, N, 2 * H>(rows, lanes);
     }
 }
 
@@ -209,19 +211,19 @@ inline Vec<A, R> fold_to(Vec<A, N> v) {
     if constexpr (N == R)
         return v;
     else
-        return fold_to<A, N / 2, R>(add_halves<A, N>(v, typename LanesUpTo<N / 2>::type()));
+        return fold_to<A, N / 2, R>(add_halves<A, N>(v, LanesOf<N / 2>()));
 }
 
 // Returns the sum of the lanes of row i in lane i.
-template <class A, int N, int H = 1>
-inline Vec<A, N> sums(Vec<A, N>* rows) {
+template <class A, int N, size_t H = 1, size_t... L>
+inline Vec<A, N> sums(Vec<A, N>* rows, Lanes<L...> lanes) {
     if constexpr (H < N) {
-        typename LanesUpTo<N>::type lanes;
-        for (int i = 0; i < N; i += 2 * H) {
-            Vec<A, N> a = rows[i], b = rows[i + H];
+        auto add = [&](size_t i) __attribute__((always_inline)) {
+            const Vec<A, N> a = rows[i], b = rows[i + H];
             rows[i] = without<H>(a, b, lanes) + with<H>(a, b, lanes);
-        }
-        return sums<A, N, 2 * H>(rows);
+        };
+        ((L & (2 * H - 1) ? void() : add(L)), ...);
+        return sums<A, N, 2 * H>(rows, lanes);
     } else {
         return rows[0];
     }

@@ -3,9 +3,9 @@
 //
 // The batch is cut into tiles of T samples. The operand that edges read in no order is packed as
 // [tile][column][T], so that an edge reads one run of memory; the one that rows own passes through
-// a small buffer. Edges are cut into chunks of fixed length, whatever the rows and the threads. A
-// row that spans a cut is summed piece by piece, and its pieces in their order: so bits depend on
-// the wiring alone, and a row of a million edges keeps every thread busy.
+// a small buffer. Edges are cut into chunks whose length the wiring alone decides. A row that spans
+// a cut is summed piece by piece, and its pieces in their order: so the bits of a sample's sums
+// depend on the wiring alone, and a row of a million edges keeps every thread busy.
 #include <cstddef>
 #include <type_traits>
 
@@ -22,7 +22,8 @@ namespace ISA {
 #include "simd.h"
 #include "pack.h"
 
-constexpr int64_t CHUNK = 2048;        // edges of the smallest chunks
+constexpr int64_t CHUNK = 2048;        // edges, where there are many
+constexpr int64_t LEAST = 128;         // edges of a chunk of gradients, which no cut divides
 constexpr int64_t BLOCK = 32;          // rows buffered at a time
 constexpr int64_t AHEAD = 12;          // edges between a prefetch and its use
 constexpr int64_t PREFETCH = 1 << 19;  // bytes of a tile from which on it pays
@@ -42,10 +43,9 @@ void parallel(const Call& call, int64_t count, int64_t products, Function functi
 
 // The edges of one tile. A is the type of sums, I that of indices; a vector has W numbers, and a
 // tile NV vectors.
-template <class A, class I, int W, int NV>
+template <class A, class I, int W, int NV, bool GRAD>
 struct Walk {
     static constexpr int64_t T = W * NV;
-    typedef Vec<A, W> V;
 
     const Call& call;
     const I* indptr = static_cast<const I*>(call.view.indptr);
@@ -53,8 +53,9 @@ struct Walk {
     const I* edge_ids = static_cast<const I*>(call.view.edge_ids);
     int64_t rows = call.view.rows, edges = call.view.edges;
     // A buffer's worth of rows where they are long, and enough chunks for many threads.
+    int64_t least = GRAD ? smaller(CHUNK, larger(LEAST, edges / 16)) : CHUNK;
     int64_t rows_worth = BLOCK * (edges / larger(1, rows));
-    int64_t chunk_edges = larger(CHUNK, smaller(edges / 64, rows_worth));
+    int64_t chunk_edges = larger(least, smaller(edges / 64, rows_worth));
     int64_t chunks = larger(1, ceil_div(edges, chunk_edges));
     int64_t tiles = ceil_div(call.batch, T);
     int64_t tile_bytes = call.view.columns * T * static_cast<int64_t>(sizeof(A));
@@ -84,8 +85,8 @@ struct Walk {
 };
 
 template <class A, class I, int W, int NV>
-struct Sum : Walk<A, I, W, NV> {
-    typedef Walk<A, I, W, NV> Base;
+struct Sum : Walk<A, I, W, NV, false> {
+    typedef Walk<A, I, W, NV, false> Base;
     using Base::T, Base::call, Base::indptr, Base::indices, Base::rows, Base::edges, Base::chunks;
     using Base::chunk_edges;
     using Base::tile, Base::gathered, Base::stride, Base::far, Base::row_from;
@@ -122,8 +123,15 @@ struct Sum : Walk<A, I, W, NV> {
         finish(sum, row, 1);
     }
 
-    inline void row_sum(int64_t begin, int64_t end, int64_t hi, A* sum) const {
-        V even[NV] = {}, odd[NV] = {};
+    void row_sum(int64_t begin, int64_t end, int64_t hi, A* sum) const {
+        row_sum(begin, end, hi, sum, LanesOf<NV>());
+    }
+
+    // Folds over J, the vectors of a tile, leave the sums in registers.
+    template <size_t... J>
+    inline void row_sum(int64_t begin, int64_t end, int64_t hi, A* sum, Lanes<J...>) const {
+        V even[NV], odd[NV];
+        ((even[J] = odd[J] = V{}), ...);
         auto add = [&](int64_t i, V* acc) __attribute__((always_inline)) {
             if (far) {
                 const int64_t next = smaller(i + AHEAD, hi - 1);
@@ -132,13 +140,13 @@ struct Sum : Walk<A, I, W, NV> {
             }
             const A* column = gathered + indices[i] * stride;
             const V w = broadcast<A, W>(weight[weight_ids ? weight_ids[i] : i]);
-            for (int j = 0; j < NV; j++) acc[j] = fma<A, W>(w, load<V>(column + j * W), acc[j]);
+            ((acc[J] = fma<A, W>(w, load<V>(column + J * W), acc[J])), ...);
         };
         // Two chains of sums, so that an addition does not wait for the one before it.
         int64_t i = begin;
         for (; i + 1 < end; i += 2) add(i, even), add(i + 1, odd);
         if (i < end) add(i, even);
-        for (int j = 0; j < NV; j++) store(sum + j * W, even[j] + odd[j]);
+        (store(sum + J * W, even[J] + odd[J]), ...);
     }
 
     // Adds the bias to the sums of `count` rows, and writes them out.
@@ -154,8 +162,8 @@ struct Sum : Walk<A, I, W, NV> {
 };
 
 template <class A, class I, int W, int NV>
-struct Dot : Walk<A, I, W, NV> {
-    typedef Walk<A, I, W, NV> Base;
+struct Dot : Walk<A, I, W, NV, true> {
+    typedef Walk<A, I, W, NV, true> Base;
     using Base::T, Base::call, Base::indptr, Base::indices, Base::edge_ids, Base::edges;
     using Base::chunk_edges;
     using Base::tile, Base::tiles, Base::gathered, Base::stride, Base::far;
@@ -172,30 +180,32 @@ struct Dot : Walk<A, I, W, NV> {
         alignas(64) A own[BLOCK * T];
         Products products[R] = {};
         // From the row of the chunk's first edge to that of its last.
-        const int64_t last = lo < hi ? Base::row_from(hi) : 0;
+        const int64_t past = lo < hi ? Base::row_from(hi) : 0;
         int64_t i = lo;
         for (int64_t first = Base::row_from(lo + 1) - 1; i < hi; first += BLOCK) {
-            const int64_t stop = smaller(first + BLOCK, last);
+            const int64_t stop = smaller(first + BLOCK, past);
             pack<A, W, NV>(call.dtype, call.rowwise, first, stop - first, tile * T,
                            call.batch - tile * T, own);
             for (int64_t row = first; row < stop; row++) {
                 const int64_t end = smaller(indptr[row + 1], hi);
-                row_dot(i, end, lo, hi, own + (row - first) * T, products);
+                row_dot(i, end, lo, hi, own + (row - first) * T, products, LanesOf<NV>());
                 i = end;
             }
         }
         if (const int64_t rest = (hi - lo) % R) write(hi - rest, rest, products);
     }
 
+    template <size_t... J>
     inline void row_dot(int64_t begin, int64_t end, int64_t lo, int64_t hi, const A* row,
-                        Products* products) const {
-        V own[NV];
-        for (int j = 0; j < NV; j++) own[j] = load<V>(row + j * W);
+                        Products* products, Lanes<J...>) const {
+        const V own[NV] = {load<V>(row + J * W)...};
         for (int64_t i = begin; i < end; i++) {
             if (far) Base::prefetch(smaller(i + AHEAD, hi - 1));
             const A* column = gathered + indices[i] * stride;
-            V product = load<V>(column) * own[0];
-            for (int j = 1; j < NV; j++) product = fma<A, W>(load<V>(column + j * W), own[j], product);
+            V product = V{};
+            ((product = J ? fma<A, W>(load<V>(column + J * W), own[J], product)
+                          : load<V>(column) * own[0]),
+             ...);
             const int64_t lane = (i - lo) % R;
             products[lane] = fold_to<A, W, R>(product);
             if (lane == R - 1) write(i - lane, R, products);
@@ -204,7 +214,7 @@ struct Dot : Walk<A, I, W, NV> {
 
     // Sums the products of `count` positions, adds those of earlier tiles, and writes them out.
     inline void write(int64_t position, int64_t count, Products* products) const {
-        Products grad = sums<A, R>(products);
+        Products grad = sums<A, R>(products, LanesOf<R>());
         if (tile > 0) grad += load_as<A, R>(partial + position, count);
         if (tile + 1 < tiles || direct) return store_as<A, R>(partial + position, grad, count);
         A out[R];
@@ -298,20 +308,26 @@ int64_t run(const Call& call) {
             if constexpr (!GRAD) one.pieces = pieces + t * chunks * 2 * T;
             return one;
         };
-        // A thread takes every tile over its own chunks: their gradients add up in a fixed order.
-        parallel(call, chunks, count * T * (view.edges + view.rows), [&](int64_t begin, int64_t end) {
-            for (int64_t t = 0; t < count; t++) {
-                const auto one = walk_of(t);
-                for (int64_t c = begin; c < end; c++) one.chunk(c);
-            }
-        });
-        if constexpr (!GRAD)
+        const int64_t products = count * T * (view.edges + view.rows);
+        if constexpr (GRAD) {
+            // A thread takes every tile over its own chunks: the tiles add up in a fixed order.
+            parallel(call, chunks, products, [&](int64_t begin, int64_t end) {
+                for (int64_t t = 0; t < count; t++) {
+                    const auto one = walk_of(t);
+                    for (int64_t c = begin; c < end; c++) one.chunk(c);
+                }
+            });
+        } else {
+            parallel(call, count * chunks, products, [&](int64_t begin, int64_t end) {
+                for (int64_t i = begin; i < end; i++) walk_of(i / chunks).chunk(i % chunks);
+            });
             parallel(call, chunks - 1, count * T * chunks, [&](int64_t begin, int64_t end) {
                 for (int64_t t = 0; t < count; t++) {
                     const auto one = walk_of(t);
                     for (int64_t c = begin; c < end; c++) one.join(c);
                 }
             });
+        }
     }
     return 0;
 }
