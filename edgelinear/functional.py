@@ -45,7 +45,7 @@ def edge_linear(
     _check_shapes(input, weight, topology, bias, dim)
     backends.check_name(backend)
     _check_kind(input, weight, topology, bias)
-    if input.device.type != "meta" and torch.is_autocast_enabled(input.device.type):
+    if torch._C._is_any_autocast_enabled() and _autocasts(input):
         input, weight, bias = _autocast(input, weight, bias)
     elif input.dtype != weight.dtype:
         raise TypeError(
@@ -136,11 +136,17 @@ def _autocast(
     return input.to(dtype), weight, None if bias is None else bias.to(dtype)
 
 
+def _autocasts(input: Tensor) -> bool:
+    return input.device.type != "meta" and torch.is_autocast_enabled(input.device.type)
+
+
 def _needs_plain_torch() -> bool:
     """Whether only torch's operators will do: in ONNX export, or in a compiled `torch.func`."""
-    if torch.onnx.is_in_onnx_export():
-        return True
-    return torch.compiler.is_dynamo_compiling() and _in_transform()
+    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
+        if torch.onnx.is_in_onnx_export():
+            return True
+        return torch.compiler.is_dynamo_compiling() and _in_transform()
+    return False
 
 
 def _in_transform() -> bool:

@@ -122,8 +122,7 @@ def _is_plain(a: Tensor, b: Tensor, bias: Tensor | None) -> bool:
     return (
         _is_memory(a)
         and _is_memory(b)
-        and a.device == b.device
-        and (bias is None or (_is_memory(bias) and bias.device == a.device))
+        and (bias is None or _is_memory(bias))
         and torch._C._len_torch_dispatch_stack() == 0
         and torch._ops._len_torch_dispatch_stack_pre_dispatch() == 0
         and not torch.autograd._profiler_enabled()
@@ -213,9 +212,8 @@ _NOTHING = nullcontext()
 
 def _no_autocast(tensor: Tensor) -> AbstractContextManager:
     """Keep autocast out of a kernel, whose types were decided before it."""
-    device_type = tensor.device.type
-    if torch.is_autocast_enabled(device_type):
-        return torch.autocast(device_type, enabled=False)
+    if torch._C._is_any_autocast_enabled():
+        return torch.autocast(tensor.device.type, enabled=False)
     return _NOTHING
 
 

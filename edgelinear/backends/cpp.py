@@ -48,6 +48,7 @@ class _Call(ctypes.Structure):
         ("dtype", c_int32),
         ("edge_dtype", c_int32),
         ("width", c_int32),
+        ("threads", c_int64),
         ("gathered", _Matrix),
         ("rowwise", _Matrix),
         ("edgewise", c_void_p),
@@ -124,8 +125,10 @@ def instruction_set() -> str:
 
 def why_not(x: Tensor, weight: Tensor, topology: Topology) -> str | None:
     """Return None, or why the compiled kernels cannot run this call."""
-    if not x.is_cpu:
-        return f"its kernels run on a CPU, and the input is on {x.device}"
+    if not (x.is_cpu and weight.is_cpu):
+        return (
+            f"its kernels run on a CPU: the input is on {x.device}, the weight on {weight.device}"
+        )
     if type(_kernels) is str:
         return _kernels
     if x.dtype not in _DTYPES:
@@ -197,6 +200,7 @@ def _prepare(
 ) -> _Call:
     call = _Call.from_buffer_copy(template)
     call.batch = gathered.shape[0]
+    call.threads = torch.get_num_threads()
     call.product = product
     call.dtype = _DTYPES[gathered.dtype]
     call.edge_dtype = _DTYPES[edgewise.dtype]
@@ -232,5 +236,8 @@ def _by_dst(topology: Topology) -> _Call:
 
 _kernels: Any = _load()
 if type(_kernels) is _Kernels:
-    with torch.inference_mode(False):
-        _kernels = _self_test() or _kernels
+    try:
+        with torch.inference_mode(False), torch.autocast("cpu", enabled=False):
+            _kernels = _self_test() or _kernels
+    except RuntimeError as error:  # imported inside a mode that runs nothing
+        _kernels = f"the compiled kernels could not be tested: {error}"

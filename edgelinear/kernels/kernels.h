@@ -35,6 +35,7 @@ struct Call {
     int32_t dtype;       // of gathered, rowwise and bias; sums are in float32 at least
     int32_t edge_dtype;  // of edgewise
     int32_t width;       // samples in a tile, or 0 for what measured fastest
+    int64_t threads;     // that `parallel_for` has
     Matrix gathered;     // (columns, batch)
     Matrix rowwise;      // (rows, batch)
     void* edgewise;      // (edges,)

@@ -252,7 +252,12 @@ int64_t run(const Call& call) {
     // An operand that already lies as a packed one would is taken as it is.
     const bool packed = !half && (T == 1 ? x.feature_stride == 1
                                          : x.sample_stride == 1 && call.batch == T);
-    const int64_t group = packed ? tiles : smaller(tiles, larger(1, GROUP / larger(1, walk.tile_bytes)));
+    // Where every thread can have tiles of its own, it packs one, walks it while the cache still
+    // holds it, and packs the next one over it. Gradients need all threads on the same tile.
+    const int64_t threads = larger(1, call.threads);
+    const bool apart = !packed && (threads == 1 || (!GRAD && (tiles % threads == 0 || tiles >= 4 * threads)));
+    const int64_t most = larger(1, GROUP / larger(1, walk.tile_bytes));
+    const int64_t group = packed ? tiles : smaller(tiles, apart ? threads : most);
     // One pass puts the weight in order where several tiles would read it out of order.
     const bool order_weight = !GRAD && (half_edges || (view.edge_ids && tiles > 1));
 
@@ -285,6 +290,34 @@ int64_t run(const Call& call) {
             walk.weight_ids = nullptr;
         }
     }
+    // The walk over a tile, packed in one of the `group` places.
+    auto walk_of = [&](int64_t tile, int64_t place) {
+        auto one = walk;
+        one.tile = tile;
+        one.gathered = packed ? static_cast<const A*>(x.data) + tile * x.sample_stride
+                              : pack_to + place * tile_size;
+        one.stride = packed ? x.feature_stride : T;
+        if constexpr (!GRAD) one.pieces = pieces + place * chunks * 2 * T;
+        return one;
+    };
+    auto pack_features = [&](int64_t tile, int64_t place, int64_t feature, int64_t count) {
+        pack<A, W, NV>(call.dtype, x, feature, count, tile * T, call.batch - tile * T,
+                       pack_to + place * tile_size + feature * T);
+    };
+    const int64_t products = T * (view.edges + view.rows + view.columns);
+    if (apart) {
+        parallel(call, group, tiles * products, [&](int64_t begin, int64_t end) {
+            for (int64_t place = begin; place < end; place++)
+                for (int64_t t = place * tiles / group; t < (place + 1) * tiles / group; t++) {
+                    pack_features(t, place, 0, view.columns);
+                    const auto one = walk_of(t, place);
+                    for (int64_t c = 0; c < chunks; c++) one.chunk(c);
+                    if constexpr (!GRAD)
+                        for (int64_t c = 0; c + 1 < chunks; c++) one.join(c);
+                }
+        });
+        return 0;
+    }
     for (int64_t first = 0; first < tiles; first += group) {
         const int64_t count = smaller(group, tiles - first);
         if (!packed) {
@@ -292,38 +325,28 @@ int64_t run(const Call& call) {
             const int64_t blocks = ceil_div(view.columns, FEATURES);
             parallel(call, count * blocks, count * tile_size, [&](int64_t begin, int64_t end) {
                 for (int64_t i = begin; i < end; i++) {
-                    const int64_t t = i / blocks, feature = i % blocks * FEATURES;
-                    const int64_t sample = (first + t) * T;
-                    pack<A, W, NV>(call.dtype, x, feature, smaller(FEATURES, view.columns - feature),
-                                   sample, call.batch - sample, pack_to + t * tile_size + feature * T);
+                    const int64_t place = i / blocks, feature = i % blocks * FEATURES;
+                    pack_features(first + place, place, feature,
+                                  smaller(FEATURES, view.columns - feature));
                 }
             });
         }
-        auto walk_of = [&](int64_t t) {
-            auto one = walk;
-            one.tile = first + t;
-            one.gathered = packed ? static_cast<const A*>(x.data) + one.tile * x.sample_stride
-                                  : pack_to + t * tile_size;
-            one.stride = packed ? x.feature_stride : T;
-            if constexpr (!GRAD) one.pieces = pieces + t * chunks * 2 * T;
-            return one;
-        };
-        const int64_t products = count * T * (view.edges + view.rows);
         if constexpr (GRAD) {
             // A thread takes every tile over its own chunks: the tiles add up in a fixed order.
-            parallel(call, chunks, products, [&](int64_t begin, int64_t end) {
-                for (int64_t t = 0; t < count; t++) {
-                    const auto one = walk_of(t);
+            parallel(call, chunks, count * products, [&](int64_t begin, int64_t end) {
+                for (int64_t place = 0; place < count; place++) {
+                    const auto one = walk_of(first + place, place);
                     for (int64_t c = begin; c < end; c++) one.chunk(c);
                 }
             });
         } else {
-            parallel(call, count * chunks, products, [&](int64_t begin, int64_t end) {
-                for (int64_t i = begin; i < end; i++) walk_of(i / chunks).chunk(i % chunks);
+            parallel(call, count * chunks, count * products, [&](int64_t begin, int64_t end) {
+                for (int64_t i = begin; i < end; i++)
+                    walk_of(first + i / chunks, i / chunks).chunk(i % chunks);
             });
             parallel(call, chunks - 1, count * T * chunks, [&](int64_t begin, int64_t end) {
-                for (int64_t t = 0; t < count; t++) {
-                    const auto one = walk_of(t);
+                for (int64_t place = 0; place < count; place++) {
+                    const auto one = walk_of(first + place, place);
                     for (int64_t c = begin; c < end; c++) one.join(c);
                 }
             });
