@@ -1,11 +1,18 @@
 """The formula as it is written: gather, multiply, `index_add`, left to autograd."""
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from peers import Step, make_step, products_fit
 
 
 def peer(problem) -> Step | None:
+    return step_of(formula, problem)
+
+
+def step_of(formula: Callable, problem) -> Step | None:
+    """Return the step of a `formula` like the one below, or None if its products do not fit."""
     if not products_fit(problem):
         return None
     weight, x = problem.leaves()

@@ -168,26 +168,12 @@ def sddmm(a: Tensor, b: Tensor, topology: Topology, dtype: torch.dtype) -> Tenso
     direct = dtype == a.dtype or (a.dtype in _HALF and dtype == torch.float32)
     w_dtype = dtype if direct else torch.promote_types(a.dtype, torch.float32)
     w = a.new_empty(topology.num_edges, dtype=w_dtype)
-    if (
-        topology.by_src.edge_ids is None
-    ):  # written in the order of edges where there is a view of it
+    if topology.by_src.edge_ids is None:  # then a walk by source writes in the order of edges
         call = _prepare(_by_dst(topology.T), _GRAD_WEIGHT, a, b, w)
     else:
         call = _prepare(_by_dst(topology), _GRAD_WEIGHT, b, a, w)
     _kernels.run(call, a)
     return w.to(dtype)
-
-
-def _gathers_targets(topology: Topology, batch: int) -> bool:
-    """Whether a weight gradient walks the edges by their source, and gathers `a` at the targets.
-
-    The side that is gathered is packed first, a write for each of its numbers; a walk against the
-    order of the edges scatters its results, which costs about eight of those writes an edge.
-    """
-    spared = (topology.in_features - topology.out_features) * batch
-    spared += 8 * topology.num_edges * (topology.by_dst.edge_ids is not None)
-    spared -= 8 * topology.num_edges * (topology.by_src.edge_ids is not None)
-    return spared > 0
 
 
 def _unit_stride(matrix: Tensor) -> Tensor:
