@@ -25,8 +25,10 @@ from edgelinear.topology import Topology
 _EDGES = (
     "Tensor src, Tensor dst, "
     "Tensor dst_indptr, Tensor dst_indices, Tensor? dst_edge_ids, "
-    "Tensor src_indptr, Tensor src_indices, Tensor? src_edge_ids"
+    "Tensor src_indptr, Tensor src_indices, Tensor? src_edge_ids, "
+    "Tensor? dst_runs, Tensor? src_runs"
 )
+_VIEWS = _EDGES.count("Tensor")
 torch.library.define(
     "edgelinear::spmm",
     f"(Tensor weight, Tensor x, Tensor? bias, {_EDGES}, bool feature_major, str backend) -> Tensor",
@@ -184,20 +186,20 @@ def _run_sddmm(
 
 
 def _spmm_kernel(weight: Tensor, x: Tensor, bias: Tensor | None, *rest: Any) -> Tensor:
-    return _run_spmm(weight, x, bias, Topology.from_views(rest[:8]), *rest[8:])
+    return _run_spmm(weight, x, bias, Topology.from_views(rest[:_VIEWS]), *rest[_VIEWS:])
 
 
 def _sddmm_kernel(a: Tensor, b: Tensor, *rest: Any) -> Tensor:
-    return _run_sddmm(a, b, Topology.from_views(rest[:8]), *rest[8:])
+    return _run_sddmm(a, b, Topology.from_views(rest[:_VIEWS]), *rest[_VIEWS:])
 
 
 def _spmm_fake(weight: Tensor, x: Tensor, bias: Tensor | None, *rest: Any) -> Tensor:
-    targets, feature_major = rest[2].shape[0] - 1, rest[8]
+    targets, feature_major = rest[2].shape[0] - 1, rest[_VIEWS]
     return x.new_empty((targets, x.shape[1]) if feature_major else (x.shape[0], targets))
 
 
 def _sddmm_fake(a: Tensor, b: Tensor, *rest: Any) -> Tensor:
-    return a.new_empty(rest[0].shape[0], dtype=rest[8])
+    return a.new_empty(rest[0].shape[0], dtype=rest[_VIEWS])
 
 
 for _name, _kernel, _fake in (
@@ -359,29 +361,29 @@ def _unbind(info: Any, in_dims: tuple, *tensors: Tensor | None) -> list:
 
 
 def _save_spmm(ctx: Any, inputs: tuple, output: Tensor) -> None:
-    weight, x, _, *views = inputs[:11]
+    weight, x, _, *views = inputs[: 3 + _VIEWS]
     _save_factors(ctx, weight, x, *views)
-    ctx.options = (weight.dtype, *inputs[11:])
+    ctx.options = (weight.dtype, *inputs[3 + _VIEWS :])
 
 
 def _spmm_backward(ctx: Any, grad: Tensor) -> tuple:
     weight, x, *views = ctx.saved_tensors
     topology = Topology.from_views(tuple(views))
     gradients = _spmm_gradients(ctx.needs_input_grad, grad, weight, x, topology, *ctx.options)
-    return *gradients, *[None] * 10
+    return *gradients, *[None] * (_VIEWS + 2)
 
 
 def _save_sddmm(ctx: Any, inputs: tuple, output: Tensor) -> None:
-    a, b, *views = inputs[:10]
+    a, b, *views = inputs[: 2 + _VIEWS]
     _save_factors(ctx, a, b, *views)
-    ctx.options = inputs[11:]
+    ctx.options = inputs[3 + _VIEWS :]
 
 
 def _sddmm_backward(ctx: Any, grad: Tensor) -> tuple:
     a, b, *views = ctx.saved_tensors
     topology = Topology.from_views(tuple(views))
     gradients = _sddmm_gradients(ctx.needs_input_grad, grad, a, b, topology, *ctx.options)
-    return *gradients, *[None] * 11
+    return *gradients, *[None] * (_VIEWS + 3)
 
 
 torch.library.register_autograd("edgelinear::spmm", _spmm_backward, setup_context=_save_spmm)
@@ -390,9 +392,9 @@ torch.library.register_autograd("edgelinear::sddmm", _sddmm_backward, setup_cont
 
 @register_flop_formula(torch.ops.edgelinear.spmm)
 def _spmm_flops(weight_shape: Any, x_shape: Any, bias: Any, *rest: Any, **__: Any) -> int:
-    return 2 * weight_shape[0] * x_shape[1 if rest[8] else 0]
+    return 2 * weight_shape[0] * x_shape[1 if rest[_VIEWS] else 0]
 
 
 @register_flop_formula(torch.ops.edgelinear.sddmm)
 def _sddmm_flops(a_shape: Any, b_shape: Any, *rest: Any, **__: Any) -> int:
-    return 2 * rest[0][0] * a_shape[1 if rest[9] else 0]
+    return 2 * rest[0][0] * a_shape[1 if rest[_VIEWS + 1] else 0]

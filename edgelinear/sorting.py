@@ -9,6 +9,10 @@ import scipy.sparse
 # are edges already.
 View = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 
+# Of the runs of dense rows: columns of a block, which the first-level cache holds for 64 samples;
+# rows of a group, which share out its fetching; and the fewest edges that are worth a run.
+BLOCK_COLUMNS, GROUP_ROWS, RUN_EDGES = 128, 64, 8
+
 
 def _group(
     rows: int,
@@ -58,6 +62,30 @@ def _indptr(sorted_rows: np.ndarray, rows: int) -> np.ndarray:
 
 def _rows(indptr: np.ndarray) -> np.ndarray:
     return np.repeat(np.arange(indptr.size - 1, dtype=indptr.dtype), np.diff(indptr))
+
+
+def runs_of(view: View, columns: int) -> np.ndarray | None:
+    """Return the runs of a view, (num_runs, 3), or None where they do not pay.
+
+    A run is a row, its first position and its length: the edges of the row whose columns lie in one
+    block. Runs are in order of groups of rows, then of blocks, then of length. They pay where rows
+    are dense, and are there only if groups are much alike, as each is the work of one thread.
+    """
+    indptr, indices, _ = view
+    rows, edges = indptr.size - 1, indices.size
+    groups, blocks = -(-rows // GROUP_ROWS), -(-columns // BLOCK_COLUMNS)
+    if groups < 4 or blocks < 3 or edges < RUN_EDGES * rows * blocks:
+        return None
+    if np.diff(indptr[::GROUP_ROWS], append=edges).max() > 2 * edges / groups:
+        return None
+    block = indices // BLOCK_COLUMNS
+    first = np.ones(edges, dtype=bool)
+    first[1:] = block[1:] != block[:-1]
+    first[indptr[:-1][np.diff(indptr) > 0]] = True
+    begin = np.flatnonzero(first)
+    row, count = np.searchsorted(indptr, begin, side="right") - 1, np.diff(begin, append=edges)
+    order = np.lexsort((count, block[begin], row // GROUP_ROWS))
+    return np.stack([row, begin, count], axis=1)[order].astype(indices.dtype)
 
 
 def edge_ids_of(view: View) -> np.ndarray:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from edgelinear.edges import as_edge_index, as_size, check_range, check_weight
-from edgelinear.sorting import both_views, edge_ids_of, refuse_duplicate, repeats
+from edgelinear.sorting import both_views, edge_ids_of, refuse_duplicate, repeats, runs_of
 
 DUPLICATES = ("error", "keep", "merge")
 _INT32_MAX = np.iinfo(np.int32).max
@@ -61,6 +61,8 @@ class Topology:
     dst: Tensor  # (num_edges,), in the order given
     by_dst: CSR
     by_src: CSR
+    dst_runs: Tensor | None  # (num_runs, 3): see `sorting.runs_of`
+    src_runs: Tensor | None
 
     def __init__(
         self,
@@ -102,6 +104,11 @@ class Topology:
 
         with torch.inference_mode(False):  # or autograd could not save these tensors
             views = (tensor(src), tensor(dst), *map(tensor, by_dst), *map(tensor, by_src))
+            if by_dst[2] is None or by_src[2] is None:  # or indices would take too much memory
+                runs = runs_of(by_dst, in_features), runs_of(by_src, out_features)
+                views += (tensor(runs[0]), tensor(runs[1]))
+            else:
+                views += (None, None)
         self._set(in_features, out_features, views)
 
     def _set(self, in_features: int, out_features: int, views: tuple) -> None:
@@ -113,10 +120,19 @@ class Topology:
         set_once("dst", views[1])
         set_once("by_dst", CSR(*views[2:5]))
         set_once("by_src", CSR(*views[5:8]))
+        set_once("dst_runs", views[8])
+        set_once("src_runs", views[9])
         set_once("prepared", {})
 
-    # The eight tensors that operators take: src, dst, the view by target, the view by source.
-    views: tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor, Tensor, Tensor | None]
+    # What operators take: src, dst, the view by target, the view by source, the runs of each.
+    views: tuple[
+        Tensor,
+        Tensor,
+        *tuple[Tensor, Tensor, Tensor | None],
+        *tuple[Tensor, Tensor, Tensor | None],
+        Tensor | None,
+        Tensor | None,
+    ]
 
     # What a backend makes of this wiring once, by the name of the backend.
     prepared: dict[str, Any]
@@ -169,8 +185,8 @@ class Topology:
     @cached_property
     def T(self) -> "Topology":
         """The edges reversed: row 0 of its `edge_index` is this one's row 1. Shares memory."""
-        src, dst, *sorted_views = self.views
-        return Topology.from_views((dst, src, *sorted_views[3:], *sorted_views[:3]))
+        views = (self.dst, self.src, *self.by_src, *self.by_dst, self.src_runs, self.dst_runs)
+        return Topology.from_views(views)
 
     def sorted(self) -> tuple["Topology", Tensor]:
         """Return the same wiring in (target, source) order, and the permutation that leads there.

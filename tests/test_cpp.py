@@ -20,6 +20,8 @@ LONG = Problem(6000, 40, hub_edges(5000, 40), batch=19)
 CUT = Problem(
     90, 80, torch.cat([random_edges(90, 80, 7000), random_edges(90, 80, 3000, seed=1)], 1)
 )
+# Sorted, and dense enough for runs in both directions.
+DENSE = Problem(400, 300, torch.rand(300, 400).lt(0.3).nonzero().T.flip(0), batch=19)
 
 pytestmark = pytest.mark.skipif(type(cpp._kernels) is str, reason=str(cpp._kernels))
 
@@ -33,14 +35,7 @@ def instruction_set(request, monkeypatch):
 @pytest.fixture(params=[1, 4, 8, 16, 32, 48, 64])
 def width(request, monkeypatch):
     """Make every call cut the batch into tiles of this many samples, or what comes closest."""
-    prepare = cpp._prepare
-
-    def with_width(*args):
-        call = prepare(*args)
-        call.width = request.param
-        return call
-
-    monkeypatch.setattr(cpp, "_prepare", with_width)
+    monkeypatch.setattr(cpp._kernels, "width", request.param)
     return request.param
 
 
@@ -68,7 +63,7 @@ def dense_step(problem, weight, x, grad, bias):
 
 @pytest.mark.parametrize("feature_major", [False, True], ids=["batch-major", "feature-major"])
 @pytest.mark.parametrize(
-    "problem", [LONG, CUT, PROBLEMS["batch_many"]], ids=["long", "cut", "short"]
+    "problem", [LONG, CUT, DENSE, PROBLEMS["batch_many"]], ids=["long", "cut", "dense", "short"]
 )
 def test_every_tile_equals_dense_matmul(instruction_set, width, problem, feature_major):
     results = step(problem, torch.float64, feature_major=feature_major)
@@ -76,14 +71,20 @@ def test_every_tile_equals_dense_matmul(instruction_set, width, problem, feature
         assert_close(ours, truth)
 
 
-@pytest.mark.parametrize("name", PROBLEMS)
+def test_dense_rows_have_runs():
+    topology = DENSE.topology()
+    assert topology.dst_runs is not None and topology.src_runs is not None
+
+
+@pytest.mark.parametrize("name", [*PROBLEMS, "dense"])
 @pytest.mark.parametrize(
     "dtype, weight_dtype",
     [(d, d) for d in (torch.float64, torch.float32, *HALF)] + [(d, torch.float32) for d in HALF],
     ids=str,
 )
 def test_every_type_equals_dense_matmul(instruction_set, name, dtype, weight_dtype):
-    for ours, truth, magnitude in zip(*step(PROBLEMS[name], dtype, weight_dtype), strict=True):
+    problem = PROBLEMS.get(name, DENSE)
+    for ours, truth, magnitude in zip(*step(problem, dtype, weight_dtype), strict=True):
         if dtype == torch.float64:
             assert_close(ours, truth)
         else:  # a few roundings in float32 of sums this large, and one of the result
@@ -141,7 +142,9 @@ def test_every_thread_may_be_the_first_to_call():
 # Bits.
 
 
-@pytest.mark.parametrize("problem", [LONG, CUT, PROBLEMS["unsorted"]], ids=["long", "cut", "short"])
+@pytest.mark.parametrize(
+    "problem", [LONG, CUT, DENSE, PROBLEMS["unsorted"]], ids=["long", "cut", "dense", "short"]
+)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_sample_has_the_same_bits_alone_and_in_any_batch(instruction_set, problem, dtype):
     topology, weight = problem.topology(), problem.weight(dtype)
@@ -155,21 +158,26 @@ def test_sample_has_the_same_bits_alone_and_in_any_batch(instruction_set, proble
         assert torch.equal(by_feature, alone[:batch])
 
 
-@pytest.mark.parametrize("batch", [1, 4, 64, 200])
-def test_bits_are_the_same_for_any_number_of_threads(instruction_set, batch):
+def wide_problem(batch):
     n = 3000
-    src, dst = random_edges(n, n, 60_000)
-    edges = torch.cat([torch.stack([src, dst]), hub_edges(n, n)], 1).unique(dim=1)
-    problem = Problem(n, n, edges[:, torch.randperm(edges.shape[1])], batch)
+    edges = torch.cat([random_edges(n, n, 60_000), hub_edges(n, n)], 1).unique(dim=1)
+    return Problem(n, n, edges[:, torch.randperm(edges.shape[1])], batch)
+
+
+@pytest.mark.parametrize("batch", [1, 4, 64, 200])
+@pytest.mark.parametrize("dense", [False, True], ids=["hub", "dense"])
+def test_bits_are_the_same_for_any_number_of_threads(instruction_set, batch, dense):
+    problem = DENSE._replace(batch=batch) if dense else wide_problem(batch)
     topology, weight = problem.topology(), problem.weight(torch.float32)
     x, grad = problem.x(torch.float32), problem.grad(torch.float32)
     threads, results = torch.get_num_threads(), []
     for number in (1, 2, 3, 7, 7):
         torch.set_num_threads(number)
-        results.append((cpp.spmm(weight, x, topology), cpp.sddmm(grad, x, topology, x.dtype)))
+        dx = cpp.spmm(weight, grad, topology.T)
+        results.append((cpp.spmm(weight, x, topology), dx, cpp.sddmm(grad, x, topology, x.dtype)))
     torch.set_num_threads(threads)
-    for y, w in results[1:]:
-        assert torch.equal(y, results[0][0]) and torch.equal(w, results[0][1])
+    for result in results[1:]:
+        assert all(map(torch.equal, result, results[0]))
 
 
 def test_million_edges_into_one_target_add_up_exactly():
@@ -205,21 +213,20 @@ def test_more_than_32_bits_of_input():
 
 
 @pytest.mark.parametrize("batch", [1, 32, 200])
-def test_scratch_is_at_most_8_bytes_an_edge(monkeypatch, batch):
+@pytest.mark.parametrize("dense", [False, True], ids=["rows", "runs"])
+def test_scratch_is_at_most_8_bytes_an_edge(monkeypatch, batch, dense):
     problem = Problem(300, 300, random_edges(300, 300, 60_000), batch)
+    problem = DENSE._replace(batch=batch) if dense else problem
     topology, weight = problem.topology(), problem.weight(torch.bfloat16)
     x, grad = problem.x(torch.bfloat16), problem.grad(torch.bfloat16)
     taken = []
-    run = cpp._kernels.run
+    run = cpp._kernels._run
 
-    class Recorder:
-        shape = (1,)
+    def record(instruction_set, call):
+        taken.append(run(instruction_set, call))
+        return taken[-1]
 
-        def new_empty(self, size, dtype):
-            taken.append(size)
-            return torch.empty(size, dtype=dtype)
-
-    monkeypatch.setattr(cpp._kernels, "run", lambda call, like: run(call, Recorder()))
+    monkeypatch.setattr(cpp._kernels, "_run", record)
     for product in (
         lambda: cpp.spmm(weight, x, topology),
         lambda: cpp.spmm(weight, grad, topology.T),
@@ -227,8 +234,8 @@ def test_scratch_is_at_most_8_bytes_an_edge(monkeypatch, batch):
     ):
         taken.clear()
         product()
-        packed = 4 * 300 * (batch + 64)
-        assert sum(taken) <= packed + 8 * topology.num_edges
+        packed = 4 * (batch + 64) * (700 if dense else 300)  # both operands, or one
+        assert 0 < sum(taken) <= packed + 8 * topology.num_edges
 
 
 def test_nothing_but_x_and_the_weight_is_kept_for_backward():

@@ -13,6 +13,7 @@ from problems import PROBLEMS, random_edges
 
 import edgelinear as el
 from edgelinear import Topology
+from edgelinear.sorting import BLOCK_COLUMNS, GROUP_ROWS
 
 
 @st.composite
@@ -251,8 +252,8 @@ def test_indices_are_int32_and_take_at_most_24_bytes_an_edge():
     total = sum(v.untyped_storage().nbytes() for v in storages.values())
     pointers = 4 * (300 + 1 + 200 + 1)
     assert total == 24 * 20_000 + pointers
-    ordered = topology.sorted()[0]
-    storages = {v.untyped_storage().data_ptr(): v for v in ordered.views if v is not None}
+    views = topology.sorted()[0].views[:8]  # all but the runs
+    storages = {v.untyped_storage().data_ptr(): v for v in views if v is not None}
     assert sum(v.untyped_storage().nbytes() for v in storages.values()) == 16 * 20_000 + pointers
 
 
@@ -273,3 +274,58 @@ def test_default_device_does_not_move_the_edges():
         topology = Topology(3, 2, [(0, 1), (2, 0)])
     assert topology.device.type == "cpu"
     assert topology.edge_index.tolist() == [[0, 2], [1, 0]]
+
+
+# Runs: the edges of a row in one block of columns.
+
+
+def dense_edges(rows, columns, density=0.3):
+    """Return edges in (target, source) order, of which runs can be made."""
+    mask = torch.rand(rows, columns, generator=torch.Generator().manual_seed(0)) < density
+    return mask.nonzero().T.flip(0)
+
+
+@pytest.mark.parametrize("shape", [(400, 300), (1000, 260), (300, 1000)])
+def test_runs_hold_every_edge_once_by_group_block_and_length(shape):
+    topology = Topology(*shape, dense_edges(*shape[::-1]))
+    for view, runs in (
+        (topology.by_dst, topology.dst_runs),
+        (topology.by_src, topology.src_runs),
+    ):
+        keys, positions = [], []
+        for row, begin, count in runs.tolist():
+            columns = view.indices[begin : begin + count]
+            block = int(columns[0]) // BLOCK_COLUMNS
+            assert (columns // BLOCK_COLUMNS == block).all()
+            assert view.indptr[row] <= begin and begin + count <= view.indptr[row + 1]
+            keys.append((row // GROUP_ROWS, block, count))
+            positions += range(begin, begin + count)
+        assert keys == sorted(keys)
+        assert sorted(positions) == list(range(topology.num_edges))
+
+
+def test_runs_turn_with_the_wiring_and_move_with_it():
+    topology = Topology(400, 300, dense_edges(300, 400))
+    assert topology.T.dst_runs is topology.src_runs and topology.T.src_runs is topology.dst_runs
+    assert topology.to("meta").dst_runs.is_meta
+
+
+def test_runs_are_made_only_where_they_pay():
+    edges = dense_edges(300, 400)
+    shuffled = edges[:, torch.randperm(edges.shape[1])]
+    half = dense_edges(150, 400)  # the other half of the rows is empty
+    for wiring in (
+        Topology(400, 300, dense_edges(300, 400, density=0.03)),  # few edges a run
+        Topology(400, 300, shuffled),  # its indices take enough memory as they are
+        Topology(400, 700, half),  # groups of rows would share out the work unevenly
+        Topology(400, 0, []),
+    ):
+        assert wiring.dst_runs is None
+
+
+def test_indices_take_at_most_24_bytes_an_edge_with_runs():
+    topology = Topology(400, 300, dense_edges(300, 400, density=0.1))
+    assert topology.dst_runs is not None
+    storages = {v.untyped_storage().data_ptr(): v for v in topology.views if v is not None}
+    size = sum(v.numel() * v.element_size() for v in storages.values())
+    assert size <= 24 * topology.num_edges

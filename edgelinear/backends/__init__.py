@@ -42,7 +42,9 @@ def select(name: str, x: Tensor, weight: Tensor, topology: Topology) -> ModuleTy
         'edgelinear.backends.reference'
     """
     if name == "auto":
-        return next(b for b in _AUTO if b.why_not(x, weight, topology) is None)
+        for backend in _AUTO:
+            if backend.why_not(x, weight, topology) is None:
+                return backend
     check_name(name)
     reason = _MODULES[name].why_not(x, weight, topology)
     if reason is not None:

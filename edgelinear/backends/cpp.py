@@ -6,7 +6,8 @@ Its threads are torch's own, lent through `torch_parallel_for`.
 
 import ctypes
 import os
-from ctypes import c_int32, c_int64, c_void_p
+import struct
+from ctypes import c_char_p, c_int32, c_int64, c_void_p
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from edgelinear.sorting import GROUP_ROWS
 from edgelinear.topology import Topology
 
 INSTRUCTION_SETS = ("portable", "avx2", "avx512")
@@ -22,40 +24,9 @@ _HALF = (torch.bfloat16, torch.float16)
 _OUT, _GRAD_WEIGHT = 0, 1
 
 
-class _View(ctypes.Structure):
-    _fields_ = [
-        ("indptr", c_void_p),
-        ("indices", c_void_p),
-        ("edge_ids", c_void_p),
-        ("rows", c_int64),
-        ("columns", c_int64),
-        ("edges", c_int64),
-        ("index_bytes", c_int32),
-    ]
-
-
-class _Matrix(ctypes.Structure):
-    _fields_ = [("data", c_void_p), ("feature_stride", c_int64), ("sample_stride", c_int64)]
-
-
-class _Call(ctypes.Structure):
-    """`Call` of kernels.h, field by field."""
-
-    _fields_ = [
-        ("view", _View),
-        ("batch", c_int64),
-        ("product", c_int32),
-        ("dtype", c_int32),
-        ("edge_dtype", c_int32),
-        ("width", c_int32),
-        ("threads", c_int64),
-        ("gathered", _Matrix),
-        ("rowwise", _Matrix),
-        ("edgewise", c_void_p),
-        ("bias", c_void_p),
-        ("scratch", c_void_p),
-        ("parallel_for", c_void_p),
-    ]
+# `View` of kernels.h, and the rest of its `Call`, field by field.
+_VIEW = struct.Struct("4P4q2i")
+_CALL = struct.Struct("q4iqP2qP2q4P")
 
 
 class _Kernels:
@@ -63,10 +34,10 @@ class _Kernels:
 
     def __init__(self, path: Path, instruction_set: str | None = None) -> None:
         library = ctypes.CDLL(str(path))
-        library.edgelinear_run.argtypes = [c_int32, c_void_p]
+        library.edgelinear_run.argtypes = [c_int32, c_char_p]
         library.edgelinear_run.restype = c_int64
         library.edgelinear_call_bytes.restype = c_int64
-        if library.edgelinear_call_bytes() != ctypes.sizeof(_Call):
+        if library.edgelinear_call_bytes() != _VIEW.size + _CALL.size:
             raise RuntimeError("they are of another version: install edgelinear again")
         runs = library.edgelinear_instruction_sets()
         self.supported = [name for i, name in enumerate(INSTRUCTION_SETS) if runs >> i & 1]
@@ -78,16 +49,43 @@ class _Kernels:
             )
         self._run = library.edgelinear_run
         self._set = INSTRUCTION_SETS.index(self.instruction_set)
+        self.width = 0  # samples in a tile, or 0 for what measured fastest
         libtorch = ctypes.CDLL(torch._C.__file__)  # which finds what it depends on too
         self.parallel_for = ctypes.cast(libtorch.torch_parallel_for, c_void_p).value
 
-    def run(self, call: _Call, like: Tensor) -> None:
-        """Run `call`; scratch, where it needs some, is a tensor, so that torch counts it."""
-        scratch_bytes = self._run(self._set, ctypes.byref(call))
-        if scratch_bytes:
-            scratch = like.new_empty(scratch_bytes, dtype=torch.uint8)
-            call.scratch = scratch.data_ptr()
-            self._run(self._set, ctypes.byref(call))
+    def run(
+        self,
+        product: int,
+        topology: Topology,
+        gathered: Tensor,  # (batch, in_features)
+        rowwise: Tensor,  # (batch, out_features)
+        edgewise: Tensor,  # (num_edges,)
+        bias: Tensor | None = None,  # (out_features,)
+    ) -> None:
+        """Compute one of the three last tensors from the others: see `Call` of kernels.h."""
+        view = topology.prepared.get("cpp") or _prepare(topology)
+        sample, feature = gathered.stride()
+        own_sample, own_feature = rowwise.stride()
+        call = (
+            gathered.shape[0],
+            product,
+            _DTYPES[gathered.dtype],
+            _DTYPES[edgewise.dtype],
+            self.width,
+            torch.get_num_threads(),
+            gathered.data_ptr(),
+            feature,
+            sample,
+            rowwise.data_ptr(),
+            own_feature,
+            own_sample,
+            edgewise.data_ptr(),
+            0 if bias is None else bias.data_ptr(),
+        )
+        scratch_bytes = self._run(self._set, view + _CALL.pack(*call, 0, self.parallel_for))
+        if scratch_bytes:  # a tensor, so that torch counts it
+            scratch = gathered.new_empty(scratch_bytes, dtype=torch.uint8)
+            self._run(self._set, view + _CALL.pack(*call, scratch.data_ptr(), self.parallel_for))
 
 
 def _load() -> _Kernels | str:
@@ -149,11 +147,9 @@ def spmm(weight: Tensor, x: Tensor, topology: Topology, bias: Tensor | None = No
         y = x.new_empty(x.shape[0], features)
     else:
         y = x.new_empty(features, x.shape[0]).t()
-    call = _prepare(_by_dst(topology), _OUT, x, y, weight)
     if bias is not None:
         bias = bias.to(x.dtype).contiguous()
-        call.bias = bias.data_ptr()
-    _kernels.run(call, x)
+    _kernels.run(_OUT, topology, x, y, weight, bias)
     return y
 
 
@@ -168,12 +164,21 @@ def sddmm(a: Tensor, b: Tensor, topology: Topology, dtype: torch.dtype) -> Tenso
     direct = dtype == a.dtype or (a.dtype in _HALF and dtype == torch.float32)
     w_dtype = dtype if direct else torch.promote_types(a.dtype, torch.float32)
     w = a.new_empty(topology.num_edges, dtype=w_dtype)
-    if topology.by_src.edge_ids is None:  # then a walk by source writes in the order of edges
-        call = _prepare(_by_dst(topology.T), _GRAD_WEIGHT, a, b, w)
+    if _by_source(topology):
+        _kernels.run(_GRAD_WEIGHT, topology.T, a, b, w)
     else:
-        call = _prepare(_by_dst(topology), _GRAD_WEIGHT, b, a, w)
-    _kernels.run(call, a)
+        _kernels.run(_GRAD_WEIGHT, topology, b, a, w)
     return w.to(dtype)
+
+
+def _by_source(topology: Topology) -> bool:
+    """Return whether the gradient of the weight takes a walk by source, not one by target.
+
+    It does if it then writes in the order of edges. And if edges are few for the inputs: a walk by
+    source packs outputs, so that it spares a packed copy of the inputs, which costs the most there.
+    """
+    wide = topology.in_features > max(2 * topology.out_features, topology.num_edges // 8)
+    return topology.by_src.edge_ids is None or wide
 
 
 def _unit_stride(matrix: Tensor) -> Tensor:
@@ -181,43 +186,24 @@ def _unit_stride(matrix: Tensor) -> Tensor:
     return matrix if 1 in matrix.stride() else matrix.contiguous()
 
 
-def _prepare(
-    template: _Call, product: int, gathered: Tensor, rowwise: Tensor, edgewise: Tensor
-) -> _Call:
-    call = _Call.from_buffer_copy(template)
-    call.batch = gathered.shape[0]
-    call.threads = torch.get_num_threads()
-    call.product = product
-    call.dtype = _DTYPES[gathered.dtype]
-    call.edge_dtype = _DTYPES[edgewise.dtype]
-    _describe(call.gathered, gathered)
-    _describe(call.rowwise, rowwise)
-    call.edgewise = edgewise.data_ptr()
-    return call
-
-
-def _describe(matrix: _Matrix, tensor: Tensor) -> None:
-    matrix.data = tensor.data_ptr()
-    matrix.sample_stride, matrix.feature_stride = tensor.stride()
-
-
-def _by_dst(topology: Topology) -> _Call:
-    """Return a call with the view by target filled in, made once for each topology."""
-    call = topology.prepared.get("cpp")
-    if call is None:
-        indptr, indices, edge_ids = topology.by_dst
-        call = _Call(parallel_for=_kernels.parallel_for)
-        call.view = _View(
-            indptr.data_ptr(),
-            indices.data_ptr(),
-            None if edge_ids is None else edge_ids.data_ptr(),
-            topology.out_features,
-            topology.in_features,
-            topology.num_edges,
-            indices.element_size(),
-        )
-        topology.prepared["cpp"] = call  # complete: other threads may take it at once
-    return call
+def _prepare(topology: Topology) -> bytes:
+    """Return the `View` by target, made once for each topology."""
+    indptr, indices, edge_ids = topology.by_dst
+    runs = topology.dst_runs
+    view = _VIEW.pack(
+        indptr.data_ptr(),
+        indices.data_ptr(),
+        0 if edge_ids is None else edge_ids.data_ptr(),
+        0 if runs is None else runs.data_ptr(),
+        topology.out_features,
+        topology.in_features,
+        topology.num_edges,
+        0 if runs is None else runs.shape[0],
+        GROUP_ROWS,
+        indices.element_size(),
+    )
+    topology.prepared["cpp"] = view  # complete: other threads may take it at once
+    return view
 
 
 _kernels: Any = _load()

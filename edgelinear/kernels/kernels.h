@@ -9,7 +9,9 @@ struct View {
     const void* indptr;    // (rows + 1,)
     const void* indices;   // (edges,): the column of each position
     const void* edge_ids;  // (edges,): the edge of each position, or null where they are equal
-    int64_t rows, columns, edges;
+    const void* runs;      // (num_runs, 3): see walk.cpp; or null
+    int64_t rows, columns, edges, num_runs;
+    int32_t group_rows;   // rows of a group of runs
     int32_t index_bytes;  // 4 or 8
 };
 

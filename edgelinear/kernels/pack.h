@@ -18,6 +18,8 @@ inline void with_type(int32_t dtype, Function function) {
 // Features between a prefetch and its use: a sample's run is too short for the processor's own.
 constexpr int64_t RUN_AHEAD = 64;
 
+constexpr int64_t FEATURES = 32;
+
 // Transposes W samples of W features, of which only some may be there: the others are zero.
 template <class A, class D, int W, size_t... L>
 inline void pack_block(const D* from, int64_t sample_stride, int64_t samples, int64_t features, A* to,
@@ -97,7 +99,10 @@ template <class A, int W, int NV>
 void pack(int32_t dtype, Matrix from, int64_t feature, int64_t count, int64_t sample,
           int64_t samples, A* to) {
     with_type<A>(dtype, [&](auto type) {
-        pack_as<A, decltype(type), W, NV>(from, feature, count, sample, samples, to);
+        // All samples of a few features at a time: a row is written whole, while it is in the cache.
+        for (int64_t f = 0; f < count; f += FEATURES)
+            pack_as<A, decltype(type), W, NV>(from, feature + f, smaller(FEATURES, count - f), sample,
+                                              samples, to + f * W * NV);
     });
 }
 

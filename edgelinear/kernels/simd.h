@@ -153,6 +153,10 @@ inline void copy_some(T* to, const T* from, int64_t count) {
 template <class A, int N, class T>
 inline Vec<A, N> load_as(const T* from, int64_t count) {
     if (count >= N) return load_as<A, N>(from);
+#if defined(__AVX512F__)
+    if constexpr (N == 16 && sizeof(T) == 4) return _mm512_maskz_loadu_ps((1u << count) - 1, from);
+    if constexpr (N == 8 && sizeof(T) == 8) return _mm512_maskz_loadu_pd((1u << count) - 1, from);
+#endif
     T some[N] = {};
     copy_some<N>(some, from, count);
     return load_as<A, N>(some);
@@ -161,6 +165,10 @@ inline Vec<A, N> load_as(const T* from, int64_t count) {
 template <class A, int N, class T>
 inline void store_as(T* to, Vec<A, N> v, int64_t count) {
     if (count >= N) return store_as<A, N>(to, v);
+#if defined(__AVX512F__)
+    if constexpr (N == 16 && sizeof(T) == 4) return _mm512_mask_storeu_ps(to, (1u << count) - 1, v);
+    if constexpr (N == 8 && sizeof(T) == 8) return _mm512_mask_storeu_pd(to, (1u << count) - 1, v);
+#endif
     T some[N];
     store_as<A, N>(some, v);
     copy_some<N>(to, some, count);
@@ -189,7 +197,7 @@ inline V with(V a, V b, Lanes<L...>) {
 
 // Loops over lanes are written as folds, which leave the rows in registers.
 template <class A, int N, size_t H = 1, size_t... L>
-inline void transpose(Vec<A, N>* rows, Lanes<L...> lanes) {
+__attribute__((always_inline)) inline void transpose(Vec<A, N>* rows, Lanes<L...> lanes) {
     if constexpr (H < N) {
         auto swap = [&](size_t i) __attribute__((always_inline)) {
             const Vec<A, N> a = rows[i], b = rows[i + H];
@@ -201,22 +209,9 @@ inline void transpose(Vec<A, N>* rows, Lanes<L...> lanes) {
     }
 }
 
-// Returns a vector of R numbers with the same sum, by adding its halves.
-template <class A, int N, size_t... L>
-inline Vec<A, N / 2> add_halves(Vec<A, N> v, Lanes<L...>) {
-    return __builtin_shufflevector(v, v, L...) + __builtin_shufflevector(v, v, (L + N / 2)...);
-}
-template <class A, int N, int R>
-inline Vec<A, R> fold_to(Vec<A, N> v) {
-    if constexpr (N == R)
-        return v;
-    else
-        return fold_to<A, N / 2, R>(add_halves<A, N>(v, LanesOf<N / 2>()));
-}
-
-// Returns the sum of the lanes of row i in lane i.
+// Returns the sum of the lanes of row i in lane i. Overwrites the rows.
 template <class A, int N, size_t H = 1, size_t... L>
-inline Vec<A, N> sums(Vec<A, N>* rows, Lanes<L...> lanes) {
+__attribute__((always_inline)) inline Vec<A, N> sums(Vec<A, N>* rows, Lanes<L...> lanes) {
     if constexpr (H < N) {
         auto add = [&](size_t i) __attribute__((always_inline)) {
             const Vec<A, N> a = rows[i], b = rows[i + H];

@@ -6,6 +6,11 @@
 // a small buffer. Edges are cut into chunks whose length the wiring alone decides. A row that spans
 // a cut is summed piece by piece, and its pieces in their order: so the bits of a sample's sums
 // depend on the wiring alone, and a row of a million edges keeps every thread busy.
+//
+// Where rows are dense, runs take the place of rows: the edges of one row whose columns lie in one
+// block of columns, so that the block stays in the first-level cache while a group of rows passes
+// over it. They come in order of group, then of block, then of length, as a loop that is as long as
+// the last one is foreseen by the processor. A group takes the place of a chunk, and cuts no row.
 #include <cstddef>
 #include <type_traits>
 
@@ -28,8 +33,10 @@ constexpr int64_t BLOCK = 32;          // rows buffered at a time
 constexpr int64_t AHEAD = 12;          // edges between a prefetch and its use
 constexpr int64_t PREFETCH = 1 << 19;  // bytes of a tile from which on it pays
 constexpr int64_t WIDE = 1 << 21;      // bytes of a tile up to which wider ones pay
-constexpr int64_t GROUP = 1 << 23;     // bytes of the tiles that are packed at a time
+constexpr int64_t PACKED = 1 << 23;    // bytes of the tiles that are packed at a time
 constexpr int64_t SERIAL = 1 << 15;    // products that are not worth a second thread
+constexpr int64_t HELD = 64;           // products summed across their lanes at a time
+constexpr int64_t RUNS_AHEAD = 6;      // runs between the prefetch of its edges and their use
 
 // Calls `function(begin, end)` on parts of [0, count), on torch's threads.
 template <class Function>
@@ -41,6 +48,12 @@ void parallel(const Call& call, int64_t count, int64_t products, Function functi
     call.parallel_for(0, count, ceil_div(count * SERIAL, products), body, &function);
 }
 
+// Edges of one row in one block of columns.
+template <class I>
+struct Run {
+    I row, begin, count;
+};
+
 // The edges of one tile. A is the type of sums, I that of indices; a vector has W numbers, and a
 // tile NV vectors.
 template <class A, class I, int W, int NV, bool GRAD>
@@ -51,19 +64,48 @@ struct Walk {
     const I* indptr = static_cast<const I*>(call.view.indptr);
     const I* indices = static_cast<const I*>(call.view.indices);
     const I* edge_ids = static_cast<const I*>(call.view.edge_ids);
+    // Gradients of a small batch take rows: their sums do not depend on it, and rows cost less.
+    static constexpr bool SMALL = GRAD && T * sizeof(A) < VECTOR_BYTES;
+    const Run<I>* runs = SMALL ? nullptr : static_cast<const Run<I>*>(call.view.runs);
     int64_t rows = call.view.rows, edges = call.view.edges;
     // A buffer's worth of rows where they are long, and enough chunks for many threads.
     int64_t least = GRAD ? smaller(CHUNK, larger(LEAST, edges / 16)) : CHUNK;
     int64_t rows_worth = BLOCK * (edges / larger(1, rows));
     int64_t chunk_edges = larger(least, smaller(edges / 64, rows_worth));
-    int64_t chunks = larger(1, ceil_div(edges, chunk_edges));
+    int64_t chunks = runs ? ceil_div(rows, call.view.group_rows)
+                          : larger(1, ceil_div(edges, chunk_edges));
     int64_t tiles = ceil_div(call.batch, T);
     int64_t tile_bytes = call.view.columns * T * static_cast<int64_t>(sizeof(A));
-    bool far = tile_bytes > PREFETCH;
+    bool far = !runs && tile_bytes > PREFETCH;
 
     int64_t tile = 0;             // the one that is walked
     const A* gathered = nullptr;  // its packed operand: (columns, T)
     int64_t stride = T;           // between its columns
+    A* own = nullptr;             // where there are runs, the packed operand of rows: (rows, T)
+
+    // Returns the first of the runs of `group` or a later one.
+    int64_t run_from(int64_t group) const {
+        int64_t low = 0, high = call.view.num_runs;
+        while (low < high) {
+            const int64_t middle = (low + high) / 2;
+            if (runs[middle].row / call.view.group_rows < group)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        return low;
+    }
+
+    // The edges of a run are short pieces of memory far apart: they are fetched ahead, and so are
+    // the numbers beside them, if any.
+    static inline void fetch(const Run<I>& run, const I* indices, const A* edgewise) {
+        const int64_t first = run.begin, last = first + run.count - 1;
+        __builtin_prefetch(indices + first);
+        __builtin_prefetch(indices + last);
+        if (!edgewise) return;
+        __builtin_prefetch(edgewise + first);
+        __builtin_prefetch(edgewise + last);
+    }
 
     // Returns the first row that starts at `position` or after it.
     int64_t row_from(int64_t position) const {
@@ -89,32 +131,91 @@ struct Sum : Walk<A, I, W, NV, false> {
     typedef Walk<A, I, W, NV, false> Base;
     using Base::T, Base::call, Base::indptr, Base::indices, Base::rows, Base::edges, Base::chunks;
     using Base::chunk_edges;
-    using Base::tile, Base::gathered, Base::stride, Base::far, Base::row_from;
+    using Base::tile, Base::gathered, Base::stride, Base::far, Base::row_from, Base::own;
+    using Base::runs;
     typedef Vec<A, W> V;
 
     const A* weight = static_cast<const A*>(call.edgewise);
     const I* weight_ids = Base::edge_ids;  // null once the weight is in the order of positions
     A* pieces = nullptr;  // (chunks, 2, T): the sums of rows cut at a chunk's start and its end
 
+    void group(int64_t g) const {
+        const int64_t first = g * call.view.group_rows;
+        const int64_t count = smaller(call.view.group_rows, rows - first);
+        __builtin_memset(own + first * T, 0, count * T * sizeof(A));
+        add_runs(runs + Base::run_from(g), runs + Base::run_from(g + 1), indices, weight, gathered,
+                 stride, own, LanesOf<NV>());
+        finish(own + first * T, first, count);
+    }
+
+    // Adds the products of each run to its row of `own`. All that the loop needs is an argument: of
+    // what stands behind a pointer, it could not know that its stores leave it as it is.
+    template <size_t... J>
+    static void add_runs(const Run<I>* run, const Run<I>* end, const I* indices, const A* weight,
+                         const A* gathered, int64_t stride, A* own, Lanes<J...> lanes) {
+        for (; run < end; run++) {
+            Base::fetch(run[smaller(RUNS_AHEAD, end - 1 - run)], indices, weight);
+            A* sum = own + run->row * T;
+            const I* index = indices + run->begin;
+            const A* factor = weight + run->begin;
+            V even[NV], odd[NV];
+            ((even[J] = load<V>(sum + J * W), odd[J] = V{}), ...);
+            const int64_t count = run->count;
+            int64_t i = 0;
+            for (; i + 1 < count; i += 2) {
+                add(even, factor[i], gathered + index[i] * stride, lanes);
+                add(odd, factor[i + 1], gathered + index[i + 1] * stride, lanes);
+            }
+            if (i < count) add(even, factor[i], gathered + index[i] * stride, lanes);
+            (store(sum + J * W, even[J] + odd[J]), ...);
+        }
+    }
+
+    // Folds over J, the vectors of a tile, leave the sums in registers.
+    template <size_t... J>
+    __attribute__((always_inline)) static inline void add(V* sum, A factor, const A* column,
+                                                          Lanes<J...>) {
+        const V w = broadcast<A, W>(factor);
+        ((sum[J] = fma<A, W>(w, load<V>(column + J * W), sum[J])), ...);
+    }
+
     void chunk(int64_t c) const {
+        if (runs) return group(c);
         const int64_t lo = c * chunk_edges, hi = smaller(lo + chunk_edges, edges);
-        const int64_t own = row_from(lo), end = c + 1 == chunks ? rows : row_from(hi);
-        const bool head = own > 0 && indptr[own] > lo;   // the row before reaches into this chunk
-        const bool tail = end > own && indptr[end] > hi;  // the last row reaches into the next one
+        const int64_t first = row_from(lo), end = c + 1 == chunks ? rows : row_from(hi);
+        const bool head = first > 0 && indptr[first] > lo;  // the row before reaches in here
+        const bool tail = end > first && indptr[end] > hi;  // the last row reaches beyond
         alignas(64) A sums[BLOCK * T];
-        if (head) row_sum(lo, smaller(indptr[own], hi), hi, pieces + c * 2 * T);
-        for (int64_t row = own; row < end; row += BLOCK) {
+        if (head) row_sum(lo, smaller(indptr[first], hi), hi, pieces + c * 2 * T);
+        for (int64_t row = first; row < end; row += BLOCK) {
             const int64_t stop = smaller(row + BLOCK, end);
             for (int64_t r = row; r < stop; r++)
                 row_sum(indptr[r], smaller(indptr[r + 1], hi), hi, sums + (r - row) * T);
             const bool cut = tail && stop == end;
-            if (cut) __builtin_memcpy(pieces + (c * 2 + 1) * T, sums + (end - 1 - row) * T, T * sizeof(A));
+            if (cut) {
+                const A* last = sums + (end - 1 - row) * T;
+                __builtin_memcpy(pieces + (c * 2 + 1) * T, last, T * sizeof(A));
+            }
             finish(sums, row, stop - row - cut);
         }
     }
 
-    // Adds up the pieces of the row that starts in chunk c and ends in a later one, if there is one.
+    // Copies the weight of a chunk to `to`, in the order of positions.
+    template <class D>
+    void order(int64_t c, const D* from, A* to) const {
+        auto copy = [&, ids = Base::edge_ids](int64_t begin, int64_t end) {
+            for (int64_t i = begin; i < end; i++) to[i] = load_as<A, 1>(from + (ids ? ids[i] : i));
+        };
+        if (!runs) return copy(c * chunk_edges, smaller((c + 1) * chunk_edges, edges));
+        // Block by block, as the edges of a row may lie each in a page of its own.
+        const Run<I>* end = runs + Base::run_from(c + 1);
+        for (const Run<I>* run = runs + Base::run_from(c); run < end; run++)
+            copy(run->begin, run->begin + run->count);
+    }
+
+    // Adds up the pieces of the row that starts in chunk c and ends in a later one, if any.
     void join(int64_t c) const {
+        if (runs) return;
         const int64_t lo = c * chunk_edges, hi = lo + chunk_edges, row = row_from(hi) - 1;
         if (row < 0 || indptr[row] < lo || indptr[row + 1] <= hi) return;
         A* sum = pieces + (c * 2 + 1) * T;
@@ -127,25 +228,27 @@ struct Sum : Walk<A, I, W, NV, false> {
         row_sum(begin, end, hi, sum, LanesOf<NV>());
     }
 
-    // Folds over J, the vectors of a tile, leave the sums in registers.
     template <size_t... J>
-    inline void row_sum(int64_t begin, int64_t end, int64_t hi, A* sum, Lanes<J...>) const {
+    inline void row_sum(int64_t begin, int64_t end, int64_t hi, A* sum, Lanes<J...> lanes) const {
         V even[NV], odd[NV];
         ((even[J] = odd[J] = V{}), ...);
-        auto add = [&](int64_t i, V* acc) __attribute__((always_inline)) {
-            if (far) {
+        // Copies of what stands behind `this`, which a store might change, for all that is known.
+        const I *index = indices, *ids = weight_ids;
+        const A *factor = weight, *x = gathered;
+        const int64_t step = stride;
+        const bool ahead = far;
+        auto add_edge = [&](int64_t i, V* acc) __attribute__((always_inline)) {
+            if (ahead) {
                 const int64_t next = smaller(i + AHEAD, hi - 1);
                 Base::prefetch(next);
-                if (weight_ids) __builtin_prefetch(weight + weight_ids[next]);
+                if (ids) __builtin_prefetch(factor + ids[next]);
             }
-            const A* column = gathered + indices[i] * stride;
-            const V w = broadcast<A, W>(weight[weight_ids ? weight_ids[i] : i]);
-            ((acc[J] = fma<A, W>(w, load<V>(column + J * W), acc[J])), ...);
+            add(acc, factor[ids ? ids[i] : i], x + index[i] * step, lanes);
         };
         // Two chains of sums, so that an addition does not wait for the one before it.
         int64_t i = begin;
-        for (; i + 1 < end; i += 2) add(i, even), add(i + 1, odd);
-        if (i < end) add(i, even);
+        for (; i + 1 < end; i += 2) add_edge(i, even), add_edge(i + 1, odd);
+        if (i < end) add_edge(i, even);
         (store(sum + J * W, even[J] + odd[J]), ...);
     }
 
@@ -157,7 +260,8 @@ struct Sum : Walk<A, I, W, NV, false> {
                 for (int64_t r = 0; r < count; r++)
                     for (int64_t t = 0; t < T; t++) sums[r * T + t] += load_as<A, 1>(bias + r);
             });
-        unpack<A, W, NV>(call.dtype, sums, call.rowwise, row, count, tile * T, call.batch - tile * T);
+        unpack<A, W, NV>(call.dtype, sums, call.rowwise, row, count, tile * T,
+                         call.batch - tile * T);
     }
 };
 
@@ -165,64 +269,138 @@ template <class A, class I, int W, int NV>
 struct Dot : Walk<A, I, W, NV, true> {
     typedef Walk<A, I, W, NV, true> Base;
     using Base::T, Base::call, Base::indptr, Base::indices, Base::edge_ids, Base::edges;
-    using Base::chunk_edges;
-    using Base::tile, Base::tiles, Base::gathered, Base::stride, Base::far;
+    using Base::chunk_edges, Base::runs;
+    using Base::rows, Base::tile, Base::tiles, Base::gathered, Base::stride, Base::far, Base::own;
     typedef Vec<A, W> V;
-    // Products are summed across their lanes R edges at a time, folded first if they are longer.
-    static constexpr int R = smaller(W, 32 / sizeof(A));
-    typedef Vec<A, R> Products;
 
-    A* partial = nullptr;  // the sums over the tiles so far, in the order of positions
-    bool direct = false;   // whether that is `edgewise` itself
+    // The sums over the tiles so far: in the order of positions, or, within a group, of its runs.
+    A* partial = nullptr;
+    bool direct = false;  // whether that is `edgewise` itself
+
+    // Products of successive positions, still to be summed across their lanes.
+    struct Products {
+        V products[HELD];
+        int64_t held, position;  // how many, and the position of the first
+    };
+
+    void group(int64_t g) const {
+        const int64_t first = g * call.view.group_rows;
+        const int64_t count = smaller(call.view.group_rows, rows - first);
+        pack<A, W, NV>(call.dtype, call.rowwise, first, count, tile * T, call.batch - tile * T,
+                       own + first * T);
+        Products products;
+        products.held = 0, products.position = indptr[first];
+        const Run<I>* end = runs + Base::run_from(g + 1);
+        for (const Run<I>* run = runs + Base::run_from(g); run < end; run++) {
+            Base::fetch(run[smaller(RUNS_AHEAD, end - 1 - run)], indices, nullptr);
+            row_dot<true>(run->begin, run->begin + run->count, 0, own + run->row * T, products,
+                          LanesOf<NV>());
+        }
+        write(products);
+        if (tile + 1 == tiles) put_back(g);
+    }
 
     void chunk(int64_t c) const {
+        if (runs) return group(c);
         const int64_t lo = c * chunk_edges, hi = smaller(lo + chunk_edges, edges);
-        alignas(64) A own[BLOCK * T];
-        Products products[R] = {};
+        alignas(64) A block[BLOCK * T];
+        Products products;
+        products.held = 0, products.position = lo;
         // From the row of the chunk's first edge to that of its last.
         const int64_t past = lo < hi ? Base::row_from(hi) : 0;
         int64_t i = lo;
         for (int64_t first = Base::row_from(lo + 1) - 1; i < hi; first += BLOCK) {
             const int64_t stop = smaller(first + BLOCK, past);
             pack<A, W, NV>(call.dtype, call.rowwise, first, stop - first, tile * T,
-                           call.batch - tile * T, own);
+                           call.batch - tile * T, block);
             for (int64_t row = first; row < stop; row++) {
                 const int64_t end = smaller(indptr[row + 1], hi);
-                row_dot(i, end, lo, hi, own + (row - first) * T, products, LanesOf<NV>());
+                row_dot<false>(i, end, hi, block + (row - first) * T, products, LanesOf<NV>());
                 i = end;
             }
         }
-        if (const int64_t rest = (hi - lo) % R) write(hi - rest, rest, products);
+        write(products);
     }
 
-    template <size_t... J>
-    inline void row_dot(int64_t begin, int64_t end, int64_t lo, int64_t hi, const A* row,
-                        Products* products, Lanes<J...>) const {
-        const V own[NV] = {load<V>(row + J * W)...};
-        for (int64_t i = begin; i < end; i++) {
-            if (far) Base::prefetch(smaller(i + AHEAD, hi - 1));
-            const A* column = gathered + indices[i] * stride;
-            V product = V{};
-            ((product = J ? fma<A, W>(load<V>(column + J * W), own[J], product)
-                          : load<V>(column) * own[0]),
-             ...);
-            const int64_t lane = (i - lo) % R;
-            products[lane] = fold_to<A, W, R>(product);
-            if (lane == R - 1) write(i - lane, R, products);
+    template <bool RUN, size_t... J>
+    inline void row_dot(int64_t begin, int64_t end, int64_t hi, const A* row, Products& products,
+                        Lanes<J...>) const {
+        if constexpr (T == 1)
+            if (direct && tiles == 1)
+                return row_products(begin, end, indices, gathered, stride, *row, partial);
+        const V factor[NV] = {load<V>(row + J * W)...};
+        const A* x = gathered;
+        const int64_t step = stride;
+        for (int64_t i = begin; i < end;) {
+            const int64_t count = smaller(end - i, HELD - products.held);
+            const I* index = indices + i;
+            V* to = products.products + products.held;
+            for (int64_t k = 0; k < count; k++) {
+                if (!RUN && far) Base::prefetch(smaller(i + k + AHEAD, hi - 1));
+                const A* column = x + index[k] * step;
+                V product = V{};
+                ((product = J ? fma<A, W>(load<V>(column + J * W), factor[J], product)
+                              : load<V>(column) * factor[0]),
+                 ...);
+                to[k] = product;
+            }
+            i += count;
+            products.held += count;
+            if (products.held == HELD) write(products);
         }
     }
 
-    // Sums the products of `count` positions, adds those of earlier tiles, and writes them out.
-    inline void write(int64_t position, int64_t count, Products* products) const {
-        Products grad = sums<A, R>(products, LanesOf<R>());
-        if (tile > 0) grad += load_as<A, R>(partial + position, count);
-        if (tile + 1 < tiles || direct) return store_as<A, R>(partial + position, grad, count);
-        A out[R];
+    // The gradients of a batch of one are no sums: there is nothing to hold.
+    static void row_products(int64_t begin, int64_t end, const I* indices, const A* gathered,
+                             int64_t stride, A factor, A* to) {
+        for (int64_t i = begin; i < end; i++) to[i] = gathered[indices[i] * stride] * factor;
+    }
+
+    // Sums the products held, adds the sums of earlier tiles, and writes them out.
+    void write(Products& products) const { write(products, LanesOf<W>()); }
+
+    template <size_t... L>
+    void write(Products& products, Lanes<L...> lanes) const {
+        for (int64_t i = 0; i < products.held; i += W) {
+            const int64_t position = products.position + i, count = products.held - i;
+            V rows[W] = {products.products[i + L]...};
+            V grad = sums<A, W>(rows, lanes);
+            if (tile > 0) grad += load_as<A, W>(partial + position, count);
+            if (runs || direct || tile + 1 < tiles)
+                store_as<A, W>(partial + position, grad, count);
+            else
+                put_vector(grad, position, smaller(W, count));
+        }
+        products.position += products.held;
+        products.held = 0;
+    }
+
+    void put_vector(V grad, int64_t position, int64_t count) const {
+        A out[W];
         store(out, grad);
-        with_type<A>(call.edge_dtype, [&](auto type) {
-            auto* to = static_cast<decltype(type)*>(call.edgewise);
+        with_type<A>(call.edge_dtype,
+                     [&](auto type) { put<decltype(type)>(out, position, count); });
+    }
+
+    // Writes the gradients of `count` positions to their edges.
+    template <class D>
+    inline void put(const A* grad, int64_t position, int64_t count) const {
+        D* to = static_cast<D*>(call.edgewise);
+        if (edge_ids)
             for (int64_t i = 0; i < count; i++)
-                store_as<A, 1>(to + (edge_ids ? edge_ids[position + i] : position + i), out[i]);
+                store_as<A, 1>(to + edge_ids[position + i], grad[i]);
+        else
+            for (int64_t i = 0; i < count; i += W)
+                store_as<A, W>(to + position + i, load_as<A, W>(grad + i, count - i), count - i);
+    }
+
+    // Writes the gradients of a group, which stand in the order of its runs, to their edges.
+    void put_back(int64_t g) const {
+        const A* grad = partial + indptr[g * call.view.group_rows];
+        const Run<I>* end = runs + Base::run_from(g + 1);
+        with_type<A>(call.edge_dtype, [&](auto type) {
+            for (const Run<I>* run = runs + Base::run_from(g); run < end; grad += run->count, run++)
+                put<decltype(type)>(grad, run->begin, run->count);
         });
     }
 };
@@ -255,24 +433,26 @@ int64_t run(const Call& call) {
     // Where every thread can have tiles of its own, it packs one, walks it while the cache still
     // holds it, and packs the next one over it. Gradients need all threads on the same tile.
     const int64_t threads = larger(1, call.threads);
-    const bool apart = !packed && (threads == 1 || (!GRAD && (tiles % threads == 0 || tiles >= 4 * threads)));
-    const int64_t most = larger(1, GROUP / larger(1, walk.tile_bytes));
-    const int64_t group = packed ? tiles : smaller(tiles, apart ? threads : most);
+    const bool even = tiles % threads == 0 || tiles >= 4 * threads;
+    const bool apart = !packed && (threads == 1 || (!GRAD && even));
+    const int64_t most = larger(1, PACKED / larger(1, walk.tile_bytes));
+    const int64_t places = packed ? tiles : smaller(tiles, apart ? threads : most);
     // One pass puts the weight in order where several tiles would read it out of order.
-    const bool order_weight = !GRAD && (half_edges || (view.edge_ids && tiles > 1));
+    const bool order_weight = !GRAD && (half_edges || (view.edge_ids && (tiles > 1 || walk.runs)));
 
     const uintptr_t base = (reinterpret_cast<uintptr_t>(call.scratch) + 63) / 64 * 64;
     Scratch scratch{reinterpret_cast<char*>(base)};
-    A* pack_to = scratch.take<A>(packed ? 0 : group * tile_size);
+    A* pack_to = scratch.take<A>(packed ? 0 : places * tile_size);
+    A* own = scratch.take<A>(walk.runs ? places * view.rows * T : 0);
     A* by_position = nullptr;
     A* pieces = nullptr;
     if constexpr (GRAD) {
-        walk.direct = !half_edges && !view.edge_ids;
+        walk.direct = !half_edges && !view.edge_ids && !walk.runs;
         walk.partial = walk.direct ? static_cast<A*>(call.edgewise)
-                                   : scratch.take<A>(tiles > 1 ? view.edges : 0);
+                                   : scratch.take<A>(tiles > 1 || walk.runs ? view.edges : 0);
     } else {
         by_position = scratch.take<A>(order_weight ? view.edges : 0);
-        pieces = scratch.take<A>(chunks > 1 ? group * chunks * 2 * T : 0);
+        pieces = scratch.take<A>(!walk.runs && chunks > 1 ? places * chunks * 2 * T : 0);
     }
     if (scratch.size > 0 && !call.scratch) return scratch.size + 63;
 
@@ -281,22 +461,21 @@ int64_t run(const Call& call) {
             parallel(call, chunks, view.edges, [&](int64_t begin, int64_t end) {
                 with_type<A>(call.edge_dtype, [&](auto type) {
                     const auto* weight = static_cast<const decltype(type)*>(call.edgewise);
-                    const int64_t stop = smaller(end * walk.chunk_edges, view.edges);
-                    for (int64_t i = begin * walk.chunk_edges; i < stop; i++)
-                        by_position[i] = load_as<A, 1>(weight + (walk.edge_ids ? walk.edge_ids[i] : i));
+                    for (int64_t c = begin; c < end; c++) walk.order(c, weight, by_position);
                 });
             });
             walk.weight = by_position;
             walk.weight_ids = nullptr;
         }
     }
-    // The walk over a tile, packed in one of the `group` places.
+    // The walk over a tile, packed in one of the `places`.
     auto walk_of = [&](int64_t tile, int64_t place) {
         auto one = walk;
         one.tile = tile;
         one.gathered = packed ? static_cast<const A*>(x.data) + tile * x.sample_stride
                               : pack_to + place * tile_size;
         one.stride = packed ? x.feature_stride : T;
+        one.own = own + place * view.rows * T;
         if constexpr (!GRAD) one.pieces = pieces + place * chunks * 2 * T;
         return one;
     };
@@ -306,9 +485,9 @@ int64_t run(const Call& call) {
     };
     const int64_t products = T * (view.edges + view.rows + view.columns);
     if (apart) {
-        parallel(call, group, tiles * products, [&](int64_t begin, int64_t end) {
+        parallel(call, places, tiles * products, [&](int64_t begin, int64_t end) {
             for (int64_t place = begin; place < end; place++)
-                for (int64_t t = place * tiles / group; t < (place + 1) * tiles / group; t++) {
+                for (int64_t t = place * tiles / places; t < (place + 1) * tiles / places; t++) {
                     pack_features(t, place, 0, view.columns);
                     const auto one = walk_of(t, place);
                     for (int64_t c = 0; c < chunks; c++) one.chunk(c);
@@ -318,16 +497,16 @@ int64_t run(const Call& call) {
         });
         return 0;
     }
-    for (int64_t first = 0; first < tiles; first += group) {
-        const int64_t count = smaller(group, tiles - first);
+    for (int64_t first = 0; first < tiles; first += places) {
+        const int64_t count = smaller(places, tiles - first);
         if (!packed) {
-            constexpr int64_t FEATURES = 256;
-            const int64_t blocks = ceil_div(view.columns, FEATURES);
+            constexpr int64_t SHARE = 256;
+            const int64_t blocks = ceil_div(view.columns, SHARE);
             parallel(call, count * blocks, count * tile_size, [&](int64_t begin, int64_t end) {
                 for (int64_t i = begin; i < end; i++) {
-                    const int64_t place = i / blocks, feature = i % blocks * FEATURES;
+                    const int64_t place = i / blocks, feature = i % blocks * SHARE;
                     pack_features(first + place, place, feature,
-                                  smaller(FEATURES, view.columns - feature));
+                                  smaller(SHARE, view.columns - feature));
                 }
             });
         }
@@ -369,7 +548,7 @@ int64_t by_width(const Call& call) {
     int64_t width = call.width;
     if (!width) {  // tiles all alike, and as wide as the batch and the cache make worthwhile
         const int64_t vectors = ceil_div(call.batch, W);
-        const int64_t most = call.view.columns * 4 * VECTOR_BYTES <= WIDE ? 4 : 2;
+        const int64_t most = call.view.columns * 4 * VECTOR_BYTES <= WIDE || call.view.runs ? 4 : 2;
         width = call.batch <= 8 ? call.batch : W * ceil_div(vectors, ceil_div(vectors, most));
     }
     if (width <= 1) return by_product<A, I, 1, 1>(call);
