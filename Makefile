@@ -70,7 +70,8 @@ bench-all: $(VENV)/.demo $(VENV)/.pyg
 	$(BIN)/python benchmarks/run.py --memory
 
 clean:
-	rm -rf $(VENV) edgelinear-demo .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
+	rm -rf $(VENV) build edgelinear-demo benchmarks/.venvs benchmarks/.cache
+	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -114,7 +114,8 @@ def picture(step: pd.DataFrame, path: Path, subtitle: str) -> None:
         axes.set_yticks(place + 0.4 - height / 2, labels)
         axes.set_ylim(len(cells) - 0.1, -0.2)
         axes.set_xscale("log")
-        axes.set_xlim(left=step[names].min().min() / 2)  # or the shortest bar has no length
+        # Both ends, as the axis is shared; or the shortest bar has no length.
+        axes.set_xlim(step[names].min().min() / 2, step[names].max().max() * 1.5)
         axes.set_xlabel("one training step, milliseconds (less is better)")
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="x", alpha=0.3)

@@ -9,8 +9,9 @@ import scipy.sparse
 # are edges already.
 View = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 
-# Of the runs of dense rows: columns of a block, which the first-level cache holds for 64 samples;
-# rows of a group, which share out its fetching; and the fewest edges that are worth a run.
+# Of the runs of dense rows: columns of a block, which take 32 KiB of the first-level cache at 64
+# samples of float32; rows of a group, as in kernels.h, which share out the fetching of a block; and
+# the fewest edges that are worth a run.
 BLOCK_COLUMNS, GROUP_ROWS, RUN_EDGES = 128, 64, 8
 
 
@@ -69,14 +70,15 @@ def runs_of(view: View, columns: int) -> np.ndarray | None:
 
     A run is a row, its first position and its length: the edges of the row whose columns lie in one
     block. Runs are in order of groups of rows, then of blocks, then of length. They pay where rows
-    are dense, and are there only if groups are much alike, as each is the work of one thread.
+    are dense; and as a group is the work of one thread, there must be many, and much alike.
     """
     indptr, indices, _ = view
     rows, edges = indptr.size - 1, indices.size
     groups, blocks = -(-rows // GROUP_ROWS), -(-columns // BLOCK_COLUMNS)
-    if groups < 4 or blocks < 3 or edges < RUN_EDGES * rows * blocks:
+    if groups < 16 or blocks < 3 or edges < RUN_EDGES * rows * blocks:
         return None
-    if np.diff(indptr[::GROUP_ROWS], append=edges).max() > 2 * edges / groups:
+    by_group = np.diff(indptr[::GROUP_ROWS], append=edges)
+    if by_group.max() > 2 * by_group.mean():
         return None
     block = indices // BLOCK_COLUMNS
     first = np.ones(edges, dtype=bool)
@@ -85,7 +87,8 @@ def runs_of(view: View, columns: int) -> np.ndarray | None:
     begin = np.flatnonzero(first)
     row, count = np.searchsorted(indptr, begin, side="right") - 1, np.diff(begin, append=edges)
     order = np.lexsort((count, block[begin], row // GROUP_ROWS))
-    return np.stack([row, begin, count], axis=1)[order].astype(indices.dtype)
+    runs = np.stack([row, begin, count], axis=1)[order]
+    return np.ascontiguousarray(runs, dtype=indices.dtype)
 
 
 def edge_ids_of(view: View) -> np.ndarray:

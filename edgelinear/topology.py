@@ -105,8 +105,10 @@ class Topology:
         with torch.inference_mode(False):  # or autograd could not save these tensors
             views = (tensor(src), tensor(dst), *map(tensor, by_dst), *map(tensor, by_src))
             if by_dst[2] is None or by_src[2] is None:  # or indices would take too much memory
-                runs = runs_of(by_dst, in_features), runs_of(by_src, out_features)
-                views += (tensor(runs[0]), tensor(runs[1]))
+                views += (
+                    tensor(runs_of(by_dst, in_features)),
+                    tensor(runs_of(by_src, out_features)),
+                )
             else:
                 views += (None, None)
         self._set(in_features, out_features, views)

@@ -1,5 +1,6 @@
 """The compiled kernels: every instruction set, tile and layout, their bits, and how they load."""
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -20,8 +21,23 @@ LONG = Problem(6000, 40, hub_edges(5000, 40), batch=19)
 CUT = Problem(
     90, 80, torch.cat([random_edges(90, 80, 7000), random_edges(90, 80, 3000, seed=1)], 1)
 )
-# Sorted, and dense enough for runs in both directions.
-DENSE = Problem(400, 300, torch.rand(300, 400).lt(0.3).nonzero().T.flip(0), batch=19)
+
+
+def dense_edges(rows, columns):
+    """Return edges in order: of empty, sparse and dense rows, an empty group of them, and repeats.
+
+    Runs are made of them in both directions: some are longer than what is summed at a time.
+    """
+    generator = torch.Generator().manual_seed(0)
+    density = torch.tensor([0.0, 0.05, 0.9, 0.3]).repeat(rows)[:rows, None]
+    density[64:128] = 0.0
+    copies = (torch.rand(rows, columns, generator=generator) < density).long()
+    copies += copies * (torch.rand(rows, columns, generator=generator) < 0.01)
+    dst, src = copies.nonzero().T
+    return torch.stack([src, dst]).repeat_interleave(copies[dst, src], dim=1)
+
+
+DENSE = Problem(1050, 1100, dense_edges(1100, 1050), batch=19)
 
 pytestmark = pytest.mark.skipif(type(cpp._kernels) is str, reason=str(cpp._kernels))
 
@@ -188,6 +204,15 @@ def test_million_edges_into_one_target_add_up_exactly():
     assert cpp.spmm(torch.ones(n), torch.ones(2, 1), topology.T).sum() == 2 * n
 
 
+def test_bits_are_the_same_for_int64_indices():
+    topology, weight, x = DENSE.topology(), DENSE.weight(torch.float32), DENSE.x(torch.float32)
+    wide = el.Topology.from_views(tuple(v if v is None else v.long() for v in topology.views))
+    grad = DENSE.grad(torch.float32)
+    assert torch.equal(cpp.spmm(weight, x, wide), cpp.spmm(weight, x, topology))
+    w = cpp.sddmm(grad, x, topology, torch.float32)
+    assert torch.equal(cpp.sddmm(grad, x, wide, torch.float32), w)
+
+
 # Sizes.
 
 
@@ -234,8 +259,8 @@ def test_scratch_is_at_most_8_bytes_an_edge(monkeypatch, batch, dense):
     ):
         taken.clear()
         product()
-        packed = 4 * (batch + 64) * (700 if dense else 300)  # both operands, or one
-        assert 0 < sum(taken) <= packed + 8 * topology.num_edges
+        packed = 4 * max(problem.in_features, problem.out_features) * (batch + 64)
+        assert 0 <= sum(taken) <= packed + 8 * topology.num_edges
 
 
 def test_nothing_but_x_and_the_weight_is_kept_for_backward():
@@ -331,6 +356,14 @@ def test_broken_library_says_so_and_torch_runs(tmp_path):
     assert "cannot be used: the compiled kernels cannot be loaded: " in message
     assert "broken.so" in message
     assert fallback == "torch_csr"
+
+
+def test_failing_threads_raise(monkeypatch):
+    nothing = ctypes.CFUNCTYPE(ctypes.c_int32)(lambda: 1)
+    monkeypatch.setattr(cpp._kernels, "parallel_for", ctypes.cast(nothing, ctypes.c_void_p).value)
+    problem = wide_problem(64)
+    with pytest.raises(RuntimeError, match="torch's threads failed"):
+        cpp.spmm(problem.weight(), problem.x(), problem.topology())
 
 
 def test_self_test_finds_a_wrong_sum(monkeypatch):

@@ -285,7 +285,7 @@ def dense_edges(rows, columns, density=0.3):
     return mask.nonzero().T.flip(0)
 
 
-@pytest.mark.parametrize("shape", [(400, 300), (1000, 260), (300, 1000)])
+@pytest.mark.parametrize("shape", [(1100, 1030), (2000, 1030), (1030, 3000)])
 def test_runs_hold_every_edge_once_by_group_block_and_length(shape):
     topology = Topology(*shape, dense_edges(*shape[::-1]))
     for view, runs in (
@@ -305,26 +305,25 @@ def test_runs_hold_every_edge_once_by_group_block_and_length(shape):
 
 
 def test_runs_turn_with_the_wiring_and_move_with_it():
-    topology = Topology(400, 300, dense_edges(300, 400))
+    topology = Topology(1100, 1050, dense_edges(1050, 1100))
     assert topology.T.dst_runs is topology.src_runs and topology.T.src_runs is topology.dst_runs
     assert topology.to("meta").dst_runs.is_meta
 
 
 def test_runs_are_made_only_where_they_pay():
-    edges = dense_edges(300, 400)
-    shuffled = edges[:, torch.randperm(edges.shape[1])]
-    half = dense_edges(150, 400)  # the other half of the rows is empty
+    edges = dense_edges(1050, 1100)
     for wiring in (
-        Topology(400, 300, dense_edges(300, 400, density=0.03)),  # few edges a run
-        Topology(400, 300, shuffled),  # its indices take enough memory as they are
-        Topology(400, 700, half),  # groups of rows would share out the work unevenly
-        Topology(400, 0, []),
+        Topology(1100, 1050, dense_edges(1050, 1100, density=0.03)),  # few edges a run
+        Topology(1100, 300, dense_edges(300, 1100)),  # few groups for the threads to share
+        Topology(1100, 3000, edges),  # two groups in three are empty
+        Topology(1100, 1050, edges[:, torch.randperm(edges.shape[1])]),  # indices are large already
+        Topology(1100, 0, []),
     ):
         assert wiring.dst_runs is None
 
 
 def test_indices_take_at_most_24_bytes_an_edge_with_runs():
-    topology = Topology(400, 300, dense_edges(300, 400, density=0.1))
+    topology = Topology(1100, 1050, dense_edges(1050, 1100, density=0.1))
     assert topology.dst_runs is not None
     storages = {v.untyped_storage().data_ptr(): v for v in topology.views if v is not None}
     size = sum(v.numel() * v.element_size() for v in storages.values())

@@ -25,7 +25,7 @@ _OUT, _GRAD_WEIGHT = 0, 1
 
 
 # `View` of kernels.h, and the rest of its `Call`, field by field.
-_VIEW = struct.Struct("4P4q2i")
+_VIEW = struct.Struct("4P4qi4x")
 _CALL = struct.Struct("q4iqP2qP2q4P")
 
 
@@ -36,11 +36,16 @@ class _Kernels:
         library = ctypes.CDLL(str(path))
         library.edgelinear_run.argtypes = [c_int32, c_char_p]
         library.edgelinear_run.restype = c_int64
-        library.edgelinear_call_bytes.restype = c_int64
-        if library.edgelinear_call_bytes() != _VIEW.size + _CALL.size:
-            raise RuntimeError("they are of another version: install edgelinear again")
-        runs = library.edgelinear_instruction_sets()
-        self.supported = [name for i, name in enumerate(INSTRUCTION_SETS) if runs >> i & 1]
+        for name, expected in (
+            ("edgelinear_call_bytes", _VIEW.size + _CALL.size),
+            ("edgelinear_group_rows", GROUP_ROWS),
+        ):
+            constant = getattr(library, name)
+            constant.restype = c_int64
+            if constant() != expected:
+                raise RuntimeError("they are of another version: install edgelinear again")
+        sets = library.edgelinear_instruction_sets()
+        self.supported = [name for i, name in enumerate(INSTRUCTION_SETS) if sets >> i & 1]
         self.instruction_set = instruction_set or self.supported[-1]
         if self.instruction_set not in self.supported:
             raise RuntimeError(
@@ -62,7 +67,7 @@ class _Kernels:
         edgewise: Tensor,  # (num_edges,)
         bias: Tensor | None = None,  # (out_features,)
     ) -> None:
-        """Compute one of the three last tensors from the others: see `Call` of kernels.h."""
+        """Compute the `product` of kernels.h: one of these tensors from the others."""
         view = topology.prepared.get("cpp") or _prepare(topology)
         sample, feature = gathered.stride()
         own_sample, own_feature = rowwise.stride()
@@ -82,10 +87,13 @@ class _Kernels:
             edgewise.data_ptr(),
             0 if bias is None else bias.data_ptr(),
         )
-        scratch_bytes = self._run(self._set, view + _CALL.pack(*call, 0, self.parallel_for))
-        if scratch_bytes:  # a tensor, so that torch counts it
-            scratch = gathered.new_empty(scratch_bytes, dtype=torch.uint8)
-            self._run(self._set, view + _CALL.pack(*call, scratch.data_ptr(), self.parallel_for))
+        lacks = self._run(self._set, view + _CALL.pack(*call, 0, self.parallel_for))
+        if lacks > 0:  # bytes of scratch: a tensor, so that torch counts it
+            scratch = gathered.new_empty(lacks, dtype=torch.uint8)
+            call = (*call, scratch.data_ptr())
+            lacks = self._run(self._set, view + _CALL.pack(*call, self.parallel_for))
+        if lacks:
+            raise RuntimeError("torch's threads failed inside a kernel: its result is lost.")
 
 
 def _load() -> _Kernels | str:
@@ -199,7 +207,6 @@ def _prepare(topology: Topology) -> bytes:
         topology.in_features,
         topology.num_edges,
         0 if runs is None else runs.shape[0],
-        GROUP_ROWS,
         indices.element_size(),
     )
     topology.prepared["cpp"] = view  # complete: other threads may take it at once

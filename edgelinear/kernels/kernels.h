@@ -4,6 +4,9 @@
 
 enum Dtype : int32_t { FLOAT32, FLOAT64, BFLOAT16, FLOAT16 };
 
+// Rows of a group of runs: `sorting.py` puts runs in the order of groups.
+constexpr int64_t GROUP_ROWS = 64;
+
 // One direction of a wiring: row r owns the positions indptr[r] to indptr[r + 1].
 struct View {
     const void* indptr;    // (rows + 1,)
@@ -11,7 +14,6 @@ struct View {
     const void* edge_ids;  // (edges,): the edge of each position, or null where they are equal
     const void* runs;      // (num_runs, 3): see walk.cpp; or null
     int64_t rows, columns, edges, num_runs;
-    int32_t group_rows;   // rows of a group of runs
     int32_t index_bytes;  // 4 or 8
 };
 

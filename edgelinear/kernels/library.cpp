@@ -31,6 +31,8 @@ __attribute__((visibility("default"))) int32_t edgelinear_instruction_sets() {
 // The size of the struct that `edgelinear_run` takes, so that a caller of another version is found.
 __attribute__((visibility("default"))) int64_t edgelinear_call_bytes() { return sizeof(Call); }
 
+__attribute__((visibility("default"))) int64_t edgelinear_group_rows() { return GROUP_ROWS; }
+
 __attribute__((visibility("default"))) int64_t edgelinear_run(int32_t instruction_set,
                                                               const Call* call) {
 #ifdef EDGELINEAR_X86

@@ -15,8 +15,8 @@ inline void with_type(int32_t dtype, Function function) {
     function(A());
 }
 
-// Features between a prefetch and its use: a sample's run is too short for the processor's own.
-constexpr int64_t RUN_AHEAD = 64;
+// Features between a prefetch and its use: a sample's stretch is too short for the processor's own.
+constexpr int64_t FEATURES_AHEAD = 64;
 
 constexpr int64_t FEATURES = 32;
 
@@ -26,7 +26,7 @@ inline void pack_block(const D* from, int64_t sample_stride, int64_t samples, in
                        int64_t stride, Lanes<L...> lanes) {
     Vec<A, W> block[W];
     if (samples == W && features == W) {
-        (__builtin_prefetch(from + L * sample_stride + RUN_AHEAD, 0, 2), ...);
+        (__builtin_prefetch(from + L * sample_stride + FEATURES_AHEAD, 0, 2), ...);
         ((block[L] = load_as<A, W>(from + L * sample_stride)), ...);
         transpose<A, W>(block, lanes);
         (store(to + L * stride, block[L]), ...);
@@ -44,7 +44,7 @@ inline void unpack_block(const A* from, int64_t stride, D* to, int64_t sample_st
                          int64_t features, Lanes<L...> lanes) {
     Vec<A, W> block[W];
     if (samples == W && features == W) {
-        (__builtin_prefetch(to + L * sample_stride + RUN_AHEAD, 1, 2), ...);
+        (__builtin_prefetch(to + L * sample_stride + FEATURES_AHEAD, 1, 2), ...);
         ((block[L] = load<Vec<A, W>>(from + L * stride)), ...);
         transpose<A, W>(block, lanes);
         (store_as<A, W>(to + L * sample_stride, block[L]), ...);

@@ -2,10 +2,10 @@
 // of its registers.
 //
 // The batch is cut into tiles of T samples. The operand that edges read in no order is packed as
-// [tile][column][T], so that an edge reads one run of memory; the one that rows own passes through
-// a small buffer. Edges are cut into chunks whose length the wiring alone decides. A row that spans
-// a cut is summed piece by piece, and its pieces in their order: so the bits of a sample's sums
-// depend on the wiring alone, and a row of a million edges keeps every thread busy.
+// [tile][column][T], so that an edge reads one stretch of memory; the one that rows own passes
+// through a small buffer. Edges are cut into chunks whose length the wiring alone decides. A row
+// that spans a cut is summed piece by piece, and its pieces in their order: so the bits of a
+// sample's sums depend on the wiring alone, and a row of a million edges keeps every thread busy.
 //
 // Where rows are dense, runs take the place of rows: the edges of one row whose columns lie in one
 // block of columns, so that the block stays in the first-level cache while a group of rows passes
@@ -38,14 +38,15 @@ constexpr int64_t SERIAL = 1 << 15;    // products that are not worth a second t
 constexpr int64_t HELD = 64;           // products summed across their lanes at a time
 constexpr int64_t RUNS_AHEAD = 6;      // runs between the prefetch of its edges and their use
 
-// Calls `function(begin, end)` on parts of [0, count), on torch's threads.
+// Calls `function(begin, end)` on parts of [0, count), on torch's threads. Returns whether it did.
 template <class Function>
-void parallel(const Call& call, int64_t count, int64_t products, Function function) {
-    if (count <= 1 || products < SERIAL) return function(0, count);
+bool parallel(const Call& call, int64_t count, int64_t products, Function function) {
+    if (count <= 1 || products < SERIAL) return function(0, count), true;
     Body body = [](int64_t begin, int64_t end, void* context) {
         (*static_cast<Function*>(context))(begin, end);
     };
-    call.parallel_for(0, count, ceil_div(count * SERIAL, products), body, &function);
+    const int64_t grain = ceil_div(count * SERIAL, products);
+    return call.parallel_for(0, count, grain, body, &function) == 0;
 }
 
 // Edges of one row in one block of columns.
@@ -64,7 +65,7 @@ struct Walk {
     const I* indptr = static_cast<const I*>(call.view.indptr);
     const I* indices = static_cast<const I*>(call.view.indices);
     const I* edge_ids = static_cast<const I*>(call.view.edge_ids);
-    // Gradients of a small batch take rows: their sums do not depend on it, and rows cost less.
+    // Gradients of a small batch take rows: they are the same by rows and by runs.
     static constexpr bool SMALL = GRAD && T * sizeof(A) < VECTOR_BYTES;
     const Run<I>* runs = SMALL ? nullptr : static_cast<const Run<I>*>(call.view.runs);
     int64_t rows = call.view.rows, edges = call.view.edges;
@@ -72,7 +73,7 @@ struct Walk {
     int64_t least = GRAD ? smaller(CHUNK, larger(LEAST, edges / 16)) : CHUNK;
     int64_t rows_worth = BLOCK * (edges / larger(1, rows));
     int64_t chunk_edges = larger(least, smaller(edges / 64, rows_worth));
-    int64_t chunks = runs ? ceil_div(rows, call.view.group_rows)
+    int64_t chunks = runs ? ceil_div(rows, GROUP_ROWS)
                           : larger(1, ceil_div(edges, chunk_edges));
     int64_t tiles = ceil_div(call.batch, T);
     int64_t tile_bytes = call.view.columns * T * static_cast<int64_t>(sizeof(A));
@@ -81,14 +82,13 @@ struct Walk {
     int64_t tile = 0;             // the one that is walked
     const A* gathered = nullptr;  // its packed operand: (columns, T)
     int64_t stride = T;           // between its columns
-    A* own = nullptr;             // where there are runs, the packed operand of rows: (rows, T)
 
     // Returns the first of the runs of `group` or a later one.
     int64_t run_from(int64_t group) const {
         int64_t low = 0, high = call.view.num_runs;
         while (low < high) {
             const int64_t middle = (low + high) / 2;
-            if (runs[middle].row / call.view.group_rows < group)
+            if (runs[middle].row / GROUP_ROWS < group)
                 low = middle + 1;
             else
                 high = middle;
@@ -96,15 +96,11 @@ struct Walk {
         return low;
     }
 
-    // The edges of a run are short pieces of memory far apart: they are fetched ahead, and so are
-    // the numbers beside them, if any.
-    static inline void fetch(const Run<I>& run, const I* indices, const A* edgewise) {
-        const int64_t first = run.begin, last = first + run.count - 1;
-        __builtin_prefetch(indices + first);
-        __builtin_prefetch(indices + last);
-        if (!edgewise) return;
-        __builtin_prefetch(edgewise + first);
-        __builtin_prefetch(edgewise + last);
+    // The edges of runs are short stretches of memory far apart: they are fetched ahead.
+    template <class E>
+    static inline void fetch(const Run<I>& run, const E* edgewise) {
+        __builtin_prefetch(edgewise + run.begin);
+        __builtin_prefetch(edgewise + run.begin + run.count - 1);
     }
 
     // Returns the first row that starts at `position` or after it.
@@ -120,6 +116,18 @@ struct Walk {
         return low;
     }
 
+    // Adds the bias to the sums of `count` features, and writes them out.
+    void finish(const Matrix& to, A* sums, int64_t row, int64_t count) const {
+        if (call.bias)
+            with_type<A>(call.dtype, [&](auto type) {
+                const auto* bias = static_cast<const decltype(type)*>(call.bias) + row;
+                for (int64_t r = 0; r < count; r++)
+                    for (int64_t t = 0; t < T; t++) sums[r * T + t] += load_as<A, 1>(bias + r);
+            });
+        unpack<A, W, NV>(call.dtype, sums, to, row, count, tile * T,
+                         call.batch - tile * T);
+    }
+
     inline void prefetch(int64_t i) const {
         const char* p = reinterpret_cast<const char*>(gathered + indices[i] * stride);
         for (size_t line = 0; line < sizeof(A) * T; line += 64) __builtin_prefetch(p + line);
@@ -131,8 +139,7 @@ struct Sum : Walk<A, I, W, NV, false> {
     typedef Walk<A, I, W, NV, false> Base;
     using Base::T, Base::call, Base::indptr, Base::indices, Base::rows, Base::edges, Base::chunks;
     using Base::chunk_edges;
-    using Base::tile, Base::gathered, Base::stride, Base::far, Base::row_from, Base::own;
-    using Base::runs;
+    using Base::tile, Base::gathered, Base::stride, Base::far, Base::row_from, Base::runs;
     typedef Vec<A, W> V;
 
     const A* weight = static_cast<const A*>(call.edgewise);
@@ -140,33 +147,51 @@ struct Sum : Walk<A, I, W, NV, false> {
     A* pieces = nullptr;  // (chunks, 2, T): the sums of rows cut at a chunk's start and its end
 
     void group(int64_t g) const {
-        const int64_t first = g * call.view.group_rows;
-        const int64_t count = smaller(call.view.group_rows, rows - first);
-        __builtin_memset(own + first * T, 0, count * T * sizeof(A));
-        add_runs(runs + Base::run_from(g), runs + Base::run_from(g + 1), indices, weight, gathered,
-                 stride, own, LanesOf<NV>());
-        finish(own + first * T, first, count);
+        const int64_t first = g * GROUP_ROWS;
+        alignas(64) A sums[GROUP_ROWS * T] = {};
+        const Run<I>*begin = runs + Base::run_from(g), *end = runs + Base::run_from(g + 1);
+        if (weight_ids)
+            add_runs<true>(begin, end, first, indices, weight, weight_ids, gathered, stride, sums,
+                           LanesOf<NV>());
+        else
+            add_runs<false>(begin, end, first, indices, weight, weight_ids, gathered, stride, sums,
+                            LanesOf<NV>());
+        Base::finish(call.rowwise, sums, first, smaller(GROUP_ROWS, rows - first));
     }
 
-    // Adds the products of each run to its row of `own`. All that the loop needs is an argument: of
-    // what stands behind a pointer, it could not know that its stores leave it as it is.
-    template <size_t... J>
-    static void add_runs(const Run<I>* run, const Run<I>* end, const I* indices, const A* weight,
-                         const A* gathered, int64_t stride, A* own, Lanes<J...> lanes) {
+    // Adds the products of each run to the sums of its row; `first` is the first row. All that the
+    // loop needs is an argument: of what stands behind a pointer, the compiler could not know that
+    // no store changes it.
+    template <bool IDS, size_t... J>
+    static void add_runs(const Run<I>* run, const Run<I>* end, int64_t first, const I* indices,
+                         const A* weight, const I* edge_ids, const A* gathered, int64_t stride,
+                         A* sums, Lanes<J...> lanes) {
         for (; run < end; run++) {
-            Base::fetch(run[smaller(RUNS_AHEAD, end - 1 - run)], indices, weight);
-            A* sum = own + run->row * T;
+            const int64_t left = end - 1 - run;
+            const Run<I>& later = run[smaller(RUNS_AHEAD, left)];
+            Base::fetch(later, indices);
+            if constexpr (IDS) {  // the weights of a nearer run, by ids that were fetched before
+                const Run<I>& near = run[smaller(RUNS_AHEAD / 3, left)];
+                for (int64_t i = 0; i < near.count; i++)
+                    __builtin_prefetch(weight + edge_ids[near.begin + i]);
+                Base::fetch(later, edge_ids);
+            } else {
+                Base::fetch(later, weight);
+            }
+            A* sum = sums + (run->row - first) * T;
             const I* index = indices + run->begin;
-            const A* factor = weight + run->begin;
+            auto factor = [&, at = run->begin](int64_t i) {
+                return weight[IDS ? edge_ids[at + i] : at + i];
+            };
             V even[NV], odd[NV];
             ((even[J] = load<V>(sum + J * W), odd[J] = V{}), ...);
             const int64_t count = run->count;
             int64_t i = 0;
             for (; i + 1 < count; i += 2) {
-                add(even, factor[i], gathered + index[i] * stride, lanes);
-                add(odd, factor[i + 1], gathered + index[i + 1] * stride, lanes);
+                add(even, factor(i), gathered + index[i] * stride, lanes);
+                add(odd, factor(i + 1), gathered + index[i + 1] * stride, lanes);
             }
-            if (i < count) add(even, factor[i], gathered + index[i] * stride, lanes);
+            if (i < count) add(even, factor(i), gathered + index[i] * stride, lanes);
             (store(sum + J * W, even[J] + odd[J]), ...);
         }
     }
@@ -196,7 +221,7 @@ struct Sum : Walk<A, I, W, NV, false> {
                 const A* last = sums + (end - 1 - row) * T;
                 __builtin_memcpy(pieces + (c * 2 + 1) * T, last, T * sizeof(A));
             }
-            finish(sums, row, stop - row - cut);
+            Base::finish(call.rowwise, sums, row, stop - row - cut);
         }
     }
 
@@ -215,13 +240,12 @@ struct Sum : Walk<A, I, W, NV, false> {
 
     // Adds up the pieces of the row that starts in chunk c and ends in a later one, if any.
     void join(int64_t c) const {
-        if (runs) return;
         const int64_t lo = c * chunk_edges, hi = lo + chunk_edges, row = row_from(hi) - 1;
         if (row < 0 || indptr[row] < lo || indptr[row + 1] <= hi) return;
         A* sum = pieces + (c * 2 + 1) * T;
         for (int64_t next = c + 1; next * chunk_edges < indptr[row + 1]; next++)
             for (int64_t t = 0; t < T; t++) sum[t] += pieces[next * 2 * T + t];
-        finish(sum, row, 1);
+        Base::finish(call.rowwise, sum, row, 1);
     }
 
     void row_sum(int64_t begin, int64_t end, int64_t hi, A* sum) const {
@@ -251,18 +275,6 @@ struct Sum : Walk<A, I, W, NV, false> {
         if (i < end) add_edge(i, even);
         (store(sum + J * W, even[J] + odd[J]), ...);
     }
-
-    // Adds the bias to the sums of `count` rows, and writes them out.
-    void finish(A* sums, int64_t row, int64_t count) const {
-        if (call.bias)
-            with_type<A>(call.dtype, [&](auto type) {
-                const auto* bias = static_cast<const decltype(type)*>(call.bias) + row;
-                for (int64_t r = 0; r < count; r++)
-                    for (int64_t t = 0; t < T; t++) sums[r * T + t] += load_as<A, 1>(bias + r);
-            });
-        unpack<A, W, NV>(call.dtype, sums, call.rowwise, row, count, tile * T,
-                         call.batch - tile * T);
-    }
 };
 
 template <class A, class I, int W, int NV>
@@ -270,10 +282,10 @@ struct Dot : Walk<A, I, W, NV, true> {
     typedef Walk<A, I, W, NV, true> Base;
     using Base::T, Base::call, Base::indptr, Base::indices, Base::edge_ids, Base::edges;
     using Base::chunk_edges, Base::runs;
-    using Base::rows, Base::tile, Base::tiles, Base::gathered, Base::stride, Base::far, Base::own;
+    using Base::rows, Base::tile, Base::tiles, Base::gathered, Base::stride, Base::far;
     typedef Vec<A, W> V;
 
-    // The sums over the tiles so far: in the order of positions, or, within a group, of its runs.
+    // The sums over the tiles so far, in the order of positions.
     A* partial = nullptr;
     bool direct = false;  // whether that is `edgewise` itself
 
@@ -284,26 +296,26 @@ struct Dot : Walk<A, I, W, NV, true> {
     };
 
     void group(int64_t g) const {
-        const int64_t first = g * call.view.group_rows;
-        const int64_t count = smaller(call.view.group_rows, rows - first);
-        pack<A, W, NV>(call.dtype, call.rowwise, first, count, tile * T, call.batch - tile * T,
-                       own + first * T);
+        const int64_t first = g * GROUP_ROWS;
+        alignas(64) A own[GROUP_ROWS * T];
+        pack<A, W, NV>(call.dtype, call.rowwise, first, smaller(GROUP_ROWS, rows - first), tile * T,
+                       call.batch - tile * T, own);
         Products products;
-        products.held = 0, products.position = indptr[first];
+        products.held = 0;
         const Run<I>* end = runs + Base::run_from(g + 1);
         for (const Run<I>* run = runs + Base::run_from(g); run < end; run++) {
-            Base::fetch(run[smaller(RUNS_AHEAD, end - 1 - run)], indices, nullptr);
-            row_dot<true>(run->begin, run->begin + run->count, 0, own + run->row * T, products,
-                          LanesOf<NV>());
+            Base::fetch(run[smaller(RUNS_AHEAD, end - 1 - run)], indices);
+            const int64_t stop = run->begin + run->count;
+            products.position = run->begin;
+            row_dot(run->begin, stop, stop, own + (run->row - first) * T, products, LanesOf<NV>());
+            write(products);
         }
-        write(products);
-        if (tile + 1 == tiles) put_back(g);
     }
 
     void chunk(int64_t c) const {
         if (runs) return group(c);
         const int64_t lo = c * chunk_edges, hi = smaller(lo + chunk_edges, edges);
-        alignas(64) A block[BLOCK * T];
+        alignas(64) A own[BLOCK * T];
         Products products;
         products.held = 0, products.position = lo;
         // From the row of the chunk's first edge to that of its last.
@@ -312,17 +324,17 @@ struct Dot : Walk<A, I, W, NV, true> {
         for (int64_t first = Base::row_from(lo + 1) - 1; i < hi; first += BLOCK) {
             const int64_t stop = smaller(first + BLOCK, past);
             pack<A, W, NV>(call.dtype, call.rowwise, first, stop - first, tile * T,
-                           call.batch - tile * T, block);
+                           call.batch - tile * T, own);
             for (int64_t row = first; row < stop; row++) {
                 const int64_t end = smaller(indptr[row + 1], hi);
-                row_dot<false>(i, end, hi, block + (row - first) * T, products, LanesOf<NV>());
+                row_dot(i, end, hi, own + (row - first) * T, products, LanesOf<NV>());
                 i = end;
             }
         }
         write(products);
     }
 
-    template <bool RUN, size_t... J>
+    template <size_t... J>
     inline void row_dot(int64_t begin, int64_t end, int64_t hi, const A* row, Products& products,
                         Lanes<J...>) const {
         if constexpr (T == 1)
@@ -331,12 +343,18 @@ struct Dot : Walk<A, I, W, NV, true> {
         const V factor[NV] = {load<V>(row + J * W)...};
         const A* x = gathered;
         const int64_t step = stride;
+        const bool ahead = far, scatters = edge_ids && !runs && tile + 1 == tiles;
+        const char* grads = static_cast<const char*>(call.edgewise);
+        const int64_t grad_bytes = call.edge_dtype == FLOAT64   ? 8
+                                   : call.edge_dtype == FLOAT32 ? 4
+                                                                : 2;
         for (int64_t i = begin; i < end;) {
             const int64_t count = smaller(end - i, HELD - products.held);
-            const I* index = indices + i;
+            const I *index = indices + i, *ids = scatters ? edge_ids + i : nullptr;
             V* to = products.products + products.held;
             for (int64_t k = 0; k < count; k++) {
-                if (!RUN && far) Base::prefetch(smaller(i + k + AHEAD, hi - 1));
+                if (ahead) Base::prefetch(smaller(i + k + AHEAD, hi - 1));
+                if (ids) __builtin_prefetch(grads + ids[k] * grad_bytes, 1);  // written before long
                 const A* column = x + index[k] * step;
                 V product = V{};
                 ((product = J ? fma<A, W>(load<V>(column + J * W), factor[J], product)
@@ -366,7 +384,7 @@ struct Dot : Walk<A, I, W, NV, true> {
             V rows[W] = {products.products[i + L]...};
             V grad = sums<A, W>(rows, lanes);
             if (tile > 0) grad += load_as<A, W>(partial + position, count);
-            if (runs || direct || tile + 1 < tiles)
+            if (direct || tile + 1 < tiles)
                 store_as<A, W>(partial + position, grad, count);
             else
                 put_vector(grad, position, smaller(W, count));
@@ -393,16 +411,6 @@ struct Dot : Walk<A, I, W, NV, true> {
             for (int64_t i = 0; i < count; i += W)
                 store_as<A, W>(to + position + i, load_as<A, W>(grad + i, count - i), count - i);
     }
-
-    // Writes the gradients of a group, which stand in the order of its runs, to their edges.
-    void put_back(int64_t g) const {
-        const A* grad = partial + indptr[g * call.view.group_rows];
-        const Run<I>* end = runs + Base::run_from(g + 1);
-        with_type<A>(call.edge_dtype, [&](auto type) {
-            for (const Run<I>* run = runs + Base::run_from(g); run < end; grad += run->count, run++)
-                put<decltype(type)>(grad, run->begin, run->count);
-        });
-    }
 };
 
 // Where the parts of the scratch begin. What a call needs is what they add up to.
@@ -418,8 +426,9 @@ struct Scratch {
     }
 };
 
-template <class A, class I, int W, int NV, bool GRAD>
+template <class A, class I, int W, int NV, int PRODUCT>
 int64_t run(const Call& call) {
+    constexpr bool GRAD = PRODUCT == GRAD_WEIGHT;
     constexpr int64_t T = W * NV;
     const View& view = call.view;
     const Matrix& x = call.gathered;
@@ -438,27 +447,27 @@ int64_t run(const Call& call) {
     const int64_t most = larger(1, PACKED / larger(1, walk.tile_bytes));
     const int64_t places = packed ? tiles : smaller(tiles, apart ? threads : most);
     // One pass puts the weight in order where several tiles would read it out of order.
-    const bool order_weight = !GRAD && (half_edges || (view.edge_ids && (tiles > 1 || walk.runs)));
+    const bool order_weight = !GRAD && (half_edges || (view.edge_ids && tiles > 1));
 
     const uintptr_t base = (reinterpret_cast<uintptr_t>(call.scratch) + 63) / 64 * 64;
     Scratch scratch{reinterpret_cast<char*>(base)};
     A* pack_to = scratch.take<A>(packed ? 0 : places * tile_size);
-    A* own = scratch.take<A>(walk.runs ? places * view.rows * T : 0);
     A* by_position = nullptr;
     A* pieces = nullptr;
     if constexpr (GRAD) {
-        walk.direct = !half_edges && !view.edge_ids && !walk.runs;
+        walk.direct = !half_edges && !view.edge_ids;
         walk.partial = walk.direct ? static_cast<A*>(call.edgewise)
-                                   : scratch.take<A>(tiles > 1 || walk.runs ? view.edges : 0);
+                                   : scratch.take<A>(tiles > 1 ? view.edges : 0);
     } else {
         by_position = scratch.take<A>(order_weight ? view.edges : 0);
         pieces = scratch.take<A>(!walk.runs && chunks > 1 ? places * chunks * 2 * T : 0);
     }
     if (scratch.size > 0 && !call.scratch) return scratch.size + 63;
+    bool ok = true;
 
     if constexpr (!GRAD) {
         if (order_weight) {
-            parallel(call, chunks, view.edges, [&](int64_t begin, int64_t end) {
+            ok &= parallel(call, chunks, view.edges, [&](int64_t begin, int64_t end) {
                 with_type<A>(call.edge_dtype, [&](auto type) {
                     const auto* weight = static_cast<const decltype(type)*>(call.edgewise);
                     for (int64_t c = begin; c < end; c++) walk.order(c, weight, by_position);
@@ -475,8 +484,8 @@ int64_t run(const Call& call) {
         one.gathered = packed ? static_cast<const A*>(x.data) + tile * x.sample_stride
                               : pack_to + place * tile_size;
         one.stride = packed ? x.feature_stride : T;
-        one.own = own + place * view.rows * T;
-        if constexpr (!GRAD) one.pieces = pieces + place * chunks * 2 * T;
+        if constexpr (!GRAD)
+            if (pieces) one.pieces = pieces + place * chunks * 2 * T;
         return one;
     };
     auto pack_features = [&](int64_t tile, int64_t place, int64_t feature, int64_t count) {
@@ -485,24 +494,25 @@ int64_t run(const Call& call) {
     };
     const int64_t products = T * (view.edges + view.rows + view.columns);
     if (apart) {
-        parallel(call, places, tiles * products, [&](int64_t begin, int64_t end) {
+        ok &= parallel(call, places, tiles * products, [&](int64_t begin, int64_t end) {
             for (int64_t place = begin; place < end; place++)
                 for (int64_t t = place * tiles / places; t < (place + 1) * tiles / places; t++) {
                     pack_features(t, place, 0, view.columns);
                     const auto one = walk_of(t, place);
                     for (int64_t c = 0; c < chunks; c++) one.chunk(c);
                     if constexpr (!GRAD)
-                        for (int64_t c = 0; c + 1 < chunks; c++) one.join(c);
+                        for (int64_t c = 0; !walk.runs && c + 1 < chunks; c++) one.join(c);
                 }
         });
-        return 0;
+        return ok ? 0 : -1;
     }
     for (int64_t first = 0; first < tiles; first += places) {
         const int64_t count = smaller(places, tiles - first);
         if (!packed) {
             constexpr int64_t SHARE = 256;
             const int64_t blocks = ceil_div(view.columns, SHARE);
-            parallel(call, count * blocks, count * tile_size, [&](int64_t begin, int64_t end) {
+            const int64_t shares = count * blocks;
+            ok &= parallel(call, shares, count * tile_size, [&](int64_t begin, int64_t end) {
                 for (int64_t i = begin; i < end; i++) {
                     const int64_t place = i / blocks, feature = i % blocks * SHARE;
                     pack_features(first + place, place, feature,
@@ -512,18 +522,19 @@ int64_t run(const Call& call) {
         }
         if constexpr (GRAD) {
             // A thread takes every tile over its own chunks: the tiles add up in a fixed order.
-            parallel(call, chunks, count * products, [&](int64_t begin, int64_t end) {
+            ok &= parallel(call, chunks, count * products, [&](int64_t begin, int64_t end) {
                 for (int64_t place = 0; place < count; place++) {
                     const auto one = walk_of(first + place, place);
                     for (int64_t c = begin; c < end; c++) one.chunk(c);
                 }
             });
         } else {
-            parallel(call, count * chunks, count * products, [&](int64_t begin, int64_t end) {
+            ok &= parallel(call, count * chunks, count * products, [&](int64_t begin, int64_t end) {
                 for (int64_t i = begin; i < end; i++)
                     walk_of(first + i / chunks, i / chunks).chunk(i % chunks);
             });
-            parallel(call, chunks - 1, count * T * chunks, [&](int64_t begin, int64_t end) {
+            if (walk.runs) continue;  // which cut no row
+            ok &= parallel(call, chunks - 1, count * T * chunks, [&](int64_t begin, int64_t end) {
                 for (int64_t place = 0; place < count; place++) {
                     const auto one = walk_of(first + place, place);
                     for (int64_t c = begin; c < end; c++) one.join(c);
@@ -531,15 +542,15 @@ int64_t run(const Call& call) {
             });
         }
     }
-    return 0;
+    return ok ? 0 : -1;
 }
 
 // From here on, the call's types and sizes become template arguments, one at a time.
 
 template <class A, class I, int W, int NV>
 int64_t by_product(const Call& call) {
-    if (call.product == GRAD_WEIGHT) return run<A, I, W, NV, true>(call);
-    return run<A, I, W, NV, false>(call);
+    if (call.product == GRAD_WEIGHT) return run<A, I, W, NV, GRAD_WEIGHT>(call);
+    return run<A, I, W, NV, OUT>(call);
 }
 
 template <class A, class I>
@@ -567,7 +578,8 @@ int64_t by_index(const Call& call) {
     return call.view.index_bytes == 4 ? by_width<A, int32_t>(call) : by_width<A, int64_t>(call);
 }
 
-// Runs the call and returns 0, or returns the bytes of scratch that it needs and lacks.
+// Runs the call and returns 0; or returns the bytes of scratch that it needs and lacks, or -1 where
+// torch's threads failed.
 int64_t run(const Call& call) {
     return call.dtype == FLOAT64 ? by_index<double>(call) : by_index<float>(call);
 }
