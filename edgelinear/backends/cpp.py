@@ -22,6 +22,7 @@ INSTRUCTION_SETS = ("portable", "avx2", "avx512")
 _DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
 _HALF = (torch.bfloat16, torch.float16)
 _OUT, _GRAD_WEIGHT = 0, 1
+_HUGE = 1 << 22  # bytes from which on huge pages pay
 
 
 # `View` of kernels.h, and the rest of its `Call`, field by field.
@@ -53,6 +54,9 @@ class _Kernels:
                 f"got {instruction_set!r}"
             )
         self._run = library.edgelinear_run
+        self._use_huge_pages = library.edgelinear_use_huge_pages
+        self._use_huge_pages.argtypes = [c_void_p, c_int64]
+        self._use_huge_pages.restype = None
         self._set = INSTRUCTION_SETS.index(self.instruction_set)
         self.width = 0  # samples in a tile, or 0 for what measured fastest
         libtorch = ctypes.CDLL(torch._C.__file__)  # which finds what it depends on too
@@ -89,11 +93,18 @@ class _Kernels:
         )
         lacks = self._run(self._set, view + _CALL.pack(*call, 0, self.parallel_for))
         if lacks > 0:  # bytes of scratch: a tensor, so that torch counts it
-            scratch = gathered.new_empty(lacks, dtype=torch.uint8)
-            call = (*call, scratch.data_ptr())
-            lacks = self._run(self._set, view + _CALL.pack(*call, self.parallel_for))
+            scratch = self.empty(gathered, lacks, dtype=torch.uint8)
+            address = scratch.data_ptr()
+            lacks = self._run(self._set, view + _CALL.pack(*call, address, self.parallel_for))
         if lacks:
             raise RuntimeError("torch's threads failed inside a kernel: its result is lost.")
+
+    def empty(self, like: Tensor, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+        """Return an empty tensor, in huge pages if it is large: its first touch costs much less."""
+        tensor = like.new_empty(shape, dtype=dtype)
+        if tensor.nbytes >= _HUGE:
+            self._use_huge_pages(tensor.data_ptr(), tensor.nbytes)
+        return tensor
 
 
 def _load() -> _Kernels | str:
@@ -152,9 +163,9 @@ def spmm(weight: Tensor, x: Tensor, topology: Topology, bias: Tensor | None = No
     x, weight = _unit_stride(x), weight.contiguous()
     features = topology.out_features
     if x.stride(1) == 1:
-        y = x.new_empty(x.shape[0], features)
+        y = _kernels.empty(x, x.shape[0], features)
     else:
-        y = x.new_empty(features, x.shape[0]).t()
+        y = _kernels.empty(x, features, x.shape[0]).t()
     if bias is not None:
         bias = bias.to(x.dtype).contiguous()
     _kernels.run(_OUT, topology, x, y, weight, bias)
@@ -171,7 +182,7 @@ def sddmm(a: Tensor, b: Tensor, topology: Topology, dtype: torch.dtype) -> Tenso
     a, b = _unit_stride(a), _unit_stride(b)
     direct = dtype == a.dtype or (a.dtype in _HALF and dtype == torch.float32)
     w_dtype = dtype if direct else torch.promote_types(a.dtype, torch.float32)
-    w = a.new_empty(topology.num_edges, dtype=w_dtype)
+    w = _kernels.empty(a, topology.num_edges, dtype=w_dtype)
     if _by_source(topology):
         _kernels.run(_GRAD_WEIGHT, topology.T, a, b, w)
     else:

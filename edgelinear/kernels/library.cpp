@@ -1,6 +1,10 @@
 // What the shared library exports: the kernels of each instruction set that it was built with.
 #include "kernels.h"
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 #ifdef EDGELINEAR_X86
 namespace avx512 {
 int64_t run(const Call&);
@@ -32,6 +36,19 @@ __attribute__((visibility("default"))) int32_t edgelinear_instruction_sets() {
 __attribute__((visibility("default"))) int64_t edgelinear_call_bytes() { return sizeof(Call); }
 
 __attribute__((visibility("default"))) int64_t edgelinear_group_rows() { return GROUP_ROWS; }
+
+// Asks for huge pages where memory not yet touched spans some: edges reach into it in no order, and
+// small pages would be looked up anew for most of them. A system may refuse, and nothing is lost.
+__attribute__((visibility("default"))) void edgelinear_use_huge_pages(void* memory, int64_t bytes) {
+#ifdef MADV_HUGEPAGE
+    constexpr uintptr_t PAGE = 1 << 21;
+    const uintptr_t at = reinterpret_cast<uintptr_t>(memory);
+    const uintptr_t first = (at + PAGE - 1) / PAGE * PAGE, end = (at + bytes) / PAGE * PAGE;
+    if (first < end) madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE);
+#else
+    (void)memory, (void)bytes;
+#endif
+}
 
 __attribute__((visibility("default"))) int64_t edgelinear_run(int32_t instruction_set,
                                                               const Call* call) {

@@ -31,6 +31,7 @@ constexpr int64_t CHUNK = 2048;        // edges, where there are many
 constexpr int64_t LEAST = 128;         // edges of a chunk of gradients, which no cut divides
 constexpr int64_t BLOCK = 32;          // rows buffered at a time
 constexpr int64_t AHEAD = 12;          // edges between a prefetch and its use
+constexpr int64_t FAR_AHEAD = 48;      // the same for a weight, which may lie in a page of its own
 constexpr int64_t PREFETCH = 1 << 19;  // bytes of a tile from which on it pays
 constexpr int64_t WIDE = 1 << 21;      // bytes of a tile up to which wider ones pay
 constexpr int64_t PACKED = 1 << 23;    // bytes of the tiles that are packed at a time
@@ -265,7 +266,7 @@ struct Sum : Walk<A, I, W, NV, false> {
             if (ahead) {
                 const int64_t next = smaller(i + AHEAD, hi - 1);
                 Base::prefetch(next);
-                if (ids) __builtin_prefetch(factor + ids[next]);
+                if (ids) __builtin_prefetch(factor + ids[smaller(i + FAR_AHEAD, hi - 1)]);
             }
             add(acc, factor[ids ? ids[i] : i], x + index[i] * step, lanes);
         };
