@@ -18,7 +18,7 @@ inline void with_type(int32_t dtype, Function function) {
 // Features between a prefetch and its use: a sample's stretch is too short for the processor's own.
 constexpr int64_t FEATURES_AHEAD = 64;
 
-constexpr int64_t FEATURES = 32;
+constexpr int64_t FEATURES = 32;  // packed at a time
 
 // Transposes W samples of W features, of which only some may be there: the others are zero.
 template <class A, class D, int W, size_t... L>

@@ -117,18 +117,6 @@ struct Walk {
         return low;
     }
 
-    // Adds the bias to the sums of `count` features, and writes them out.
-    void finish(const Matrix& to, A* sums, int64_t row, int64_t count) const {
-        if (call.bias)
-            with_type<A>(call.dtype, [&](auto type) {
-                const auto* bias = static_cast<const decltype(type)*>(call.bias) + row;
-                for (int64_t r = 0; r < count; r++)
-                    for (int64_t t = 0; t < T; t++) sums[r * T + t] += load_as<A, 1>(bias + r);
-            });
-        unpack<A, W, NV>(call.dtype, sums, to, row, count, tile * T,
-                         call.batch - tile * T);
-    }
-
     inline void prefetch(int64_t i) const {
         const char* p = reinterpret_cast<const char*>(gathered + indices[i] * stride);
         for (size_t line = 0; line < sizeof(A) * T; line += 64) __builtin_prefetch(p + line);
@@ -157,7 +145,7 @@ struct Sum : Walk<A, I, W, NV, false> {
         else
             add_runs<false>(begin, end, first, indices, weight, weight_ids, gathered, stride, sums,
                             LanesOf<NV>());
-        Base::finish(call.rowwise, sums, first, smaller(GROUP_ROWS, rows - first));
+        finish(sums, first, smaller(GROUP_ROWS, rows - first));
     }
 
     // Adds the products of each run to the sums of its row; `first` is the first row. All that the
@@ -222,7 +210,7 @@ struct Sum : Walk<A, I, W, NV, false> {
                 const A* last = sums + (end - 1 - row) * T;
                 __builtin_memcpy(pieces + (c * 2 + 1) * T, last, T * sizeof(A));
             }
-            Base::finish(call.rowwise, sums, row, stop - row - cut);
+            finish(sums, row, stop - row - cut);
         }
     }
 
@@ -246,7 +234,7 @@ struct Sum : Walk<A, I, W, NV, false> {
         A* sum = pieces + (c * 2 + 1) * T;
         for (int64_t next = c + 1; next * chunk_edges < indptr[row + 1]; next++)
             for (int64_t t = 0; t < T; t++) sum[t] += pieces[next * 2 * T + t];
-        Base::finish(call.rowwise, sum, row, 1);
+        finish(sum, row, 1);
     }
 
     void row_sum(int64_t begin, int64_t end, int64_t hi, A* sum) const {
@@ -276,6 +264,18 @@ struct Sum : Walk<A, I, W, NV, false> {
         if (i < end) add_edge(i, even);
         (store(sum + J * W, even[J] + odd[J]), ...);
     }
+
+    // Adds the bias to the sums of `count` rows, and writes them out.
+    void finish(A* sums, int64_t row, int64_t count) const {
+        if (call.bias)
+            with_type<A>(call.dtype, [&](auto type) {
+                const auto* bias = static_cast<const decltype(type)*>(call.bias) + row;
+                for (int64_t r = 0; r < count; r++)
+                    for (int64_t t = 0; t < T; t++) sums[r * T + t] += load_as<A, 1>(bias + r);
+            });
+        unpack<A, W, NV>(call.dtype, sums, call.rowwise, row, count, tile * T,
+                         call.batch - tile * T);
+    }
 };
 
 template <class A, class I, int W, int NV>
@@ -289,6 +289,7 @@ struct Dot : Walk<A, I, W, NV, true> {
     // The sums over the tiles so far, in the order of positions.
     A* partial = nullptr;
     bool direct = false;  // whether that is `edgewise` itself
+    int64_t grad_bytes = call.edge_dtype == FLOAT64 ? 8 : call.edge_dtype == FLOAT32 ? 4 : 2;
 
     // Products of successive positions, still to be summed across their lanes.
     struct Products {
@@ -346,9 +347,6 @@ struct Dot : Walk<A, I, W, NV, true> {
         const int64_t step = stride;
         const bool ahead = far, scatters = edge_ids && !runs && tile + 1 == tiles;
         const char* grads = static_cast<const char*>(call.edgewise);
-        const int64_t grad_bytes = call.edge_dtype == FLOAT64   ? 8
-                                   : call.edge_dtype == FLOAT32 ? 4
-                                                                : 2;
         for (int64_t i = begin; i < end;) {
             const int64_t count = smaller(end - i, HELD - products.held);
             const I *index = indices + i, *ids = scatters ? edge_ids + i : nullptr;
@@ -388,29 +386,21 @@ struct Dot : Walk<A, I, W, NV, true> {
             if (direct || tile + 1 < tiles)
                 store_as<A, W>(partial + position, grad, count);
             else
-                put_vector(grad, position, smaller(W, count));
+                put(grad, position, smaller(W, count));
         }
         products.position += products.held;
         products.held = 0;
     }
 
-    void put_vector(V grad, int64_t position, int64_t count) const {
+    // Writes the gradients of `count` positions to their edges.
+    void put(V grad, int64_t position, int64_t count) const {
         A out[W];
         store(out, grad);
-        with_type<A>(call.edge_dtype,
-                     [&](auto type) { put<decltype(type)>(out, position, count); });
-    }
-
-    // Writes the gradients of `count` positions to their edges.
-    template <class D>
-    inline void put(const A* grad, int64_t position, int64_t count) const {
-        D* to = static_cast<D*>(call.edgewise);
-        if (edge_ids)
+        with_type<A>(call.edge_dtype, [&](auto type) {
+            auto* to = static_cast<decltype(type)*>(call.edgewise);
             for (int64_t i = 0; i < count; i++)
-                store_as<A, 1>(to + edge_ids[position + i], grad[i]);
-        else
-            for (int64_t i = 0; i < count; i += W)
-                store_as<A, W>(to + position + i, load_as<A, W>(grad + i, count - i), count - i);
+                store_as<A, 1>(to + (edge_ids ? edge_ids[position + i] : position + i), out[i]);
+        });
     }
 };
 
@@ -427,9 +417,8 @@ struct Scratch {
     }
 };
 
-template <class A, class I, int W, int NV, int PRODUCT>
+template <class A, class I, int W, int NV, bool GRAD>
 int64_t run(const Call& call) {
-    constexpr bool GRAD = PRODUCT == GRAD_WEIGHT;
     constexpr int64_t T = W * NV;
     const View& view = call.view;
     const Matrix& x = call.gathered;
@@ -550,8 +539,8 @@ int64_t run(const Call& call) {
 
 template <class A, class I, int W, int NV>
 int64_t by_product(const Call& call) {
-    if (call.product == GRAD_WEIGHT) return run<A, I, W, NV, GRAD_WEIGHT>(call);
-    return run<A, I, W, NV, OUT>(call);
+    if (call.product == GRAD_WEIGHT) return run<A, I, W, NV, true>(call);
+    return run<A, I, W, NV, false>(call);
 }
 
 template <class A, class I>
