@@ -185,6 +185,28 @@ def _run_sddmm(
         return backends.select(backend, b, a, topology).sddmm(a, b, topology, dtype)
 
 
+def _run_gradients(
+    grad: Tensor,
+    weight: Tensor,
+    x: Tensor,
+    topology: Topology,
+    dtype: torch.dtype,
+    feature_major: bool,
+    backend: str,
+) -> tuple[Tensor, Tensor]:
+    """Return the gradients of the weight and of x, in one pass if the backend has one."""
+    g, h = (grad.t(), x.t()) if feature_major else (grad, x)
+    chosen = backends.select(backend, g, weight, topology.T)
+    both = None
+    if hasattr(chosen, "gradients"):
+        both = chosen.gradients(g, weight, h, topology, dtype)
+    if both is None:
+        grad_weight = _run_sddmm(grad, x, topology, dtype, feature_major, backend)
+        return grad_weight, _run_spmm(weight, grad, None, topology.T, feature_major, backend)
+    grad_weight, grad_x = both
+    return grad_weight, (grad_x.t() if feature_major else grad_x).contiguous()
+
+
 def _spmm_kernel(weight: Tensor, x: Tensor, bias: Tensor | None, *rest: Any) -> Tensor:
     return _run_spmm(weight, x, bias, Topology.from_views(rest[:_VIEWS]), *rest[_VIEWS:])
 
@@ -233,10 +255,15 @@ def _spmm_gradients(
     backend: str,
 ) -> tuple:
     grad_weight = grad_x = grad_bias = None
-    if needs[0]:
-        grad_weight = sddmm(grad, x, topology, dtype, backend, feature_major=feature_major)
-    if needs[1]:
-        grad_x = spmm(weight, grad, topology.T, backend, feature_major=feature_major)
+    if needs[0] and needs[1] and _way(grad, x, weight) is _DIRECT:
+        grad_weight, grad_x = _run_gradients(
+            grad, weight, x, topology, dtype, feature_major, backend
+        )
+    else:
+        if needs[0]:
+            grad_weight = sddmm(grad, x, topology, dtype, backend, feature_major=feature_major)
+        if needs[1]:
+            grad_x = spmm(weight, grad, topology.T, backend, feature_major=feature_major)
     if needs[2]:
         grad_bias = grad.sum(1 if feature_major else 0)
     return grad_weight, grad_x, grad_bias

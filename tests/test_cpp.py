@@ -174,6 +174,66 @@ def test_sample_has_the_same_bits_alone_and_in_any_batch(instruction_set, proble
         assert torch.equal(by_feature, alone[:batch])
 
 
+@pytest.mark.parametrize("feature_major", [False, True], ids=["batch-major", "feature-major"])
+@pytest.mark.parametrize(
+    "problem", [LONG, CUT, DENSE, PROBLEMS["unsorted"]], ids=["long", "cut", "dense", "short"]
+)
+@pytest.mark.parametrize(
+    "dtype, weight_dtype",
+    [
+        (torch.float32, torch.float32),
+        (torch.bfloat16, torch.bfloat16),
+        (torch.float16, torch.float32),
+    ],
+    ids=str,
+)
+def test_one_walk_for_both_gradients_has_the_bits_of_two(
+    monkeypatch, instruction_set, width, problem, feature_major, dtype, weight_dtype
+):
+    topology, weight = problem.topology(), problem.weight(weight_dtype)
+    x, grad = problem.x(dtype), problem.grad(dtype)
+    if feature_major:
+        x, grad = x.t().contiguous(), grad.t().contiguous()
+    gradients = []
+    for one_walk in (True, False):
+        monkeypatch.setattr(cpp, "_one_walk", lambda *_, answer=one_walk: answer)
+        inputs = (weight.clone().requires_grad_(), x.clone().requires_grad_())
+        y = ops.spmm(*inputs, topology, "cpp", feature_major=feature_major)
+        gradients.append(torch.autograd.grad(y, inputs, grad))
+    for one, two in zip(*gradients, strict=True):
+        assert one.dtype == two.dtype and one.stride() == two.stride()
+        assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize(
+    "size, order, batch, dtype, one_walk",
+    [
+        ((100, 100, 3000), "by target", 64, torch.float32, True),  # few edges
+        ((100, 100, 3000), "by target", 65, torch.float32, False),
+        ((100, 100, 3000), "by target", 32, torch.float64, True),
+        ((100, 100, 3000), "by target", 33, torch.float64, False),
+        ((100, 100, 3000), "by target", 8, torch.bfloat16, False),
+        ((400, 400, 12_000), "by target", 8, torch.float32, False),
+        ((400, 400, 12_000), "by source", 8, torch.float32, True),
+        ((400, 400, 12_000), "none", 32, torch.float32, True),
+        ((400, 400, 12_000), "none", 33, torch.float32, False),
+        ((4000, 400, 12_000), "by target", 8, torch.float32, True),  # few edges for the inputs
+    ],
+)
+def test_one_walk_is_taken_where_it_pays(monkeypatch, size, order, batch, dtype, one_walk):
+    topology, products = el.Topology(*size[:2], random_edges(*size)), []
+    if order == "by target":
+        topology, _ = topology.sorted()
+    elif order == "by source":
+        topology = topology.T.sorted()[0].T
+    run = cpp._kernels.run
+    monkeypatch.setattr(cpp._kernels, "run", lambda *a, **k: (products.append(a[0]), run(*a, **k)))
+    weight = torch.ones(topology.num_edges, dtype=dtype, requires_grad=True)
+    x = torch.ones(batch, topology.in_features, dtype=dtype, requires_grad=True)
+    ops.spmm(weight, x, topology, "cpp").sum().backward()
+    assert products == ([cpp._SUMS, cpp._BOTH] if one_walk else [cpp._SUMS, cpp._DOTS, cpp._SUMS])
+
+
 def wide_problem(batch):
     n = 3000
     edges = torch.cat([random_edges(n, n, 60_000), hub_edges(n, n)], 1).unique(dim=1)
@@ -182,15 +242,17 @@ def wide_problem(batch):
 
 @pytest.mark.parametrize("batch", [1, 4, 64, 200])
 @pytest.mark.parametrize("dense", [False, True], ids=["hub", "dense"])
-def test_bits_are_the_same_for_any_number_of_threads(instruction_set, batch, dense):
+def test_bits_are_the_same_for_any_number_of_threads(monkeypatch, instruction_set, batch, dense):
+    monkeypatch.setattr(cpp, "_one_walk", lambda *_: True)
     problem = DENSE._replace(batch=batch) if dense else wide_problem(batch)
     topology, weight = problem.topology(), problem.weight(torch.float32)
     x, grad = problem.x(torch.float32), problem.grad(torch.float32)
     threads, results = torch.get_num_threads(), []
     for number in (1, 2, 3, 7, 7):
         torch.set_num_threads(number)
-        dx = cpp.spmm(weight, grad, topology.T)
-        results.append((cpp.spmm(weight, x, topology), dx, cpp.sddmm(grad, x, topology, x.dtype)))
+        y, dx = cpp.spmm(weight, x, topology), cpp.spmm(weight, grad, topology.T)
+        dw = cpp.sddmm(grad, x, topology, x.dtype)
+        results.append((y, dx, dw, *cpp.gradients(grad, weight, x, topology, x.dtype)))
     torch.set_num_threads(threads)
     for result in results[1:]:
         assert all(map(torch.equal, result, results[0]))
@@ -240,6 +302,7 @@ def test_more_than_32_bits_of_input():
 @pytest.mark.parametrize("batch", [1, 32, 200])
 @pytest.mark.parametrize("dense", [False, True], ids=["rows", "runs"])
 def test_scratch_is_at_most_8_bytes_an_edge(monkeypatch, batch, dense):
+    monkeypatch.setattr(cpp, "_one_walk", lambda *_: True)
     problem = Problem(300, 300, random_edges(300, 300, 60_000), batch)
     problem = DENSE._replace(batch=batch) if dense else problem
     topology, weight = problem.topology(), problem.weight(torch.bfloat16)
@@ -256,6 +319,7 @@ def test_scratch_is_at_most_8_bytes_an_edge(monkeypatch, batch, dense):
         lambda: cpp.spmm(weight, x, topology),
         lambda: cpp.spmm(weight, grad, topology.T),
         lambda: cpp.sddmm(grad, x, topology, torch.bfloat16),
+        lambda: cpp.gradients(grad[:64], weight.float(), x[:64], topology, torch.float32),
     ):
         taken.clear()
         product()

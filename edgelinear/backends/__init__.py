@@ -6,6 +6,10 @@ A backend computes, without autograd, on logical shapes with any strides:
     sddmm(a, b, topology, dtype)       (batch, out_features), (batch, in_features) -> (num_edges,)
     why_not(x, weight, topology)       None, or a sentence that completes "cannot be used: ..."
 
+and, where one pass for both derivatives of `spmm` may beat two, with the same bits:
+
+    gradients(grad, weight, x, topology, dtype)    those of the weight and x, or None for two passes
+
 Half types are accumulated in float32. Results may have any strides too.
 """
 

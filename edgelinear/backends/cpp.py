@@ -21,13 +21,13 @@ from edgelinear.topology import Topology
 INSTRUCTION_SETS = ("portable", "avx2", "avx512")
 _DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
 _HALF = (torch.bfloat16, torch.float16)
-_OUT, _GRAD_WEIGHT = 0, 1
+_SUMS, _DOTS, _BOTH = 0, 1, 2
 _HUGE = 1 << 22  # bytes from which on huge pages pay
 
 
 # `View` of kernels.h, and the rest of its `Call`, field by field.
 _VIEW = struct.Struct("4P4qi4x")
-_CALL = struct.Struct("q4iqP2qP2q4P")
+_CALL = struct.Struct("q4iqP2qP2qP2q5P")
 
 
 class _Kernels:
@@ -67,14 +67,15 @@ class _Kernels:
         product: int,
         topology: Topology,
         gathered: Tensor,  # (batch, in_features)
-        rowwise: Tensor,  # (batch, out_features)
-        edgewise: Tensor,  # (num_edges,)
+        rowwise: Tensor | None = None,  # (batch, out_features)
+        sums: Tensor | None = None,  # (batch, out_features)
+        weight: Tensor | None = None,  # (num_edges,)
+        dots: Tensor | None = None,  # (num_edges,)
         bias: Tensor | None = None,  # (out_features,)
     ) -> None:
-        """Compute the `product` of kernels.h: one of these tensors from the others."""
+        """Compute the `product` of kernels.h: `sums`, `dots` or both, from the others."""
         view = topology.prepared.get("cpp") or _prepare(topology)
-        sample, feature = gathered.stride()
-        own_sample, own_feature = rowwise.stride()
+        edgewise: Any = dots if weight is None else weight
         call = (
             gathered.shape[0],
             product,
@@ -82,13 +83,11 @@ class _Kernels:
             _DTYPES[edgewise.dtype],
             self.width,
             torch.get_num_threads(),
-            gathered.data_ptr(),
-            feature,
-            sample,
-            rowwise.data_ptr(),
-            own_feature,
-            own_sample,
-            edgewise.data_ptr(),
+            *_matrix(gathered),
+            *_matrix(rowwise),
+            *_matrix(sums),
+            0 if weight is None else weight.data_ptr(),
+            0 if dots is None else dots.data_ptr(),
             0 if bias is None else bias.data_ptr(),
         )
         lacks = self._run(self._set, view + _CALL.pack(*call, 0, self.parallel_for))
@@ -105,6 +104,13 @@ class _Kernels:
         if tensor.nbytes >= _HUGE:
             self._use_huge_pages(tensor.data_ptr(), tensor.nbytes)
         return tensor
+
+    def empty_like(self, matrix: Tensor, features: int) -> Tensor:
+        """Return an empty (batch, features), laid out as `matrix` is."""
+        batch = matrix.shape[0]
+        if matrix.stride(1) == 1:
+            return self.empty(matrix, batch, features)
+        return self.empty(matrix, features, batch).t()
 
 
 def _load() -> _Kernels | str:
@@ -161,14 +167,10 @@ def spmm(weight: Tensor, x: Tensor, topology: Topology, bias: Tensor | None = No
     if weight.dtype != x.dtype and not (x.dtype in _HALF and weight.dtype == torch.float32):
         weight = weight.to(torch.promote_types(x.dtype, torch.float32))
     x, weight = _unit_stride(x), weight.contiguous()
-    features = topology.out_features
-    if x.stride(1) == 1:
-        y = _kernels.empty(x, x.shape[0], features)
-    else:
-        y = _kernels.empty(x, features, x.shape[0]).t()
+    y = _kernels.empty_like(x, topology.out_features)
     if bias is not None:
         bias = bias.to(x.dtype).contiguous()
-    _kernels.run(_OUT, topology, x, y, weight, bias)
+    _kernels.run(_SUMS, topology, x, sums=y, weight=weight, bias=bias)
     return y
 
 
@@ -184,10 +186,27 @@ def sddmm(a: Tensor, b: Tensor, topology: Topology, dtype: torch.dtype) -> Tenso
     w_dtype = dtype if direct else torch.promote_types(a.dtype, torch.float32)
     w = _kernels.empty(a, topology.num_edges, dtype=w_dtype)
     if _by_source(topology):
-        _kernels.run(_GRAD_WEIGHT, topology.T, a, b, w)
+        _kernels.run(_DOTS, topology.T, a, rowwise=b, dots=w)
     else:
-        _kernels.run(_GRAD_WEIGHT, topology, b, a, w)
+        _kernels.run(_DOTS, topology, b, rowwise=a, dots=w)
     return w.to(dtype)
+
+
+def gradients(
+    grad: Tensor, weight: Tensor, x: Tensor, topology: Topology, dtype: torch.dtype
+) -> tuple[Tensor, Tensor] | None:
+    """Return those by the weight, of this dtype, and by x; or None where two walks are better."""
+    mixed = x.dtype in _HALF and weight.dtype == torch.float32
+    if not (weight.dtype == x.dtype or mixed) or weight.dtype != dtype or grad.dtype != x.dtype:
+        return None
+    if not _one_walk(topology, grad.shape[0], dtype):
+        return None
+    grad, x = _unit_stride(grad), _unit_stride(x)
+    grad_x = _kernels.empty_like(grad, topology.in_features)
+    grad_weight = _kernels.empty(grad, topology.num_edges, dtype=dtype)
+    weight = weight.contiguous()
+    _kernels.run(_BOTH, topology.T, grad, x, grad_x, weight, grad_weight)
+    return grad_weight, grad_x
 
 
 def _by_source(topology: Topology) -> bool:
@@ -200,9 +219,31 @@ def _by_source(topology: Topology) -> bool:
     return topology.by_src.edge_ids is None or wide
 
 
+def _one_walk(topology: Topology, batch: int, dtype: torch.dtype) -> bool:
+    """Return whether one walk by source for both gradients takes less time than one for each.
+
+    It reads the edges once, and what it gathers. But where a walk by target would write the
+    gradient of the weight in the order of edges, this one does not: that pays for few edges alone,
+    whose cost is that of the calls. A large batch, or a half weight, would take more scratch.
+    """
+    sample_bytes = batch * dtype.itemsize
+    if not 0 < sample_bytes <= 256 or dtype in _HALF:
+        return False
+    unordered = topology.by_dst.edge_ids is not None and sample_bytes <= 128
+    return _by_source(topology) or unordered or topology.num_edges < 10_000
+
+
 def _unit_stride(matrix: Tensor) -> Tensor:
     """Return a matrix of which a row or a column is one run of memory."""
     return matrix if 1 in matrix.stride() else matrix.contiguous()
+
+
+def _matrix(matrix: Tensor | None) -> tuple[int, int, int]:
+    """Return the `Matrix` of kernels.h."""
+    if matrix is None:
+        return 0, 0, 0
+    sample, feature = matrix.stride()
+    return matrix.data_ptr(), feature, sample
 
 
 def _prepare(topology: Topology) -> bytes:

@@ -26,23 +26,25 @@ struct Matrix {
 typedef void (*Body)(int64_t begin, int64_t end, void* context);
 typedef int32_t (*ParallelFor)(int64_t begin, int64_t end, int64_t grain, Body, void* context);
 
-enum Product : int32_t { OUT, GRAD_WEIGHT };
+enum Product : int32_t { SUMS, DOTS, BOTH };
 
-// One walk over the edges, which computes one of these:
+// One walk over the edges, which computes one of these, or both:
 //
-//     OUT            rowwise[row] = sum of edgewise[edge] * gathered[column] over its edges, + bias
-//     GRAD_WEIGHT    edgewise[edge] = sum of gathered[column] * rowwise[row] over the batch
+//     SUMS    sums[row] = sum of weight[edge] * gathered[column] over the edges of the row, + bias
+//     DOTS    dots[edge] = sum of rowwise[row] * gathered[column] over the batch
 struct Call {
     View view;
     int64_t batch;
     int32_t product;
-    int32_t dtype;       // of gathered, rowwise and bias; sums are in float32 at least
-    int32_t edge_dtype;  // of edgewise
+    int32_t dtype;       // of gathered, rowwise, sums and bias; they add up in float32 at least
+    int32_t edge_dtype;  // of weight and dots
     int32_t width;       // samples in a tile, or 0 for what measured fastest
     int64_t threads;     // that `parallel_for` has
     Matrix gathered;     // (columns, batch)
     Matrix rowwise;      // (rows, batch)
-    void* edgewise;      // (edges,)
+    Matrix sums;         // (rows, batch)
+    const void* weight;  // (edges,)
+    void* dots;          // (edges,)
     const void* bias;    // (rows,), or null
     void* scratch;
     ParallelFor parallel_for;

@@ -58,20 +58,22 @@ struct Run {
 
 // The edges of one tile. A is the type of sums, I that of indices; a vector has W numbers, and a
 // tile NV vectors.
-template <class A, class I, int W, int NV, bool GRAD>
+template <class A, class I, int W, int NV, Product PRODUCT>
 struct Walk {
     static constexpr int64_t T = W * NV;
+    static constexpr bool HAS_SUMS = PRODUCT != DOTS, HAS_DOTS = PRODUCT != SUMS;
+    // Dots of a small batch take rows: they are the same by rows and by runs.
+    static constexpr bool SMALL = PRODUCT == DOTS && T * sizeof(A) < VECTOR_BYTES;
+    typedef Vec<A, W> V;
 
     const Call& call;
     const I* indptr = static_cast<const I*>(call.view.indptr);
     const I* indices = static_cast<const I*>(call.view.indices);
     const I* edge_ids = static_cast<const I*>(call.view.edge_ids);
-    // Gradients of a small batch take rows: they are the same by rows and by runs.
-    static constexpr bool SMALL = GRAD && T * sizeof(A) < VECTOR_BYTES;
     const Run<I>* runs = SMALL ? nullptr : static_cast<const Run<I>*>(call.view.runs);
     int64_t rows = call.view.rows, edges = call.view.edges;
     // A buffer's worth of rows where they are long, and enough chunks for many threads.
-    int64_t least = GRAD ? smaller(CHUNK, larger(LEAST, edges / 16)) : CHUNK;
+    int64_t least = HAS_SUMS ? CHUNK : smaller(CHUNK, larger(LEAST, edges / 16));
     int64_t rows_worth = BLOCK * (edges / larger(1, rows));
     int64_t chunk_edges = larger(least, smaller(edges / 64, rows_worth));
     int64_t chunks = runs ? ceil_div(rows, GROUP_ROWS)
@@ -83,6 +85,58 @@ struct Walk {
     int64_t tile = 0;             // the one that is walked
     const A* gathered = nullptr;  // its packed operand: (columns, T)
     int64_t stride = T;           // between its columns
+
+    const A* weight = static_cast<const A*>(call.weight);
+    const I* weight_ids = edge_ids;  // null once the weight is in the order of positions
+    A* pieces = nullptr;  // (chunks, 2, T): the sums of rows cut at a chunk's start and its end
+
+    A* partial = nullptr;  // the dots over the tiles so far, in the order of positions
+    bool direct = false;   // whether that is `dots` itself
+    int64_t dot_bytes = call.edge_dtype == FLOAT64 ? 8 : call.edge_dtype == FLOAT32 ? 4 : 2;
+
+    // Products of successive positions, still to be summed across their lanes.
+    struct Products {
+        V products[HELD];
+        int64_t held, position;  // how many, and the position of the first
+    };
+
+    void chunk(int64_t c) const {
+        if (runs) {
+            if constexpr (HAS_SUMS) sum_group(c);
+            if constexpr (HAS_DOTS) dot_group(c);
+            return;
+        }
+        const int64_t lo = c * chunk_edges, hi = smaller(lo + chunk_edges, edges);
+        int64_t first = row_from(lo);
+        const int64_t end = c + 1 == chunks ? rows : row_from(hi);
+        const bool tail = end > first && indptr[end] > hi;  // the last row reaches beyond
+        bool head = first > 0 && indptr[first] > lo;        // the row before reaches in here
+        first -= head;
+        alignas(64) A sums[BLOCK * T], own[BLOCK * T];
+        Products products;
+        products.held = 0, products.position = lo;
+        for (int64_t row = first; row < end; row += BLOCK) {
+            const int64_t stop = smaller(row + BLOCK, end);
+            if constexpr (HAS_DOTS) pack_rows(row, stop - row, own);
+            for (int64_t r = row; r < stop; r++) {
+                const int64_t from = larger(indptr[r], lo), to = smaller(indptr[r + 1], hi);
+                const int64_t at = (r - row) * T;
+                if constexpr (HAS_SUMS) row_sum(from, to, hi, sums + at, LanesOf<NV>());
+                if constexpr (HAS_DOTS) row_dot(from, to, hi, own + at, products, LanesOf<NV>());
+            }
+            if constexpr (HAS_SUMS) {
+                const bool cut = tail && stop == end;
+                if (head) __builtin_memcpy(pieces + c * 2 * T, sums, T * sizeof(A));
+                if (cut) {
+                    const A* last = sums + (end - 1 - row) * T;
+                    __builtin_memcpy(pieces + (c * 2 + 1) * T, last, T * sizeof(A));
+                }
+                finish(sums + head * T, row + head, stop - row - head - cut);
+                head = false;
+            }
+        }
+        if constexpr (HAS_DOTS) write(products);
+    }
 
     // Returns the first of the runs of `group` or a later one.
     int64_t run_from(int64_t group) const {
@@ -121,24 +175,11 @@ struct Walk {
         const char* p = reinterpret_cast<const char*>(gathered + indices[i] * stride);
         for (size_t line = 0; line < sizeof(A) * T; line += 64) __builtin_prefetch(p + line);
     }
-};
 
-template <class A, class I, int W, int NV>
-struct Sum : Walk<A, I, W, NV, false> {
-    typedef Walk<A, I, W, NV, false> Base;
-    using Base::T, Base::call, Base::indptr, Base::indices, Base::rows, Base::edges, Base::chunks;
-    using Base::chunk_edges;
-    using Base::tile, Base::gathered, Base::stride, Base::far, Base::row_from, Base::runs;
-    typedef Vec<A, W> V;
-
-    const A* weight = static_cast<const A*>(call.edgewise);
-    const I* weight_ids = Base::edge_ids;  // null once the weight is in the order of positions
-    A* pieces = nullptr;  // (chunks, 2, T): the sums of rows cut at a chunk's start and its end
-
-    void group(int64_t g) const {
+    void sum_group(int64_t g) const {
         const int64_t first = g * GROUP_ROWS;
         alignas(64) A sums[GROUP_ROWS * T] = {};
-        const Run<I>*begin = runs + Base::run_from(g), *end = runs + Base::run_from(g + 1);
+        const Run<I>*begin = runs + run_from(g), *end = runs + run_from(g + 1);
         if (weight_ids)
             add_runs<true>(begin, end, first, indices, weight, weight_ids, gathered, stride, sums,
                            LanesOf<NV>());
@@ -158,14 +199,14 @@ struct Sum : Walk<A, I, W, NV, false> {
         for (; run < end; run++) {
             const int64_t left = end - 1 - run;
             const Run<I>& later = run[smaller(RUNS_AHEAD, left)];
-            Base::fetch(later, indices);
+            fetch(later, indices);
             if constexpr (IDS) {  // the weights of a nearer run, by ids that were fetched before
                 const Run<I>& near = run[smaller(RUNS_AHEAD / 3, left)];
                 for (int64_t i = 0; i < near.count; i++)
                     __builtin_prefetch(weight + edge_ids[near.begin + i]);
-                Base::fetch(later, edge_ids);
+                fetch(later, edge_ids);
             } else {
-                Base::fetch(later, weight);
+                fetch(later, weight);
             }
             A* sum = sums + (run->row - first) * T;
             const I* index = indices + run->begin;
@@ -193,37 +234,16 @@ struct Sum : Walk<A, I, W, NV, false> {
         ((sum[J] = fma<A, W>(w, load<V>(column + J * W), sum[J])), ...);
     }
 
-    void chunk(int64_t c) const {
-        if (runs) return group(c);
-        const int64_t lo = c * chunk_edges, hi = smaller(lo + chunk_edges, edges);
-        const int64_t first = row_from(lo), end = c + 1 == chunks ? rows : row_from(hi);
-        const bool head = first > 0 && indptr[first] > lo;  // the row before reaches in here
-        const bool tail = end > first && indptr[end] > hi;  // the last row reaches beyond
-        alignas(64) A sums[BLOCK * T];
-        if (head) row_sum(lo, smaller(indptr[first], hi), hi, pieces + c * 2 * T);
-        for (int64_t row = first; row < end; row += BLOCK) {
-            const int64_t stop = smaller(row + BLOCK, end);
-            for (int64_t r = row; r < stop; r++)
-                row_sum(indptr[r], smaller(indptr[r + 1], hi), hi, sums + (r - row) * T);
-            const bool cut = tail && stop == end;
-            if (cut) {
-                const A* last = sums + (end - 1 - row) * T;
-                __builtin_memcpy(pieces + (c * 2 + 1) * T, last, T * sizeof(A));
-            }
-            finish(sums, row, stop - row - cut);
-        }
-    }
-
     // Copies the weight of a chunk to `to`, in the order of positions.
     template <class D>
     void order(int64_t c, const D* from, A* to) const {
-        auto copy = [&, ids = Base::edge_ids](int64_t begin, int64_t end) {
+        auto copy = [&, ids = edge_ids](int64_t begin, int64_t end) {
             for (int64_t i = begin; i < end; i++) to[i] = load_as<A, 1>(from + (ids ? ids[i] : i));
         };
         if (!runs) return copy(c * chunk_edges, smaller((c + 1) * chunk_edges, edges));
         // Block by block, as the edges of a row may lie each in a page of its own.
-        const Run<I>* end = runs + Base::run_from(c + 1);
-        for (const Run<I>* run = runs + Base::run_from(c); run < end; run++)
+        const Run<I>* end = runs + run_from(c + 1);
+        for (const Run<I>* run = runs + run_from(c); run < end; run++)
             copy(run->begin, run->begin + run->count);
     }
 
@@ -235,10 +255,6 @@ struct Sum : Walk<A, I, W, NV, false> {
         for (int64_t next = c + 1; next * chunk_edges < indptr[row + 1]; next++)
             for (int64_t t = 0; t < T; t++) sum[t] += pieces[next * 2 * T + t];
         finish(sum, row, 1);
-    }
-
-    void row_sum(int64_t begin, int64_t end, int64_t hi, A* sum) const {
-        row_sum(begin, end, hi, sum, LanesOf<NV>());
     }
 
     template <size_t... J>
@@ -253,7 +269,7 @@ struct Sum : Walk<A, I, W, NV, false> {
         auto add_edge = [&](int64_t i, V* acc) __attribute__((always_inline)) {
             if (ahead) {
                 const int64_t next = smaller(i + AHEAD, hi - 1);
-                Base::prefetch(next);
+                prefetch(next);
                 if (ids) __builtin_prefetch(factor + ids[smaller(i + FAR_AHEAD, hi - 1)]);
             }
             add(acc, factor[ids ? ids[i] : i], x + index[i] * step, lanes);
@@ -273,40 +289,18 @@ struct Sum : Walk<A, I, W, NV, false> {
                 for (int64_t r = 0; r < count; r++)
                     for (int64_t t = 0; t < T; t++) sums[r * T + t] += load_as<A, 1>(bias + r);
             });
-        unpack<A, W, NV>(call.dtype, sums, call.rowwise, row, count, tile * T,
-                         call.batch - tile * T);
+        unpack<A, W, NV>(call.dtype, sums, call.sums, row, count, tile * T, call.batch - tile * T);
     }
-};
 
-template <class A, class I, int W, int NV>
-struct Dot : Walk<A, I, W, NV, true> {
-    typedef Walk<A, I, W, NV, true> Base;
-    using Base::T, Base::call, Base::indptr, Base::indices, Base::edge_ids, Base::edges;
-    using Base::chunk_edges, Base::runs;
-    using Base::rows, Base::tile, Base::tiles, Base::gathered, Base::stride, Base::far;
-    typedef Vec<A, W> V;
-
-    // The sums over the tiles so far, in the order of positions.
-    A* partial = nullptr;
-    bool direct = false;  // whether that is `edgewise` itself
-    int64_t grad_bytes = call.edge_dtype == FLOAT64 ? 8 : call.edge_dtype == FLOAT32 ? 4 : 2;
-
-    // Products of successive positions, still to be summed across their lanes.
-    struct Products {
-        V products[HELD];
-        int64_t held, position;  // how many, and the position of the first
-    };
-
-    void group(int64_t g) const {
+    void dot_group(int64_t g) const {
         const int64_t first = g * GROUP_ROWS;
         alignas(64) A own[GROUP_ROWS * T];
-        pack<A, W, NV>(call.dtype, call.rowwise, first, smaller(GROUP_ROWS, rows - first), tile * T,
-                       call.batch - tile * T, own);
+        pack_rows(first, smaller(GROUP_ROWS, rows - first), own);
         Products products;
         products.held = 0;
-        const Run<I>* end = runs + Base::run_from(g + 1);
-        for (const Run<I>* run = runs + Base::run_from(g); run < end; run++) {
-            Base::fetch(run[smaller(RUNS_AHEAD, end - 1 - run)], indices);
+        const Run<I>* end = runs + run_from(g + 1);
+        for (const Run<I>* run = runs + run_from(g); run < end; run++) {
+            fetch(run[smaller(RUNS_AHEAD, end - 1 - run)], indices);
             const int64_t stop = run->begin + run->count;
             products.position = run->begin;
             row_dot(run->begin, stop, stop, own + (run->row - first) * T, products, LanesOf<NV>());
@@ -314,26 +308,8 @@ struct Dot : Walk<A, I, W, NV, true> {
         }
     }
 
-    void chunk(int64_t c) const {
-        if (runs) return group(c);
-        const int64_t lo = c * chunk_edges, hi = smaller(lo + chunk_edges, edges);
-        alignas(64) A own[BLOCK * T];
-        Products products;
-        products.held = 0, products.position = lo;
-        // From the row of the chunk's first edge to that of its last.
-        const int64_t past = lo < hi ? Base::row_from(hi) : 0;
-        int64_t i = lo;
-        for (int64_t first = Base::row_from(lo + 1) - 1; i < hi; first += BLOCK) {
-            const int64_t stop = smaller(first + BLOCK, past);
-            pack<A, W, NV>(call.dtype, call.rowwise, first, stop - first, tile * T,
-                           call.batch - tile * T, own);
-            for (int64_t row = first; row < stop; row++) {
-                const int64_t end = smaller(indptr[row + 1], hi);
-                row_dot(i, end, hi, own + (row - first) * T, products, LanesOf<NV>());
-                i = end;
-            }
-        }
-        write(products);
+    void pack_rows(int64_t row, int64_t count, A* own) const {
+        pack<A, W, NV>(call.dtype, call.rowwise, row, count, tile * T, call.batch - tile * T, own);
     }
 
     template <size_t... J>
@@ -345,15 +321,15 @@ struct Dot : Walk<A, I, W, NV, true> {
         const V factor[NV] = {load<V>(row + J * W)...};
         const A* x = gathered;
         const int64_t step = stride;
-        const bool ahead = far, scatters = edge_ids && !runs && tile + 1 == tiles;
-        const char* grads = static_cast<const char*>(call.edgewise);
+        const bool ahead = far && !HAS_SUMS, scatters = edge_ids && !runs && tile + 1 == tiles;
+        const char* grads = static_cast<const char*>(call.dots);
         for (int64_t i = begin; i < end;) {
             const int64_t count = smaller(end - i, HELD - products.held);
             const I *index = indices + i, *ids = scatters ? edge_ids + i : nullptr;
             V* to = products.products + products.held;
             for (int64_t k = 0; k < count; k++) {
-                if (ahead) Base::prefetch(smaller(i + k + AHEAD, hi - 1));
-                if (ids) __builtin_prefetch(grads + ids[k] * grad_bytes, 1);  // written before long
+                if (ahead) prefetch(smaller(i + k + AHEAD, hi - 1));
+                if (ids) __builtin_prefetch(grads + ids[k] * dot_bytes, 1);  // written before long
                 const A* column = x + index[k] * step;
                 V product = V{};
                 ((product = J ? fma<A, W>(load<V>(column + J * W), factor[J], product)
@@ -397,7 +373,7 @@ struct Dot : Walk<A, I, W, NV, true> {
         A out[W];
         store(out, grad);
         with_type<A>(call.edge_dtype, [&](auto type) {
-            auto* to = static_cast<decltype(type)*>(call.edgewise);
+            auto* to = static_cast<decltype(type)*>(call.dots);
             for (int64_t i = 0; i < count; i++)
                 store_as<A, 1>(to + (edge_ids ? edge_ids[position + i] : position + i), out[i]);
         });
@@ -417,12 +393,13 @@ struct Scratch {
     }
 };
 
-template <class A, class I, int W, int NV, bool GRAD>
+template <class A, class I, int W, int NV, Product PRODUCT>
 int64_t run(const Call& call) {
     constexpr int64_t T = W * NV;
+    constexpr bool HAS_SUMS = PRODUCT != DOTS, HAS_DOTS = PRODUCT != SUMS;
     const View& view = call.view;
     const Matrix& x = call.gathered;
-    std::conditional_t<GRAD, Dot<A, I, W, NV>, Sum<A, I, W, NV>> walk{{call}};
+    Walk<A, I, W, NV, PRODUCT> walk{call};
     const int64_t tiles = walk.tiles, chunks = walk.chunks, tile_size = view.columns * T;
     const bool half = call.dtype == BFLOAT16 || call.dtype == FLOAT16;
     const bool half_edges = call.edge_dtype == BFLOAT16 || call.edge_dtype == FLOAT16;
@@ -430,42 +407,39 @@ int64_t run(const Call& call) {
     const bool packed = !half && (T == 1 ? x.feature_stride == 1
                                          : x.sample_stride == 1 && call.batch == T);
     // Where every thread can have tiles of its own, it packs one, walks it while the cache still
-    // holds it, and packs the next one over it. Gradients need all threads on the same tile.
+    // holds it, and packs the next one over it. Dots need all threads on the same tile.
     const int64_t threads = larger(1, call.threads);
     const bool even = tiles % threads == 0 || tiles >= 4 * threads;
-    const bool apart = !packed && (threads == 1 || (!GRAD && even));
+    const bool apart = !packed && (threads == 1 || (!HAS_DOTS && even));
     const int64_t most = larger(1, PACKED / larger(1, walk.tile_bytes));
     const int64_t places = packed ? tiles : smaller(tiles, apart ? threads : most);
-    // One pass puts the weight in order where several tiles would read it out of order.
-    const bool order_weight = !GRAD && (half_edges || (view.edge_ids && tiles > 1));
+    // One pass puts the weight in order where several tiles would read it out of order. Not beside
+    // dots, whose sums over tiles take as much scratch.
+    const bool many = PRODUCT == SUMS && view.edge_ids && tiles > 1;
+    const bool order_weight = HAS_SUMS && (half_edges || many);
 
     const uintptr_t base = (reinterpret_cast<uintptr_t>(call.scratch) + 63) / 64 * 64;
     Scratch scratch{reinterpret_cast<char*>(base)};
     A* pack_to = scratch.take<A>(packed ? 0 : places * tile_size);
-    A* by_position = nullptr;
-    A* pieces = nullptr;
-    if constexpr (GRAD) {
+    A* by_position = scratch.take<A>(order_weight ? view.edges : 0);
+    A* pieces = scratch.take<A>(HAS_SUMS && !walk.runs && chunks > 1 ? places * chunks * 2 * T : 0);
+    if constexpr (HAS_DOTS) {
         walk.direct = !half_edges && !view.edge_ids;
-        walk.partial = walk.direct ? static_cast<A*>(call.edgewise)
+        walk.partial = walk.direct ? static_cast<A*>(call.dots)
                                    : scratch.take<A>(tiles > 1 ? view.edges : 0);
-    } else {
-        by_position = scratch.take<A>(order_weight ? view.edges : 0);
-        pieces = scratch.take<A>(!walk.runs && chunks > 1 ? places * chunks * 2 * T : 0);
     }
     if (scratch.size > 0 && !call.scratch) return scratch.size + 63;
     bool ok = true;
 
-    if constexpr (!GRAD) {
-        if (order_weight) {
-            ok &= parallel(call, chunks, view.edges, [&](int64_t begin, int64_t end) {
-                with_type<A>(call.edge_dtype, [&](auto type) {
-                    const auto* weight = static_cast<const decltype(type)*>(call.edgewise);
-                    for (int64_t c = begin; c < end; c++) walk.order(c, weight, by_position);
-                });
+    if (order_weight) {
+        ok &= parallel(call, chunks, view.edges, [&](int64_t begin, int64_t end) {
+            with_type<A>(call.edge_dtype, [&](auto type) {
+                const auto* weight = static_cast<const decltype(type)*>(call.weight);
+                for (int64_t c = begin; c < end; c++) walk.order(c, weight, by_position);
             });
-            walk.weight = by_position;
-            walk.weight_ids = nullptr;
-        }
+        });
+        walk.weight = by_position;
+        walk.weight_ids = nullptr;
     }
     // The walk over a tile, packed in one of the `places`.
     auto walk_of = [&](int64_t tile, int64_t place) {
@@ -474,15 +448,15 @@ int64_t run(const Call& call) {
         one.gathered = packed ? static_cast<const A*>(x.data) + tile * x.sample_stride
                               : pack_to + place * tile_size;
         one.stride = packed ? x.feature_stride : T;
-        if constexpr (!GRAD)
-            if (pieces) one.pieces = pieces + place * chunks * 2 * T;
+        if (pieces) one.pieces = pieces + place * chunks * 2 * T;
         return one;
     };
     auto pack_features = [&](int64_t tile, int64_t place, int64_t feature, int64_t count) {
         pack<A, W, NV>(call.dtype, x, feature, count, tile * T, call.batch - tile * T,
                        pack_to + place * tile_size + feature * T);
     };
-    const int64_t products = T * (view.edges + view.rows + view.columns);
+    const int64_t each = T * (view.edges + view.rows + view.columns);
+    const int64_t products = HAS_SUMS + HAS_DOTS == 2 ? 2 * each : each;
     if (apart) {
         ok &= parallel(call, places, tiles * products, [&](int64_t begin, int64_t end) {
             for (int64_t place = begin; place < end; place++)
@@ -490,8 +464,8 @@ int64_t run(const Call& call) {
                     pack_features(t, place, 0, view.columns);
                     const auto one = walk_of(t, place);
                     for (int64_t c = 0; c < chunks; c++) one.chunk(c);
-                    if constexpr (!GRAD)
-                        for (int64_t c = 0; !walk.runs && c + 1 < chunks; c++) one.join(c);
+                    if (HAS_SUMS && !walk.runs)
+                        for (int64_t c = 0; c + 1 < chunks; c++) one.join(c);
                 }
         });
         return ok ? 0 : -1;
@@ -510,7 +484,7 @@ int64_t run(const Call& call) {
                 }
             });
         }
-        if constexpr (GRAD) {
+        if constexpr (HAS_DOTS) {
             // A thread takes every tile over its own chunks: the tiles add up in a fixed order.
             ok &= parallel(call, chunks, count * products, [&](int64_t begin, int64_t end) {
                 for (int64_t place = 0; place < count; place++) {
@@ -523,14 +497,14 @@ int64_t run(const Call& call) {
                 for (int64_t i = begin; i < end; i++)
                     walk_of(first + i / chunks, i / chunks).chunk(i % chunks);
             });
-            if (walk.runs) continue;  // which cut no row
-            ok &= parallel(call, chunks - 1, count * T * chunks, [&](int64_t begin, int64_t end) {
-                for (int64_t place = 0; place < count; place++) {
-                    const auto one = walk_of(first + place, place);
-                    for (int64_t c = begin; c < end; c++) one.join(c);
-                }
-            });
         }
+        if (!HAS_SUMS || walk.runs) continue;  // no row was cut
+        ok &= parallel(call, chunks - 1, count * T * chunks, [&](int64_t begin, int64_t end) {
+            for (int64_t place = 0; place < count; place++) {
+                const auto one = walk_of(first + place, place);
+                for (int64_t c = begin; c < end; c++) one.join(c);
+            }
+        });
     }
     return ok ? 0 : -1;
 }
@@ -539,8 +513,9 @@ int64_t run(const Call& call) {
 
 template <class A, class I, int W, int NV>
 int64_t by_product(const Call& call) {
-    if (call.product == GRAD_WEIGHT) return run<A, I, W, NV, true>(call);
-    return run<A, I, W, NV, false>(call);
+    if (call.product == BOTH) return run<A, I, W, NV, BOTH>(call);
+    if (call.product == DOTS) return run<A, I, W, NV, DOTS>(call);
+    return run<A, I, W, NV, SUMS>(call);
 }
 
 template <class A, class I>
