@@ -1,6 +1,7 @@
 # make demo    the library's main job on a real network: install, prove, time, train, draw
 # make test    the fast suite          make lint types    style and types
 # make test-all  with the slow marks   make test-pyg      with torch-scatter and torch-sparse
+# make test-triton  the CUDA kernels, interpreted   make test-cuda bench-cuda  on a GPU, without pip
 # make bench   a few minutes of them   make bench-all     every workload, batch and peer: hours
 # make clean   remove what these made
 
@@ -16,20 +17,41 @@ KERNELS := $(wildcard edgelinear/kernels/*)
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: demo test test-all test-pyg lint types format kernels sanitize fuzz bench bench-all clean
+.PHONY: demo test test-all test-pyg test-triton test-cuda lint types format kernels sanitize fuzz
+.PHONY: bench bench-all bench-cuda clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edgelinear demo
 
 test: $(VENV)/.test
-	$(PYTEST) -m "not slow and not pyg" --cov --cov-report=term-missing:skip-covered
+	$(PYTEST) -m "not slow and not pyg and not triton" --cov --cov-report=term-missing:skip-covered
 
 test-all: $(VENV)/.test-all
-	$(PYTEST) -m "not pyg"
+	$(PYTEST) -m "not pyg and not triton"
 
 test-pyg: $(VENV)/.pyg
 	$(BIN)/python -c "import torch_scatter, torch_sparse"
 	$(PYTEST) -m pyg
+
+# Without a GPU, Triton interprets the kernels on the CPU.
+test-triton: $(VENV)/.triton
+	TRITON_INTERPRET=1 $(PYTEST) -m triton
+
+# These take the python that has torch for CUDA, as no virtual environment here has it, and the
+# source tree as it is.
+CUDA_PYTHON := PYTHONPATH=$(CURDIR) $(PYTHON)
+SANITIZER := compute-sanitizer --error-exitcode 1 --target-processes all
+
+test-cuda:
+	$(CUDA_PYTHON) -c "import torch; assert torch.cuda.is_available(), 'no CUDA device'"
+	$(CUDA_PYTHON) -m pytest -m cuda
+	PYTORCH_NO_CUDA_MEMORY_CACHING=1 PYTHONPATH=$(CURDIR) $(SANITIZER) --tool memcheck \
+	$(PYTHON) -m pytest tests/test_triton.py -m "cuda and not slow" -k "dense_matmul and float32"
+	PYTHONPATH=$(CURDIR) $(SANITIZER) --tool racecheck \
+	$(PYTHON) -m pytest tests/test_triton.py -m "cuda and not slow" -k "run_to_run"
+
+bench-cuda:
+	$(CUDA_PYTHON) benchmarks/gpu.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -79,6 +101,10 @@ $(BIN)/python:
 # One stamp for each extra, so that a second run installs nothing.
 $(VENV)/.demo $(VENV)/.test $(VENV)/.test-all $(VENV)/.dev: $(VENV)/.%: pyproject.toml constraints.txt $(KERNELS) | $(BIN)/python
 	$(INSTALL) -e '.[$*]'
+	touch $@
+
+$(VENV)/.triton: $(VENV)/.test
+	$(INSTALL) triton
 	touch $@
 
 # torch-scatter and torch-sparse compile against the torch that is installed: torch comes first, and

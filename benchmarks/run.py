@@ -10,10 +10,6 @@ truth leave a contender without a time and with a note, and stop the run if they
 
 import argparse
 import csv
-import os
-import platform
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +19,7 @@ from pathlib import Path
 import environments
 import torch
 from contenders import CONTENDERS
+from describe import describe_origin, describe_times
 from problem import Problem
 from worker import Worker
 from workloads import WORKLOADS, Workload
@@ -200,18 +197,6 @@ def failed(contender: str, phase: str, answer: dict) -> dict:
     return {"contender": contender, "phase": phase, "note": answer["note"]}
 
 
-def describe_times(seconds: list[float]) -> dict:
-    milliseconds = [1e3 * s for s in seconds]
-    q1, median, q3 = statistics.quantiles(milliseconds, n=4)
-    return {
-        "median_ms": f"{median:.4g}",
-        "q1_ms": f"{q1:.4g}",
-        "q3_ms": f"{q3:.4g}",
-        "min_ms": f"{min(milliseconds):.4g}",
-        "calls": len(seconds),
-    }
-
-
 def describe_size(workload: Workload, topology: el.Topology, batch: int) -> dict:
     return {
         "workload": workload.name,
@@ -220,23 +205,6 @@ def describe_size(workload: Workload, topology: el.Topology, batch: int) -> dict
         "edges": topology.num_edges,
         "batch": batch,
     }
-
-
-def describe_origin() -> dict:
-    commit = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
-    return {
-        "machine": f"{processor()}, {os.cpu_count()} cores, {platform.system()}",
-        "torch": torch.__version__,
-        "edgelinear": el.__version__,
-        "commit": subprocess.run(commit, capture_output=True, text=True, check=True).stdout.strip(),
-    }
-
-
-def processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor()
 
 
 def report(row: dict) -> None:

@@ -37,7 +37,7 @@ def main() -> None:
 
     step = table(rows, threads)
     lines = markdown(step, sizes)
-    table(rows, 1).to_csv(folder / "one_thread.csv")
+    table(rows, 1).dropna(axis=1, how="all").to_csv(folder / "one_thread.csv")
     picture(step, folder / "cpu.png", f"{threads} threads")
     first = rows.iloc[0]
     lines += [

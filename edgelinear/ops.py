@@ -26,7 +26,7 @@ _EDGES = (
     "Tensor src, Tensor dst, "
     "Tensor dst_indptr, Tensor dst_indices, Tensor? dst_edge_ids, "
     "Tensor src_indptr, Tensor src_indices, Tensor? src_edge_ids, "
-    "Tensor? dst_runs, Tensor? src_runs"
+    "Tensor? dst_runs, Tensor? src_runs, Tensor? dst_pieces, Tensor? src_pieces"
 )
 _VIEWS = _EDGES.count("Tensor")
 torch.library.define(

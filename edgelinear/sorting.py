@@ -14,6 +14,9 @@ View = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 # the fewest edges that are worth a run.
 BLOCK_COLUMNS, GROUP_ROWS, RUN_EDGES = 128, 64, 8
 
+# Of the pieces of long rows: their edges. Sums on a GPU take their order from it.
+PIECE_EDGES = 1024
+
 
 def _group(
     rows: int,
@@ -89,6 +92,23 @@ def runs_of(view: View, columns: int) -> np.ndarray | None:
     order = np.lexsort((count, block[begin], row // GROUP_ROWS))
     runs = np.stack([row, begin, count], axis=1)[order]
     return np.ascontiguousarray(runs, dtype=indices.dtype)
+
+
+def pieces_of(view: View) -> np.ndarray | None:
+    """Return the pieces of rows of more than PIECE_EDGES edges, (num_pieces, 2), or None.
+
+    A piece is a row and a first position. One program of a GPU sums it, so that no row keeps the
+    others waiting.
+    """
+    indptr, indices, _ = view
+    counts = np.diff(indptr)
+    (rows,) = np.nonzero(counts > PIECE_EDGES)
+    if rows.size == 0:
+        return None
+    number = -(-counts[rows] // PIECE_EDGES)
+    row = np.repeat(rows, number)
+    rank = np.arange(row.size) - np.repeat(np.cumsum(number) - number, number)
+    return np.stack([row, indptr[row] + rank * PIECE_EDGES], axis=1).astype(indices.dtype)
 
 
 def edge_ids_of(view: View) -> np.ndarray:

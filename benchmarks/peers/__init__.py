@@ -10,7 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-LARGEST_PRODUCTS = 2**30  # bytes of the (batch, num_edges) products, of which a step holds several
+# Bytes of the (batch, num_edges) products, of which a step holds several.
+LARGEST_PRODUCTS = {"cpu": 2**30, "cuda": 2**33}
 
 
 def unchanged(dw: Tensor) -> Tensor:
@@ -41,4 +42,5 @@ def make_step(
 
 def products_fit(problem) -> bool:
     """Return whether a peer that writes a product for each sample and edge can hold this one."""
-    return 4 * problem.x.shape[0] * problem.topology.num_edges <= LARGEST_PRODUCTS
+    products = problem.x.shape[0] * problem.topology.num_edges * problem.x.element_size()
+    return products <= LARGEST_PRODUCTS[problem.x.device.type]

@@ -29,8 +29,11 @@ def plain(problem) -> Step | None:
     if not fits(topology):
         return None
     src, dst = topology.edge_index
-    layer = torch.nn.Linear(topology.in_features, topology.out_features)
-    layer.weight.data = dense_weight(problem)
+    weight = dense_weight(problem)
+    layer = torch.nn.Linear(
+        topology.in_features, topology.out_features, device=weight.device, dtype=weight.dtype
+    )
+    layer.weight.data = weight
     torch.nn.init.zeros_(layer.bias)
     x = problem.x.clone().requires_grad_()
     leaves = (x, layer.weight, layer.bias)
@@ -44,6 +47,6 @@ def fits(topology) -> bool:
 def dense_weight(problem) -> torch.Tensor:  # (out_features, in_features)
     topology = problem.topology
     src, dst = topology.edge_index
-    dense = torch.zeros(topology.out_features, topology.in_features)
+    dense = problem.weight.new_zeros(topology.out_features, topology.in_features)
     dense[dst, src] = problem.weight
     return dense

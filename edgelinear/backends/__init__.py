@@ -17,10 +17,11 @@ from types import ModuleType
 
 from torch import Tensor
 
-from edgelinear.backends import cpp, reference, torch_csr, torch_scatter, torch_sparse
+from edgelinear.backends import cpp, reference, torch_csr, torch_scatter, torch_sparse, triton
 from edgelinear.topology import Topology
 
 _MODULES = {
+    "triton": triton,
     "cpp": cpp,
     "torch_csr": torch_csr,
     "torch_sparse": torch_sparse,
@@ -29,7 +30,8 @@ _MODULES = {
 }
 BACKENDS = tuple(_MODULES)
 
-# Fastest first; benchmarks/results holds the rows that say so.
+# Fastest first; benchmarks/results holds the rows that say so. None of a GPU are there yet: so that
+# on CUDA torch's kernels run, and `triton` where it is asked for.
 _AUTO = (cpp, torch_csr, reference)
 
 

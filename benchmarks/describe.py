@@ -1,0 +1,42 @@
+"""What every row of results says of its times and of where they were taken."""
+
+import os
+import platform
+import statistics
+import subprocess
+from pathlib import Path
+
+import torch
+
+import edgelinear as el
+
+HERE = Path(__file__).parent
+
+
+def describe_times(seconds: list[float]) -> dict:
+    milliseconds = [1e3 * s for s in seconds]
+    q1, median, q3 = statistics.quantiles(milliseconds, n=4)
+    return {
+        "median_ms": f"{median:.4g}",
+        "q1_ms": f"{q1:.4g}",
+        "q3_ms": f"{q3:.4g}",
+        "min_ms": f"{min(milliseconds):.4g}",
+        "calls": len(seconds),
+    }
+
+
+def describe_origin() -> dict:
+    commit = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
+    return {
+        "machine": f"{processor()}, {os.cpu_count()} cores, {platform.system()}",
+        "torch": torch.__version__,
+        "edgelinear": el.__version__,
+        "commit": subprocess.run(commit, capture_output=True, text=True).stdout.strip(),
+    }
+
+
+def processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor()
