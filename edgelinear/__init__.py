@@ -1,6 +1,6 @@
 """Linear layers whose connections are any edge list."""
 
-from edgelinear import backends, baselines, convert, generators, plot
+from edgelinear import backends, baselines, convert, generators, null_models, plot
 from edgelinear.comparison import Comparison, compare
 from edgelinear.functional import edge_linear
 from edgelinear.layers import EdgeLinear, adopt_wiring, param_groups
@@ -20,6 +20,7 @@ __all__ = [
     "convert",
     "edge_linear",
     "generators",
+    "null_models",
     "param_groups",
     "plot",
 ]
