@@ -1,5 +1,7 @@
 """Names that every docstring example and README block may use."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 import scipy
@@ -8,6 +10,11 @@ import torch.nn.functional as F
 from torch import nn
 
 import edgelinear as el
+
+# The one module that cannot be imported, as for its examples, without Triton.
+collect_ignore = []
+if importlib.util.find_spec("triton") is None:
+    collect_ignore.append("edgelinear/backends/triton_kernels.py")
 
 
 @pytest.fixture(autouse=True)

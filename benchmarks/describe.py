@@ -26,13 +26,21 @@ def describe_times(seconds: list[float]) -> dict:
 
 
 def describe_origin() -> dict:
-    commit = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
     return {
         "machine": f"{processor()}, {os.cpu_count()} cores, {platform.system()}",
         "torch": torch.__version__,
         "edgelinear": el.__version__,
-        "commit": subprocess.run(commit, capture_output=True, text=True).stdout.strip(),
+        "commit": commit(),
     }
+
+
+def commit() -> str:
+    """Return the commit of this tree, or nothing where git or its folder is missing."""
+    command = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    except OSError:
+        return ""
 
 
 def processor() -> str:

@@ -2,15 +2,17 @@
 
     python benchmarks/gpu.py [--only ROW ...] [--seconds 480] [--out FILE]
 
-Each contender is checked against float64 first, and is timed by CUDA events with its data in the L2
-cache ("warm") and with the cache filled with something else ("cold"). Rows come in order of what
-they tell; those for which no time is left are named at the end. `--device cpu` tries the script
-out, for nothing: its times are not of these kernels.
+Each contender is checked against float64 first. CUDA events time what the GPU does, as calls are
+queued behind a pause: with the data in the L2 cache ("warm"), and with the cache filled with
+something else ("cold"). `wall_ms` is what a call takes in a row of them, launches included. Rows
+come in order of what they tell; those for which no time is left are named at the end. With
+`--device cpu` the script can be tried out: its times are then not of these kernels.
 """
 
 import argparse
 import csv
 import gc
+import os
 import statistics
 import sys
 import time
@@ -40,11 +42,12 @@ import edgelinear as el
 HERE = Path(__file__).parent
 COLUMNS = [
     "workload", "in_features", "out_features", "edges", "batch", "dtype", "contender", "phase",
-    "l2", "median_ms", "q1_ms", "q3_ms", "min_ms", "calls", "gathered_gb_s", "floor_ms", "error",
-    "memory_mib", "note", "device", "machine", "torch", "triton", "edgelinear", "commit",
+    "l2", "median_ms", "q1_ms", "q3_ms", "min_ms", "calls", "wall_ms", "gathered_gb_s", "floor_ms",
+    "error", "memory_mib", "note", "device", "machine", "torch", "triton", "edgelinear", "commit",
 ]  # fmt: skip
 FLUSHED = 2**28  # bytes written to fill the cache: five times the L2 of an H100
 TIMED_SECONDS, LEAST_CALLS, MOST_CALLS = 0.12, 5, 100
+PAUSE = 4_000_000  # cycles, about 2 ms: more than the host takes to queue a step
 PRODUCTS_AT_A_TIME = 2**27  # of the truth
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2}  # of the largest true value
 TF32_TOLERANCE = 1e-2
@@ -73,7 +76,8 @@ ROWS = [
     Row("fly", wirings.fly, 32, (F32, BF16), compiles=True),
     Row("fly", wirings.fly, 8),
     Row("fly", wirings.fly, 1),
-    Row("tiny", CPU_WIRINGS["tiny"], 32),
+    Row("tiny", CPU_WIRINGS["tiny"], 32, (F32, BF16)),
+    Row("power law", power_law, 64, seconds=200),
     Row("pnet", CPU_WIRINGS["pnet"], 50),
     Row("reactome", CPU_WIRINGS["reactome"], 64),
     Row("ref32", CPU_WIRINGS["ref32"], 64),
@@ -87,7 +91,6 @@ ROWS = [
     Row("celegans", CPU_WIRINGS["celegans"], 64),
     Row("flyvis", CPU_WIRINGS["flyvis"], 32),
     Row("flyvis shuffled", CPU_WIRINGS["flyvis shuffled"], 32),
-    Row("power law", power_law, 64, seconds=200),
 ]
 
 
@@ -137,18 +140,25 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="ROW", choices=names, help="all of these")
     parser.add_argument("--seconds", type=float, default=480, help="for all rows")
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--out", type=Path, default=HERE / "results/cuda.csv")
+    parser.add_argument("--out", type=Path, help="results/cuda.csv for all rows on a GPU")
     arguments = parser.parse_args()
+    if arguments.out is None and (arguments.only or arguments.device != "cuda"):
+        parser.error("`--out` must name a file, as results/cuda.csv holds all rows of a GPU.")
+    out = arguments.out or HERE / "results/cuda.csv"
+    # A wheel that pip cannot reach must not take the time of the others.
+    os.environ |= {"PIP_RETRIES": "0", "PIP_DEFAULT_TIMEOUT": "5"}
     started = time.perf_counter()
     device = torch.device(arguments.device)
     if device.type == "cuda" and not torch.cuda.is_available():
-        parser.error("there is no CUDA device: `--device cpu` tries the script out, for nothing.")
+        parser.error("there is no CUDA device: `--device cpu` tries the script out.")
     torch.backends.cuda.matmul.allow_tf32 = False
     origin = describe_gpu(device)
     bandwidth = copy_bandwidth(device)
     print(f"{origin['device']}: copies {bandwidth / 1e9:.0f} GB/s", flush=True)
-    left_out, made = [], {}
-    with arguments.out.open("w", newline="") as file:
+    left_out, failed, made = [], [], {}
+    deadline = started + arguments.seconds
+    unfinished = out.with_suffix(".part")
+    with unfinished.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, restval="")
         writer.writeheader()
         for row in ROWS:
@@ -163,12 +173,17 @@ def main() -> None:
             if topology is None:
                 continue
             for dtype in row.dtypes:
-                for result in measure(row, topology, dtype, device, bandwidth):
+                for result in measure(row, topology, dtype, device, bandwidth, deadline):
                     writer.writerow(result | origin)
                     file.flush()
+                    if "note" in result and result["contender"].startswith("edgelinear"):
+                        failed.append(f"{result['contender']} on {row.name}: {result['note']}")
             print(f"  ({time.perf_counter() - started:.0f} s)", flush=True)
+    unfinished.replace(out)
     if left_out:
         print("no time was left for: " + "; ".join(left_out))
+    if failed:
+        raise SystemExit("\n".join(["ours failed:", *failed]))
 
 
 def wiring_of(row: Row) -> el.Topology | None:
@@ -180,7 +195,12 @@ def wiring_of(row: Row) -> el.Topology | None:
 
 
 def measure(
-    row: Row, topology: el.Topology, dtype: torch.dtype, device: torch.device, bandwidth: float
+    row: Row,
+    topology: el.Topology,
+    dtype: torch.dtype,
+    device: torch.device,
+    bandwidth: float,
+    deadline: float,
 ) -> Iterator[dict]:
     """Print a line for each contender, and yield a row for each phase and state of the cache."""
     problem = on_device(Problem.make(topology, row.batch), dtype, device)
@@ -200,6 +220,9 @@ def measure(
     for name, build in CONTENDERS.items():
         if name == COMPILED and not row.compiles:
             continue
+        if time.perf_counter() > deadline:
+            print(f"  no time was left for {name} and those after it", flush=True)
+            return
         base = size | {"contender": name}
         gc.collect()
         try:
@@ -210,6 +233,7 @@ def measure(
             base["error"] = f"{check(step, truth, tolerance):.2g}"
             base["memory_mib"] = f"{memory(step.step, device):.1f}"
             for phase, call in (("forward", step.forward), ("step", step.step)):
+                base["wall_ms"] = f"{1e3 * wall_seconds(call, device):.4g}"
                 for l2 in ("warm", "cold"):
                     times = describe_times(timed(call, device, cold=l2 == "cold"))
                     passes = 1 if phase == "forward" else 3
@@ -225,10 +249,8 @@ def measure(
                         }
                     )
                     report(name, phase, l2, times, base)
-        except (RuntimeError, ValueError, NotImplementedError) as error:
+        except Exception as error:  # of any package: it is the result
             note = f"{type(error).__name__}: {error}".partition("\n")[0]
-            if name.startswith("edgelinear") and not isinstance(error, torch.OutOfMemoryError):
-                raise
             print(f"  {name:22} {note[:90]}", flush=True)
             yield base | {"phase": "step", "note": note}
         step = None
@@ -286,7 +308,7 @@ def memory(step: Callable, device: torch.device) -> float:
 
 
 def timed(call: Callable, device: torch.device, cold: bool) -> list[float]:
-    """Return the seconds of some calls, which launch and run without waiting for the host."""
+    """Return the seconds that the device takes for some calls."""
     filler = torch.empty(FLUSHED if cold else 0, dtype=torch.uint8, device=device)
     seconds: list[float] = []
     begin = time.perf_counter()
@@ -306,12 +328,29 @@ def time_once(call: Callable, device: torch.device) -> float:
         call()
         return time.perf_counter() - begin
     start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda._sleep(PAUSE)  # so that the host is ahead
     start.record()
     results = call()
     stop.record()
     stop.synchronize()
     del results
     return start.elapsed_time(stop) / 1e3
+
+
+def wall_seconds(call: Callable, device: torch.device, calls: int = 10) -> float:
+    """Return what a call takes in a row of them, by the clock of the host."""
+
+    def wait() -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    call()
+    wait()
+    begin = time.perf_counter()
+    for _ in range(calls):
+        call()
+    wait()
+    return (time.perf_counter() - begin) / calls
 
 
 def floor_bytes(problem: Problem, passes: int) -> int:

@@ -68,6 +68,8 @@ def test_script_for_a_gpu_checks_and_times_every_contender(tmp_path):
     said = subprocess.run([*command, "--out", out], capture_output=True, text=True, check=True)
     rows = list(csv.DictReader(out.open()))
     assert {"edgelinear auto", "CSR parameter", "nn.Linear"} <= {row["contender"] for row in rows}
-    for row in rows:
-        assert float(row["error"]) < 1e-4 and float(row["median_ms"]) > 0
+    assert {row["dtype"] for row in rows} == {"float32", "bfloat16"}
+    for row in (row for row in rows if not row["note"]):
+        assert float(row["error"]) < (1e-4 if row["dtype"] == "float32" else 3e-2)
+        assert float(row["median_ms"]) > 0
         assert f"  {row['contender']}" in said.stdout

@@ -16,7 +16,10 @@ def make(backend: str):
             return None
         if backend in SLOW and not products_fit(problem):
             return None
-        layer = el.EdgeLinear.from_topology(topology, weight=problem.weight, backend=backend)
+        weight = problem.weight
+        layer = el.EdgeLinear.from_topology(
+            topology, weight=weight, backend=backend, device=weight.device, dtype=weight.dtype
+        )
         torch.nn.init.zeros_(layer.bias)
         x = problem.x.clone().requires_grad_()
         return make_step(lambda: layer(x), (x, layer.weight, layer.bias), problem.grad)

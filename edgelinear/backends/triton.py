@@ -19,8 +19,9 @@ _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 LANES = 16  # of the edges of a row that are summed side by side: sums take their order from it
 
-# These do not change the bits. A tile is what one warp holds in registers.
+# These do not change the bits of `spmm`. A tile is what one warp holds in registers.
 _TILE = 1024  # products: of rows, lanes and samples, or of edges and samples
+_SMALL_TILE = 256  # where a sample or few make a tile of many rows: the longest keeps all waiting
 _SAMPLES = 64  # of a tile, at most: two lines of the cache in float32
 _SIDE = 32  # of the squares that are transposed
 
@@ -30,8 +31,9 @@ def why_not(x: Tensor, weight: Tensor, topology: Topology) -> str | None:
     on_cuda = x.is_cuda and weight.is_cuda
     if not on_cuda and not (_interpreted() and x.is_cpu and weight.is_cpu):
         return f"its kernels run on CUDA: the input is on {x.device}, the weight on {weight.device}"
-    if x.dtype not in _DTYPES:
-        return f"it has no kernels for {x.dtype}"
+    for dtype in (x.dtype, weight.dtype):
+        if dtype not in _DTYPES:
+            return f"it has no kernels for {dtype}"
     try:
         import triton  # noqa: F401
     except ImportError as error:
@@ -60,7 +62,7 @@ def spmm(weight: Tensor, x: Tensor, topology: Topology, bias: Tensor | None = No
     weight = weight.contiguous()
     bias = None if bias is None else bias.contiguous()
     samples = min(_SAMPLES, _power_of_two(batch))
-    tile_rows = _TILE // LANES // samples
+    tile_rows = max(1, (_SMALL_TILE if samples <= 16 else _TILE) // LANES // samples)
     tiles = -(-batch // samples)
     sums = torch.promote_types(x.dtype, torch.float32)
     tile = dict(SAMPLES=samples, SUMS=_triton_type(sums), PIECE=PIECE_EDGES, num_warps=1)
@@ -95,7 +97,7 @@ def sddmm(a: Tensor, b: Tensor, topology: Topology, dtype: torch.dtype) -> Tenso
     sums = torch.promote_types(torch.promote_types(a.dtype, b.dtype), dtype)
     sums = torch.promote_types(sums, torch.float32)
     samples = min(_SAMPLES, _power_of_two(batch))
-    edges = _TILE // samples
+    edges = (_SMALL_TILE if samples <= 16 else _TILE) // samples
     with _device_of(a):
         kernels.sddmm[(-(-num_edges // edges),)](
             topology.src,
@@ -113,6 +115,16 @@ def sddmm(a: Tensor, b: Tensor, topology: Topology, dtype: torch.dtype) -> Tenso
             num_warps=1,
         )
     return w
+
+
+def gradients(
+    grad: Tensor, weight: Tensor, x: Tensor, topology: Topology, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Return those by the weight, of this dtype, and by x: both read one transpose of `grad`."""
+    turned = _by_feature(grad).t()
+    grad_weight = sddmm(turned, x, topology, dtype)
+    grad_x = spmm(weight, turned, topology.T)
+    return grad_weight, grad_x if _side_by_side(grad) else _transposed(grad_x.t())
 
 
 def _by_feature(x: Tensor) -> Tensor:
