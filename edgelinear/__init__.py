@@ -1,7 +1,8 @@
 """Linear layers whose connections are any edge list."""
 
-from edgelinear import backends, baselines, convert, generators, null_models, plot
+from edgelinear import backends, baselines, convert, generators, null_models, plot, rules
 from edgelinear.comparison import Comparison, compare
+from edgelinear.controls import ControlsReport, controls
 from edgelinear.functional import edge_linear
 from edgelinear.layers import EdgeLinear, adopt_wiring, param_groups
 from edgelinear.topology import CSR, Topology
@@ -11,16 +12,19 @@ __version__ = "0.1.0"
 __all__ = [
     "CSR",
     "Comparison",
+    "ControlsReport",
     "EdgeLinear",
     "Topology",
     "adopt_wiring",
     "backends",
     "baselines",
     "compare",
+    "controls",
     "convert",
     "edge_linear",
     "generators",
     "null_models",
     "param_groups",
     "plot",
+    "rules",
 ]

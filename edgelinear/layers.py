@@ -1,12 +1,13 @@
 """`EdgeLinear`: a linear layer whose connections are any edge list."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
-from edgelinear import backends, checkpoint, convert
+from edgelinear import backends, checkpoint, convert, names
 from edgelinear.baselines import MaskedLinear
 from edgelinear.edges import check_weight
 from edgelinear.functional import edge_linear
@@ -34,6 +35,9 @@ class EdgeLinear(nn.Module):
         duplicates: "error" refuses an edge given twice, "keep" gives each its own weight, "merge"
             makes one edge of them and adds their `weight`.
         backend: "auto", or a name in `edgelinear.backends.BACKENDS`, which then runs or raises.
+        in_names: (in_features,) strings or whole numbers, which name the inputs in tables, graphs
+            and checkpoints.
+        out_names: (out_features,), likewise.
 
     Shape: (*, in_features) -> (*, out_features).
 
@@ -51,6 +55,8 @@ class EdgeLinear(nn.Module):
     topology: Topology
     weight: nn.Parameter
     bias: nn.Parameter | None
+    in_names: list[str | int] | None
+    out_names: list[str | int] | None
 
     def __init__(
         self,
@@ -62,6 +68,8 @@ class EdgeLinear(nn.Module):
         weight: Any = None,  # (num_edges,)
         duplicates: str = "error",
         backend: str = "auto",
+        in_names: Sequence[str | int] | None = None,  # (in_features,)
+        out_names: Sequence[str | int] | None = None,  # (out_features,)
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -70,6 +78,7 @@ class EdgeLinear(nn.Module):
             in_features, out_features, edge_index, weight, duplicates=duplicates
         )
         self._set_up(topology, weight, bias, backend, device, dtype)
+        self._set_names(in_names, out_names)
 
     def _set_up(
         self,
@@ -95,6 +104,12 @@ class EdgeLinear(nn.Module):
             with torch.no_grad():
                 self.weight.copy_(check_weight(weight, topology.num_edges))
 
+    def _set_names(
+        self, in_names: Sequence[str | int] | None, out_names: Sequence[str | int] | None
+    ) -> None:
+        self.in_names = names.as_names("in_names", in_names, self.in_features)
+        self.out_names = names.as_names("out_names", out_names, self.out_features)
+
     @classmethod
     def from_topology(
         cls,
@@ -103,6 +118,8 @@ class EdgeLinear(nn.Module):
         weight: Any = None,  # (num_edges,)
         bias: bool = True,
         backend: str = "auto",
+        in_names: Sequence[str | int] | None = None,  # (in_features,)
+        out_names: Sequence[str | int] | None = None,  # (out_features,)
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> "EdgeLinear":
@@ -116,7 +133,30 @@ class EdgeLinear(nn.Module):
         layer = cls.__new__(cls)
         nn.Module.__init__(layer)
         layer._set_up(topology, weight, bias, backend, device, dtype)
+        layer._set_names(in_names, out_names)
         return layer
+
+    @classmethod
+    def from_wiring(
+        cls, wiring: convert.Wiring, *, values: str = "ignore", **options: Any
+    ) -> "EdgeLinear":
+        """Return a layer on what an importer of `el.convert` found, with its names.
+
+        `values="weight"` starts the weights at the values of the data. `options` are those of
+        `from_topology`.
+
+        Raises:
+            TypeError: if names are neither strings nor whole numbers.
+
+        Example:
+            >>> wiring = convert.from_edges(3, 2, [(0, 0), (2, 1)], weight=[0.5, -1.0])
+            >>> EdgeLinear.from_wiring(wiring, values="weight").weight.tolist()
+            [0.5, -1.0]
+        """
+        _check_values(values)
+        options = dict(in_names=wiring.in_names, out_names=wiring.out_names) | options
+        weight = wiring.weight if values == "weight" else None
+        return cls.from_topology(wiring.topology, weight=weight, **options)
 
     @classmethod
     def from_adjacency(
@@ -134,8 +174,7 @@ class EdgeLinear(nn.Module):
             tensor([[2, 0],
                     [0, 1]])
         """
-        if values not in ("ignore", "weight"):
-            raise ValueError(f'`values` must be "ignore" or "weight", got {values!r}.')
+        _check_values(values)
         wiring = convert.from_adjacency(adjacency, duplicates=duplicates)
         weight = wiring.weight if values == "weight" else None
         return cls.from_topology(wiring.topology, weight=weight, **options)
@@ -200,7 +239,8 @@ class EdgeLinear(nn.Module):
             prefix: where the layer stands in the state dict of a larger model, as "encoder.0.".
 
         Raises:
-            ValueError: if an entry is missing, or the indices do not fit the saved shape.
+            ValueError: if an entry is missing, the indices do not fit the saved shape, or weights
+                had rules: then build the layer, apply its rules, and use `load_state_dict`.
 
         Example:
             >>> layer = EdgeLinear(3, 2, [(0, 0), (2, 1)])
@@ -208,6 +248,11 @@ class EdgeLinear(nn.Module):
             True
         """
         topology = checkpoint.saved_topology(state, prefix)
+        if f"{prefix}parametrizations.weight.original" in state:
+            raise ValueError(
+                f"the weights of `{prefix or 'this layer'}` had rules: build the layer with "
+                "`from_topology`, apply the same rules, and use `load_state_dict`."
+            )
         if prefix + "weight" not in state:
             raise ValueError(f"the state dict holds no `{prefix}weight`: is `prefix` right?")
         weight = state[prefix + "weight"]
@@ -218,7 +263,8 @@ class EdgeLinear(nn.Module):
             device=weight.device,
             dtype=weight.dtype,
         )
-        entries = {key: prefix + key for key in (*layer._parameters, *checkpoint.WIRING)}
+        keys = (*layer._parameters, *checkpoint.WIRING, *names.NAMES)
+        entries = {key: prefix + key for key in keys}
         layer.load_state_dict({k: state[v] for k, v in entries.items() if v in state})
         return layer
 
@@ -246,7 +292,15 @@ class EdgeLinear(nn.Module):
     def reset_parameters(self) -> None:
         """Draw weight and bias anew, uniform in +-1/sqrt(fan_in) of their target."""
         topology = self.topology
-        init_by_fan_in(self.weight, topology.fan_in, topology.dst)
+        if parametrize.is_parametrized(self, "weight"):  # `self.weight` is computed: set it
+            weight = torch.empty_like(self.weight)
+            init_by_fan_in(weight, topology.fan_in, topology.dst)
+            with torch.no_grad():
+                for rule in reversed(self.parametrizations["weight"]):  # type: ignore
+                    weight = rule.project(weight) if hasattr(rule, "project") else weight
+            self.weight = weight  # type: ignore[assignment]
+        else:
+            init_by_fan_in(self.weight, topology.fan_in, topology.dst)
         if self.bias is not None:
             init_by_fan_in(self.bias, topology.fan_in)
 
@@ -311,6 +365,9 @@ class EdgeLinear(nn.Module):
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for key in checkpoint.WIRING:
             destination[prefix + key] = getattr(self, key)
+        for key in names.NAMES:
+            if getattr(self, key) is not None:
+                destination[prefix + key] = names.to_tensor(getattr(self, key))
 
     def _load_from_state_dict(
         self,
@@ -327,15 +384,29 @@ class EdgeLinear(nn.Module):
             if difference is not None:
                 error_msgs.append(difference)
                 return
-        rest = {
-            k: v
-            for k, v in state_dict.items()
-            if k not in {prefix + key for key in checkpoint.WIRING}
-        }
+        own = {prefix + key for key in (*checkpoint.WIRING, *names.NAMES)}
+        rest = {k: v for k, v in state_dict.items() if k not in own}
+        sizes = (self.in_features, self.out_features)
+        for key, size in zip(names.NAMES, sizes, strict=True):
+            try:
+                saved = names.from_state(state_dict, prefix + key, size)
+            except ValueError as error:
+                error_msgs.append(str(error))
+                continue
+            difference = names.difference(getattr(self, key), saved, prefix + key)
+            if difference is not None:
+                error_msgs.append(difference)
+            elif saved is not None:
+                setattr(self, key, saved)
         super()._load_from_state_dict(
             rest, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )
         self._place_topology()  # `assign=True` may have brought a weight from another device
+
+
+def _check_values(values: str) -> None:
+    if values not in ("ignore", "weight"):
+        raise ValueError(f'`values` must be "ignore" or "weight", got {values!r}.')
 
 
 def _rank_0_compares(state: dict[str, Tensor], prefix: str) -> bool:
@@ -371,14 +442,33 @@ def adopt_wiring(module: nn.Module, state: dict[str, Tensor]) -> None:
         name: checkpoint.saved_topology(state, f"{name}." if name else "") for name in layers
     }
     for name, topology in wirings.items():
-        layer = layers[name]
+        layer, prefix = layers[name], f"{name}." if name else ""
+        sizes = (topology.in_features, topology.out_features)
+        saved = [
+            names.from_state(state, prefix + key, size)
+            for key, size in zip(names.NAMES, sizes, strict=True)
+        ]
         if topology == layer.topology.to("cpu"):
+            layer._set_names(*saved)
             continue
+        if parametrize.is_parametrized(layer, "weight"):
+            raise ValueError(
+                f"the weights of `{name or 'this layer'}` have rules made for its edges: take "
+                "another wiring first, and apply rules then."
+            )
         weight, bias = layer.weight, layer.bias
         layer._set_up(topology, None, bias is not None, layer.backend, weight.device, weight.dtype)
+        layer._set_names(*saved)
         layer.weight.requires_grad_(weight.requires_grad)
         if layer.bias is not None and bias is not None:
             layer.bias.requires_grad_(bias.requires_grad)
+
+
+def _parameter(layer: EdgeLinear) -> Tensor:
+    """Return what an optimizer sees of the weights."""
+    if parametrize.is_parametrized(layer, "weight"):
+        return layer.parametrizations.weight.original  # type: ignore[union-attr,return-value]
+    return layer.weight
 
 
 def param_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -393,7 +483,7 @@ def param_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]
         [(0.01, 2), (0.0, 2)]
         >>> optimizer = torch.optim.AdamW(groups, lr=1e-3)
     """
-    edge_weights = {id(m.weight) for m in module.modules() if isinstance(m, EdgeLinear)}
+    edge_weights = {id(_parameter(m)) for m in module.modules() if isinstance(m, EdgeLinear)}
     parameters = [p for p in module.parameters() if p.requires_grad]
 
     def group(decay: float, members: Iterable[nn.Parameter]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgelinear import bars
+from edgelinear import bars, pairs
 from edgelinear.layers import EdgeLinear
 from edgelinear.topology import Topology
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from edgelinear.comparison import Comparison
+    from edgelinear.controls import ControlsReport
 
 _CELLS = 256  # a side of a matrix at most
 _NAMES = 40  # ticks with names a side at most
@@ -61,6 +62,26 @@ def matrix(
     _draw_margin(top, topology.fan_out.cpu().numpy(), counts.shape[1], "fan-out", "vertical")
     _draw_margin(right, topology.fan_in.cpu().numpy(), counts.shape[0], "fan-in", "horizontal")
     figure.suptitle(_title(topology))
+    return figure
+
+
+def controls(report: "ControlsReport") -> "Figure":
+    """Return a panel for each null model: for each seed, its score beside the real wiring's.
+
+    Bars are means. Above each panel stand the mean difference, its 95 % interval and p.
+
+    Raises:
+        ImportError: without matplotlib: `pip install 'edgelinear[plot]'`.
+
+    Example:
+        >>> from edgelinear import plot
+        >>> scores = {"real wiring": [0.9, 0.8, 0.9], "permute_targets": [0.5, 0.6, 0.5]}
+        >>> figure = plot.controls(el.ControlsReport((0, 1, 2), scores, True))
+        >>> figure.axes[0].get_ylabel()
+        'score (higher is better)'
+    """
+    figure = _figure(1.2 + 2.4 * len(report.comparisons), 4.2)
+    pairs.draw(figure, report)
     return figure
 
 

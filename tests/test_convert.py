@@ -1175,6 +1175,7 @@ def test_missing_package_names_the_extra(monkeypatch, package, use):
 def test_public_names_are_these():
     public = {name for name in dir(convert) if not name.startswith("_")} - {
         "graphs",
+        "inputs",
         "matrices",
         "tables",
         "wiring",

@@ -8,6 +8,7 @@ import torch
 
 from edgelinear import EdgeLinear, Topology, generators
 from edgelinear.comparison import Comparison, Row
+from edgelinear.controls import ControlsReport
 
 pytest.importorskip("matplotlib")
 from edgelinear import plot  # noqa: E402
@@ -164,3 +165,16 @@ def test_missing_matplotlib_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r"pip install 'edgelinear\[plot\]'"):
         plot.degrees(Topology(2, 2, [(0, 1)]))
+
+
+def test_controls_are_drawn_in_pairs():
+    scores = {"real wiring": [0.9, 0.8, 0.7], "a": [0.5, 0.6, 0.7], "b": [0.4, 0.4, 0.4]}
+    report = ControlsReport((0, 1, 2), scores, higher_is_better=False)
+    left, right = plot.controls(report).axes
+    assert [line.get_ydata().tolist() for line in left.lines] == [
+        [0.5, 0.9],
+        [0.6, 0.8],
+        [0.7, 0.7],
+    ]
+    assert left.get_ylabel() == "score (lower is better)"
+    assert [label.get_text() for label in right.get_xticklabels()] == ["b", "real\nwiring"]

@@ -1,6 +1,7 @@
 """Wiring in and out: an importer returns a `Wiring`, and its first line says which way it reads."""
 
 from edgelinear.convert.graphs import from_edges, from_networkx, to_edge_index, to_networkx
+from edgelinear.convert.inputs import explain, to_inputs
 from edgelinear.convert.matrices import (
     from_adjacency,
     from_linear,
@@ -14,6 +15,7 @@ from edgelinear.convert.wiring import Wiring
 
 __all__ = [
     "Wiring",
+    "explain",
     "from_adjacency",
     "from_edges",
     "from_linear",
@@ -23,6 +25,7 @@ __all__ = [
     "from_torch",
     "from_weight_mask",
     "to_edge_index",
+    "to_inputs",
     "to_networkx",
     "to_scipy",
     "to_table",

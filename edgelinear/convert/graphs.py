@@ -163,8 +163,8 @@ def to_networkx(
 ) -> "networkx.DiGraph":
     """Return a directed graph with an edge from input to output for each weight.
 
-    Nodes are the names where they are given, and ("in", i) and ("out", j) elsewhere. A name among
-    both inputs and outputs is one node. Parallel edges make a MultiDiGraph.
+    Nodes are the names given here, or else those of the layer, or else ("in", i) and ("out", j). A
+    name among both inputs and outputs is one node. Parallel edges make a MultiDiGraph.
 
     Raises:
         ValueError: if there are not as many names as nodes, or one is listed twice.
@@ -175,8 +175,12 @@ def to_networkx(
         [(('in', 0), ('out', 0)), (('in', 2), ('out', 1))]
     """
     networkx = import_optional("networkx")
-    inputs = check_names("in_names", in_names, layer.in_features)
-    outputs = check_names("out_names", out_names, layer.out_features)
+    inputs = check_names(
+        "in_names", layer.in_names if in_names is None else in_names, layer.in_features
+    )
+    outputs = check_names(
+        "out_names", layer.out_names if out_names is None else out_names, layer.out_features
+    )
     inputs = inputs or [("in", i) for i in range(layer.in_features)]
     outputs = outputs or [("out", j) for j in range(layer.out_features)]
     src, dst = layer.edge_index.tolist()

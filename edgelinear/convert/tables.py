@@ -99,7 +99,7 @@ def to_table(
 ) -> "pandas.DataFrame":
     """Return a table of source (an input), target (an output) and weight, a row an edge.
 
-    Without names, the columns hold indices.
+    Nodes have the names given here, or else those of the layer, or else indices.
 
     Raises:
         ValueError: if there are not as many names as nodes, or one is listed twice.
@@ -109,8 +109,12 @@ def to_table(
         ['y', 'z']
     """
     pandas = import_optional("pandas")
-    inputs = check_names("in_names", in_names, layer.in_features)
-    outputs = check_names("out_names", out_names, layer.out_features)
+    inputs = check_names(
+        "in_names", layer.in_names if in_names is None else in_names, layer.in_features
+    )
+    outputs = check_names(
+        "out_names", layer.out_names if out_names is None else out_names, layer.out_features
+    )
     src, dst = layer.edge_index.cpu().numpy()
 
     def named(ends: np.ndarray, names: list | None) -> Any:

@@ -1,0 +1,162 @@
+"""Controls: what differs between runs, the statistics, and that a stopped run goes on."""
+
+import csv
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+import edgelinear as el
+from edgelinear.controls import REAL, ControlsReport
+
+TOPOLOGY = el.generators.erdos_renyi(
+    30, 20, num_edges=100, generator=torch.Generator().manual_seed(99)
+)
+
+
+def run(train, **options):
+    options = {"seeds": range(6), "progress": False} | options
+    return el.controls(el.EdgeLinear.from_topology, TOPOLOGY, train, **options)
+
+
+def overlap(model, seed):
+    """Return how many edges of the true wiring a model has: a score that wiring alone decides."""
+    edges = set(map(tuple, model.edge_index.T.tolist()))
+    return len(edges & set(map(tuple, TOPOLOGY.edge_index.T.tolist())))
+
+
+def test_wiring_that_matters_is_found():
+    report = run(overlap, seeds=range(10))
+    assert report.scores[REAL] == [100.0] * 10
+    assert all(c.mean_difference > 0 for c in report.comparisons)
+    assert report.sentence.startswith("The real wiring is better than degree_preserving")
+
+
+def test_wiring_that_does_not_matter_is_not_found():
+    report = run(lambda model, seed: torch.rand(()).item(), seeds=range(10))
+    assert "no evidence that the wiring helps" in report.sentence.lower()
+
+
+def test_lower_may_be_better():
+    report = run(lambda model, seed: -overlap(model, seed), higher_is_better=False, seeds=range(10))
+    assert "better than" in report.sentence
+
+
+def test_pairs_share_all_but_the_wiring():
+    drawn = {}
+
+    def train(model, seed):
+        drawn.setdefault(seed, []).append((torch.rand(3).tolist(), model.weight.shape))
+        return 0.0
+
+    run(train)
+    for draws in drawn.values():
+        assert len(draws) == 4 and all(draw == draws[0] for draw in draws)
+    assert len({str(draws[0]) for draws in drawn.values()}) == 6
+
+
+def test_same_seeds_give_the_same_report():
+    first, second = (run(lambda model, seed: model.weight.sum().item()) for _ in range(2))
+    assert first == second
+    assert str(first) == str(second)
+
+
+def test_several_topologies_are_drawn_together():
+    both = [TOPOLOGY, TOPOLOGY.T]
+    seen = []
+
+    def make(topologies):
+        seen.append(topologies)
+        return torch.nn.Linear(1, 1)
+
+    el.controls(make, both, lambda m, s: 0.0, seeds=[0], null_models=["permute_targets"],
+                progress=False)  # fmt: skip
+    assert seen[0] == both
+    assert [t.num_edges for t in seen[1]] == [100, 100] and seen[1] != both
+
+
+def test_p_value_is_that_of_all_sign_flips():
+    differences = np.array([0.3, -0.1, 0.4, 0.2, 0.5, 0.25])
+    report = ControlsReport(tuple(range(6)), {REAL: list(differences), "null": [0.0] * 6}, True)
+    (found,) = report.comparisons
+    flips = [np.mean(differences * signs) for signs in itertools.product([1, -1], repeat=6)]
+    exact = np.mean(np.abs(flips) >= abs(differences.mean()) - 1e-12)
+    assert found.p_value == pytest.approx(exact)
+    assert found.effect_size == pytest.approx(differences.mean() / differences.std(ddof=1))
+
+
+def test_interval_covers_the_truth_as_often_as_it_says():
+    random, covered = np.random.default_rng(0), 0
+    for _ in range(300):
+        scores = {REAL: list(random.normal(0.5, 1.0, 8)), "null": [0.0] * 8}
+        (found,) = ControlsReport(tuple(range(8)), scores, True).comparisons
+        covered += found.low <= 0.5 <= found.high
+    assert 0.91 < covered / 300 < 0.98  # 95 %, give or take three standard errors
+
+
+def test_few_seeds_cannot_tell():
+    report = run(overlap, seeds=range(4))
+    assert report.sentence == (
+        "4 seeds are too few to tell: even if all agree, p is no less than 0.12."
+    )
+
+
+def test_stopped_run_goes_on(tmp_path):
+    path, calls = tmp_path / "scores.csv", []
+
+    def train(model, seed):
+        calls.append(seed)
+        if len(calls) == 7:
+            raise KeyboardInterrupt
+        return overlap(model, seed)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(train, path=path)
+    report = run(train, path=path)
+    assert len(calls) == 24 + 1  # the one that was stopped came twice
+    assert report == run(overlap)
+    assert run(train, path=path) == report and len(calls) == 25
+
+
+def test_line_that_was_cut_is_written_anew(tmp_path):
+    path = tmp_path / "scores.csv"
+    report = run(overlap, path=path)
+    path.write_text(path.read_text()[:-8])  # as if the machine had stopped while it wrote
+    assert run(overlap, path=path) == report
+
+
+def test_file_of_another_topology_is_refused(tmp_path):
+    path = tmp_path / "scores.csv"
+    run(overlap, path=path)
+    with pytest.raises(ValueError, match="scores of another topology"):
+        el.controls(el.EdgeLinear.from_topology, TOPOLOGY.T, overlap, seeds=[0], path=path)
+
+
+def test_report_is_written_as_a_table(tmp_path):
+    report = run(overlap)
+    report.to_csv(tmp_path / "report.csv")
+    rows = list(csv.DictReader((tmp_path / "report.csv").open()))
+    assert len(rows) == 24
+    assert {row["wiring"] for row in rows} == {
+        REAL, "degree_preserving", "permute_targets", "erdos_renyi_like"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"seeds": []}, "at least one"),
+        ({"seeds": [1, 1]}, "different"),
+        ({"null_models": []}, "name at least one"),
+        ({"null_models": ["shuffle"]}, "must be among .*, got 'shuffle'"),
+    ],
+)
+def test_impossible_request_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        run(overlap, **options)
+
+
+def test_score_must_be_a_number():
+    with pytest.raises(ValueError, match="finite number, got nan for seed 0 on real wiring"):
+        run(lambda model, seed: float("nan"))

@@ -1,0 +1,272 @@
+"""Tied, signed and frozen weights: what the optimizer sees, and what it cannot break."""
+
+import copy
+import io
+
+import pytest
+import torch
+from problems import PROBLEMS, dense, random
+from torch.nn.utils import parametrize
+from torch.testing import assert_close
+
+import edgelinear as el
+from edgelinear import rules
+
+PROBLEM = PROBLEMS["unsorted"]
+INDEX = torch.arange(40) % 7
+SCALE = random(40, seed=5) + 3
+SIGNS = torch.where(torch.arange(13) % 3 == 0, -1, 1)
+MASK = torch.arange(40) % 4 == 0
+
+
+def make_layer(dtype=torch.float64, **options):
+    return el.EdgeLinear.from_topology(PROBLEM.topology(), dtype=dtype, **options)
+
+
+RULES = {
+    "tied": lambda layer: rules.tie(layer, INDEX),
+    "tied and scaled": lambda layer: rules.tie(layer, INDEX, scale=SCALE),
+    "signed": lambda layer: rules.fix_signs(layer, SIGNS),
+    "nonnegative": rules.fix_nonnegative,
+    "frozen": lambda layer: rules.freeze(layer, MASK),
+    "frozen and signed": lambda layer: rules.fix_signs(
+        rules.freeze(with_signs(layer), MASK), SIGNS
+    ),
+    "tied and nonnegative": lambda layer: rules.fix_nonnegative(rules.tie(layer, INDEX)),
+}
+
+
+def with_signs(layer):
+    with torch.no_grad():
+        layer.weight.copy_(layer.weight.abs() * SIGNS[layer.topology.src.long()])
+    return layer
+
+
+def follows(name, layer, before):
+    """Whether the weight obeys the rule; `before` is what it was when the rule was made."""
+    weight = layer.weight.detach()
+    if "scaled" in name:
+        weight = weight / SCALE
+    if "tied" in name and not all(
+        torch.allclose(weight[INDEX == i], weight[INDEX == i][0]) for i in range(7)
+    ):
+        return False
+    if "signed" in name and (weight * SIGNS[layer.topology.src.long()] < 0).any():
+        return False
+    if "nonnegative" in name and (weight < 0).any():
+        return False
+    return "frozen" not in name or torch.equal(weight[MASK], before[MASK])
+
+
+every_rule = pytest.mark.parametrize("name", RULES)
+
+
+@every_rule
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda p: torch.optim.SGD(p, 0.5, momentum=0.9, weight_decay=0.1),
+        lambda p: torch.optim.AdamW(p, 0.5, weight_decay=0.5),
+        lambda p: torch.optim.LBFGS(p, max_iter=3),
+    ],
+    ids=["SGD", "AdamW", "LBFGS"],
+)
+def test_no_optimizer_breaks_a_rule(name, optimizer):
+    layer = RULES[name](make_layer())
+    before = layer.weight.detach().clone()
+    optimizer = optimizer(layer.parameters())
+    x, y = PROBLEM.x(), PROBLEM.grad()
+
+    def loss():
+        optimizer.zero_grad()
+        value = (layer(x) - y).square().sum()
+        value.backward()
+        return value
+
+    for _ in range(4):
+        optimizer.step(loss)
+    assert follows(name, layer, before)
+    assert not torch.equal(layer.weight, before)
+
+
+@every_rule
+def test_gradient_of_the_parameter_is_that_of_a_dense_twin(name):
+    layer = RULES[name](make_layer(bias=False))
+    layer(PROBLEM.x()).backward(PROBLEM.grad())
+    ours = layer.parametrizations.weight.original
+    values = ours.detach().clone().requires_grad_()
+    if "tied" in name:
+        weight = values[INDEX] * (SCALE if "scaled" in name else 1)
+    elif "frozen" in name:
+        weight = layer.weight.detach().abs() if "signed" in name else layer.weight.detach()
+        weight = weight.clone().index_put(((~MASK).nonzero()[:, 0],), values)
+    else:
+        weight = values
+    if "signed" in name:
+        weight = weight.abs() * SIGNS[layer.topology.src.long()]
+    if "nonnegative" in name:
+        weight = weight.abs()
+    (PROBLEM.x() @ dense(weight, PROBLEM).T).backward(PROBLEM.grad())
+    assert_close(ours.grad, values.grad)
+
+
+def test_optimizer_sees_as_many_numbers_as_may_move():
+    assert rules.tie(make_layer(), INDEX).parametrizations.weight.original.shape == (7,)
+    assert rules.freeze(make_layer(), MASK).parametrizations.weight.original.shape == (30,)
+
+
+def test_tied_parameter_starts_at_the_mean():
+    layer = make_layer()
+    before = layer.weight.detach().clone()
+    rules.tie(layer, INDEX)
+    assert_close(layer.weight[0], before[INDEX == 0].mean())
+
+
+def test_signed_weights_keep_their_magnitudes():
+    layer = make_layer()
+    before = layer.weight.detach().clone()
+    assert_close(rules.fix_signs(layer, SIGNS).weight.abs(), before.abs())
+
+
+@every_rule
+def test_checkpoint_keeps_rule_and_values(name):
+    layer = RULES[name](make_layer())
+    with torch.no_grad():
+        layer.parametrizations.weight.original.mul_(0.5)
+    buffer = io.BytesIO()
+    torch.save(layer.state_dict(), buffer)
+    buffer.seek(0)
+    state = torch.load(buffer, weights_only=True)
+    assert all(type(value) is torch.Tensor for value in state.values())
+    other = RULES[name](make_layer())
+    other.load_state_dict(state)
+    assert torch.equal(other.weight, layer.weight)
+
+
+def test_checkpoint_of_another_rule_is_refused():
+    state = rules.tie(make_layer(), INDEX).state_dict()
+    with pytest.raises(RuntimeError, match="that of another rule"):
+        rules.tie(make_layer(), INDEX.flip(0)).load_state_dict(state)
+    with pytest.raises(RuntimeError, match="Missing key.*signs"):
+        rules.fix_signs(make_layer(), SIGNS).load_state_dict(make_layer().state_dict())
+    with pytest.raises(ValueError, match="had rules"):
+        el.EdgeLinear.from_state_dict(state)
+
+
+@every_rule
+def test_deepcopy_is_apart(name):
+    layer = RULES[name](make_layer())
+    twin = copy.deepcopy(layer)
+    assert torch.equal(twin.weight, layer.weight)
+    with torch.no_grad():
+        twin.parametrizations.weight.original.add_(1.0)
+    assert not torch.equal(twin.weight, layer.weight)
+
+
+@every_rule
+def test_layer_moves_to_another_type(name):
+    layer = RULES[name](make_layer()).float()
+    assert layer.weight.dtype == torch.float32
+    assert layer(PROBLEM.x(torch.float32)).dtype == torch.float32
+
+
+@every_rule
+def test_autocast_runs(name):
+    layer = RULES[name](make_layer(torch.float32))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = layer(PROBLEM.x(torch.float32))
+    assert y.dtype == torch.bfloat16
+    assert_close(y.float(), layer(PROBLEM.x(torch.float32)), rtol=0.05, atol=0.05)
+
+
+@every_rule
+def test_reset_draws_anew_within_the_rule(name):
+    layer = RULES[name](make_layer())
+    before = layer.weight.detach().clone()
+    layer.reset_parameters()
+    assert follows(name, layer, before)
+    assert not torch.equal(layer.weight, before)
+
+
+@pytest.mark.slow
+@every_rule
+def test_compile_and_export_compute_the_same(name):
+    layer = RULES[name](make_layer(torch.float32))
+    x, grad = PROBLEM.x(torch.float32), PROBLEM.grad(torch.float32)
+    y = layer(x)
+    y.backward(grad)
+    expected = layer.parametrizations.weight.original.grad.clone()
+    layer.zero_grad()
+    torch._dynamo.reset()
+    compiled = torch.compile(layer, fullgraph=True)(x)
+    compiled.backward(grad)
+    assert_close(compiled, y)
+    assert_close(layer.parametrizations.weight.original.grad, expected)
+    exported = torch.export.export(layer, (x,)).module()
+    assert_close(exported(x), y)
+
+
+def test_assignment_must_keep_to_the_rule():
+    layer = rules.tie(make_layer(), INDEX)
+    layer.weight = torch.arange(7.0, dtype=torch.float64)[INDEX]
+    assert layer.parametrizations.weight.original.tolist() == list(range(7))
+    with pytest.raises(ValueError, match="one number times the scale"):
+        layer.weight = torch.arange(40.0, dtype=torch.float64)
+    layer = rules.fix_signs(make_layer(), SIGNS)
+    with pytest.raises(ValueError, match="for edge .*, whose sign is"):
+        layer.weight = -layer.weight.detach()
+    layer = rules.freeze(make_layer(), MASK)
+    with pytest.raises(ValueError, match="edge 0, which is frozen at"):
+        layer.weight = layer.weight.detach() + 1
+
+
+def test_weight_decay_reaches_the_parameter():
+    layer = rules.tie(make_layer(), INDEX)
+    decaying, _ = el.param_groups(layer, weight_decay=0.1)
+    assert [p.shape for p in decaying["params"]] == [(7,)]
+
+
+def test_balance_cancels_and_keeps_the_scale():
+    layer = make_layer()
+    before = layer.weight.detach().clone()
+    rules.balance(layer)
+    dst = layer.topology.dst.long()
+    for target in range(7):
+        into, old = layer.weight[dst == target], before[dst == target]
+        if (old > 0).any() and (old < 0).any():
+            assert_close(into.sum(), into.sum() * 0, rtol=0, atol=1e-12)
+        else:
+            assert torch.equal(into, old)
+        assert_close(into.square().sum(), old.square().sum())
+        assert torch.equal(into.sign(), old.sign())
+
+
+def test_balance_respects_signs():
+    layer = rules.balance(rules.fix_signs(make_layer(), SIGNS))
+    assert follows("signed", layer, None)
+
+
+def test_rules_can_be_taken_off():
+    layer = rules.tie(make_layer(), INDEX)
+    weight = layer.weight.detach().clone()
+    parametrize.remove_parametrizations(layer, "weight")
+    assert torch.equal(layer.weight, weight) and layer.weight.shape == (40,)
+
+
+@pytest.mark.parametrize(
+    "call, error, message",
+    [
+        (lambda layer: rules.tie(layer, INDEX[1:]), ValueError, "each of the 40 edges"),
+        (lambda layer: rules.tie(layer, INDEX - 1), ValueError, "not be negative, got -1"),
+        (lambda layer: rules.tie(layer, INDEX.double()), TypeError, "whole numbers"),
+        (lambda layer: rules.tie(layer, INDEX, scale=INDEX), ValueError, "zero, as for edge 0"),
+        (lambda layer: rules.tie(rules.tie(layer, INDEX), INDEX), ValueError, "the first rule"),
+        (lambda layer: rules.fix_signs(layer, SIGNS * 2), ValueError, "1 or -1"),
+        (lambda layer: rules.fix_signs(layer, [1, -1]), ValueError, "each of the 13 inputs"),
+        (lambda layer: rules.freeze(layer, MASK.int()), TypeError, "truth values"),
+        (lambda layer: rules.freeze(rules.tie(layer, INDEX), MASK), ValueError, "the first rule"),
+    ],
+)
+def test_impossible_rule_is_refused(call, error, message):
+    with pytest.raises(error, match=message):
+        call(make_layer())
