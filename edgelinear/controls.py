@@ -81,7 +81,7 @@ class ControlsReport(NamedTuple):
         if rest:
             said.append(f"there is no evidence that it is better or worse than {_listed(rest)}")
         if not better and not worse:
-            said = [f"no evidence that the wiring helps: it does not differ from {_listed(rest)}"]
+            said = [f"no evidence that the wiring helps: it cannot be told from {_listed(rest)}"]
         text = "; ".join(said)
         return f"{text[0].upper()}{text[1:]} ({number} seeds, p <= {level:.2g})."
 

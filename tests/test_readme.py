@@ -40,6 +40,7 @@ def test_readme_commands_are_targets_of_the_makefile():
         ("custom_connections", [], "GroupedLinear"),
         ("pruned_digits", ["--epochs", "1"], "converted, fine-tuned"),
         ("karate_club", ["--steps", "3"], "of the 17 other members"),
+        ("reactome_pathways", ["--seeds", "2", "--epochs", "1"], "labels by random sets"),
         ("fly_visual_system", ["--extent", "3", "--steps", "8"], "kept for backward"),
     ],
 )
