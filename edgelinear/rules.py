@@ -155,11 +155,13 @@ def freeze(layer: EdgeLinear, mask: Any) -> EdgeLinear:
 class _Rule(nn.Module):
     """A parametrization with tensors that are part of the rule: no parameters, and no buffers.
 
-    As for wirings, a state dict holds them, and another rule is refused when it is loaded.
+    As for wirings, a state dict holds them, and another rule is refused when it is loaded: but for
+    tensors whose numbers are `loaded`.
     `project` returns weights that follow the rule, near to those given.
     """
 
     fixed: dict[str, Tensor]
+    loaded: tuple[str, ...] = ()
 
     def __init__(self, **fixed: Tensor) -> None:
         super().__init__()
@@ -193,13 +195,10 @@ class _Rule(nn.Module):
             theirs = state_dict.get(prefix + name)
             if theirs is None:
                 missing_keys.append(prefix + name)
+            elif name in self.loaded and theirs.shape == ours.shape:
+                self.fixed[name] = theirs.detach().to(ours, copy=True)
             elif not torch.equal(ours.cpu(), theirs.cpu().to(ours.dtype)):
                 error_msgs.append(f"`{prefix}{name}` in this checkpoint is that of another rule.")
-        own = {prefix + name for name in self.fixed}
-        rest = {key: value for key, value in state_dict.items() if key not in own}
-        super()._load_from_state_dict(
-            rest, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
-        )
 
 
 class _Tied(_Rule):
@@ -256,29 +255,27 @@ class _Signed(_Rule):
 
 
 class _Frozen(_Rule):
-    weight: Tensor
+    loaded = ("weight",)
 
     def __init__(self, mask: Tensor, weight: Tensor) -> None:
-        super().__init__(mask=mask)
-        self.register_buffer("weight", weight.masked_fill(~mask, 0.0))
+        moving = (~mask).nonzero()[:, 0]
+        super().__init__(moving=moving, weight=weight.masked_fill(~mask, 0.0))
 
     def forward(self, values: Tensor) -> Tensor:
-        moving = (~self.fixed["mask"]).nonzero()[:, 0]
-        return self.weight.scatter(0, moving, values)
+        return self.fixed["weight"].scatter(0, self.fixed["moving"], values)
 
     def project(self, weight: Tensor) -> Tensor:
-        return torch.where(self.fixed["mask"], self.weight, weight)
+        return self.forward(weight[self.fixed["moving"]])
 
     def right_inverse(self, weight: Tensor) -> Tensor:
-        mask = self.fixed["mask"]
-        moved = mask & (weight != self.weight)
+        moved = self.project(weight) != weight
         if moved.any():
             edge = int(moved.nonzero()[0])
             raise ValueError(
                 f"`weight` must leave frozen edges as they are, got {weight[edge]:.6g} for edge "
-                f"{edge}, which is frozen at {self.weight[edge]:.6g}."
+                f"{edge}, which is frozen at {self.fixed['weight'][edge]:.6g}."
             )
-        return weight[~mask]
+        return weight[self.fixed["moving"]]
 
 
 def _per_edge(layer: EdgeLinear, name: str, values: Any) -> Tensor:

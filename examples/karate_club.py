@@ -2,8 +2,8 @@
 
 Each layer mixes channels densely and neighbours along edges, with nodes on axis -2. The edges start
 as the mean over the neighbours; trained or frozen makes a difference worth seeing: 17 known members
-are too few to learn 380 edge weights from. At first a layer is a graph convolution of PyG, and it is
-compared with that where PyG is installed.
+are too few to learn 380 edge weights from. At first a layer is a graph convolution of PyG, with
+which it is compared where PyG is installed.
 
     python examples/karate_club.py [--steps 100]
 

@@ -143,6 +143,25 @@ def test_checkpoint_keeps_rule_and_values(name):
     assert torch.equal(other.weight, layer.weight)
 
 
+def test_checkpoint_brings_the_frozen_weights():
+    layer, other = (rules.freeze(make_layer(), MASK) for _ in range(2))
+    assert not torch.equal(other.weight[MASK], layer.weight[MASK])
+    other.load_state_dict(layer.state_dict())
+    assert torch.equal(other.weight, layer.weight)
+    with pytest.raises(RuntimeError, match="that of another rule"):
+        rules.freeze(make_layer(), ~MASK).load_state_dict(layer.state_dict())
+
+
+@every_rule
+def test_rules_are_no_buffers_and_survive_to_empty(name):
+    layer = RULES[name](make_layer())
+    assert not list(layer.buffers())  # which DDP would send around at every step
+    state = {key: value.clone() for key, value in layer.state_dict().items()}
+    weight = layer.weight.detach().clone()
+    layer.to_empty(device="cpu").load_state_dict(state)
+    assert torch.equal(layer.weight, weight)
+
+
 def test_checkpoint_of_another_rule_is_refused():
     state = rules.tie(make_layer(), INDEX).state_dict()
     with pytest.raises(RuntimeError, match="that of another rule"):
