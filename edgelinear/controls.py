@@ -162,8 +162,10 @@ def controls(
         raise ValueError("`null_models` must name at least one.")
     real = [topology] if isinstance(topology, Topology) else list(topology)
     store = _Store(path, real)
-    todo = [(seed, name) for seed in seeds for name in wirings if (name, seed) not in store.scores]
-    for seed, name in _bar(todo, progress):
+    remaining = [
+        (seed, name) for seed in seeds for name in wirings if (name, seed) not in store.scores
+    ]
+    for seed, name in _bar(remaining, progress):
         draw, drawn = wirings[name], real
         if draw is not None:
             generator = torch.Generator().manual_seed(seed)
@@ -222,14 +224,14 @@ class _Store:
                 writer.writerow([self.digest, name, seed, repr(score)])
 
 
-def _bar(todo: list, progress: bool) -> Iterable:
+def _bar(remaining: list, progress: bool) -> Iterable:
     if not progress:
-        return todo
+        return remaining
     try:
         from rich.progress import track
     except ImportError:
-        return todo
-    return track(todo, description="training")
+        return remaining
+    return track(remaining, description="training")
 
 
 def _compare(null_model: str, differences: np.ndarray) -> Contrast:
