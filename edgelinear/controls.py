@@ -188,10 +188,13 @@ def _by_name(null_models: Sequence[str | Callable[..., Topology]]) -> dict[str, 
     for model in null_models:
         if isinstance(model, str) and model not in NULL_MODELS:
             raise ValueError(f"`null_models` must be among {tuple(NULL_MODELS)}, got {model!r}.")
-        if isinstance(model, str):
-            found[model] = NULL_MODELS[model]
-        else:
-            found[model.__name__] = model
+        name = model if isinstance(model, str) else getattr(model, "__name__", None)
+        if name is None or name == "<lambda>" or name in found:
+            raise ValueError(
+                f"`null_models` must have names that differ, as scores are kept by name: define a "
+                f"function for {model!r}."
+            )
+        found[name] = NULL_MODELS[name] if isinstance(model, str) else model
     return found
 
 
@@ -256,7 +259,8 @@ def _compare(null_model: str, differences: np.ndarray) -> Contrast:
             random_state=np.random.default_rng(0),
         )
         p_value = float(test.pvalue)
-        effect = mean / spread if spread > 0 else math.copysign(math.inf, mean)
+        rounding = 1e-12 * float(np.abs(differences).max())
+        effect = mean / spread if spread > rounding else math.copysign(math.inf, mean)
     return Contrast(null_model, mean, mean - half, mean + half, p_value, effect)
 
 

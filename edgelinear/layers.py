@@ -55,8 +55,6 @@ class EdgeLinear(nn.Module):
     topology: Topology
     weight: nn.Parameter
     bias: nn.Parameter | None
-    in_names: list[str | int] | None
-    out_names: list[str | int] | None
 
     def __init__(
         self,
@@ -107,8 +105,26 @@ class EdgeLinear(nn.Module):
     def _set_names(
         self, in_names: Sequence[str | int] | None, out_names: Sequence[str | int] | None
     ) -> None:
-        self.in_names = names.as_names("in_names", in_names, self.in_features)
-        self.out_names = names.as_names("out_names", out_names, self.out_features)
+        self.in_names = in_names
+        self.out_names = out_names
+
+    @property
+    def in_names(self) -> Any:
+        """Names of the inputs, a list of strings or whole numbers, or None. May be set."""
+        return self._in_names
+
+    @in_names.setter
+    def in_names(self, in_names: Sequence[str | int] | None) -> None:
+        self._in_names = names.as_names("in_names", in_names, self.in_features)
+
+    @property
+    def out_names(self) -> Any:
+        """Names of the outputs, likewise."""
+        return self._out_names
+
+    @out_names.setter
+    def out_names(self, out_names: Sequence[str | int] | None) -> None:
+        self._out_names = names.as_names("out_names", out_names, self.out_features)
 
     @classmethod
     def from_topology(

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,7 +20,7 @@ def as_names(argument: str, names: Sequence[Any] | None, size: int) -> list[str 
     """
     if names is None:
         return None
-    names = list(names)
+    names = [int(name) if isinstance(name, np.integer) else name for name in names]
     if len(names) != size:
         raise ValueError(f"`{argument}` must hold {size} names, got {len(names)}.")
     for name in names:

@@ -2,7 +2,7 @@
 
 Each rule is a parametrization of `torch.nn.utils.parametrize`: the optimizer sees what may move,
 and `layer.weight` is what follows from it. So no optimizer, checkpoint or assignment can break the
-rule, and kernels do not know of it.
+rule, and kernels do not know of it. Make rules before the optimizer: parameters change their shape.
 """
 
 from typing import Any
@@ -47,7 +47,7 @@ def tie(layer: EdgeLinear, index: Any, *, scale: Any = None) -> EdgeLinear:
     if not scale.all():
         raise ValueError(f"`scale` must not be zero, as for edge {int((scale == 0).nonzero()[0])}.")
     _check_first(layer, "tie")
-    rule = _Tied(index.long(), scale)
+    rule = _Tied(index.long().clone(), scale.detach().clone())
     with torch.no_grad():
         layer.weight.copy_(rule.project(layer.weight))  # or the inverse would refuse it
     return _register(layer, rule)
@@ -64,7 +64,8 @@ def fix_signs(layer: EdgeLinear, signs: Any) -> EdgeLinear:
         signs: (in_features,) numbers, each 1 or -1.
 
     Raises:
-        ValueError: if `signs` has another shape, or other numbers.
+        ValueError: if `signs` has another shape or other numbers, or does not agree with the rules
+            that the layer has.
 
     Example:
         >>> layer = fix_signs(EdgeLinear(2, 2, [(0, 0), (0, 1), (1, 1)]), [1, -1])
@@ -80,9 +81,8 @@ def fix_signs(layer: EdgeLinear, signs: Any) -> EdgeLinear:
     weight = layer.weight.detach()
     src = layer.topology.src.long()
     rule = _Signed(signs.to(weight)[src])
-    if not parametrize.is_parametrized(layer, "weight"):
-        with torch.no_grad():
-            layer.weight.copy_(rule.project(weight))
+    with torch.no_grad():
+        _assign(layer, rule.project(weight))  # which rules made before refuse if they disagree
     return _register(layer, rule)
 
 
@@ -297,6 +297,7 @@ def _check_first(layer: EdgeLinear, name: str) -> None:
 
 
 def _register(layer: EdgeLinear, rule: _Rule) -> EdgeLinear:
+    layer.weight.grad = None  # of another shape than the parameter will have
     parametrize.register_parametrization(layer, "weight", rule)
     return layer
 

@@ -149,6 +149,8 @@ def test_report_is_written_as_a_table(tmp_path):
         ({"seeds": []}, "at least one"),
         ({"seeds": [1, 1]}, "different"),
         ({"null_models": []}, "name at least one"),
+        ({"null_models": [lambda topology, generator: topology]}, "names that differ"),
+        ({"null_models": ["permute_targets", "permute_targets"]}, "names that differ"),
         ({"null_models": ["shuffle"]}, "must be among .*, got 'shuffle'"),
     ],
 )

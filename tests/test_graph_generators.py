@@ -143,6 +143,15 @@ def test_bipartite_rewiring_is_uniform():
     assert scipy.stats.chisquare(list(counts.values())).pvalue > 1e-3
 
 
+@pytest.mark.parametrize("nodes, neighbors", [(4, 2), (6, 4), (10, 8)])
+def test_rewiring_ends_where_nodes_are_joined_to_all_others(nodes, neighbors):
+    for seed in range(60):
+        topology = watts_strogatz(
+            nodes, nodes, neighbors=neighbors, rewiring=1.0, generator=generator(seed)
+        )
+        assert graph(topology).number_of_edges() == nodes * neighbors // 2
+
+
 # Hubs.
 
 

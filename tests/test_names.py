@@ -3,6 +3,7 @@
 import io
 
 import networkx as nx
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -81,6 +82,15 @@ def test_column_given_twice_is_refused():
         el.convert.to_inputs(make_layer(), table)
     with pytest.raises(ValueError, match="no `in_names`"):
         el.convert.to_inputs(make_layer(in_names=None), table)
+
+
+def test_names_may_be_set_and_are_checked():
+    layer = make_layer(in_names=np.arange(3))
+    assert layer.in_names == [0, 1, 2]
+    layer.in_names = ("A", "B", "C")
+    assert layer.in_names == ["A", "B", "C"]
+    with pytest.raises(ValueError, match="must hold 2 names, got 3"):
+        layer.out_names = ["a", "b", "c"]
 
 
 def test_names_travel_through_a_checkpoint_as_tensors():

@@ -265,6 +265,41 @@ def test_balance_respects_signs():
     assert follows("signed", layer, None)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda layer: rules.freeze(layer, MASK),
+        lambda layer: rules.fix_signs(layer, -torch.ones(13)),
+        lambda layer: rules.tie(layer, torch.zeros(40, dtype=torch.long), scale=SCALE * SIGNS[0]),
+    ],
+    ids=["frozen", "signed", "tied"],
+)
+def test_signs_that_disagree_with_a_rule_are_refused(make):
+    layer = make(make_layer())
+    before = layer.weight.detach().clone()
+    signs = SIGNS if layer.parametrizations.weight.original.shape == (1,) else torch.ones(13)
+    with pytest.raises(ValueError):
+        rules.fix_signs(layer, signs)
+    assert torch.equal(layer.weight, before)
+
+
+def test_rule_keeps_its_own_numbers():
+    index, scale = INDEX.clone(), SCALE.clone()
+    layer = rules.tie(make_layer(), index, scale=scale)
+    before = layer.weight.detach().clone()
+    index.zero_(), scale.zero_()
+    assert torch.equal(layer.weight, before)
+
+
+def test_rule_can_be_made_after_a_gradient():
+    layer = make_layer()
+    layer(PROBLEM.x()).sum().backward()
+    rules.freeze(layer, MASK)
+    optimizer = torch.optim.SGD(layer.parameters(), 0.1, momentum=0.9)
+    layer(PROBLEM.x()).sum().backward()
+    optimizer.step()
+
+
 def test_rules_can_be_taken_off():
     layer = rules.tie(make_layer(), INDEX)
     weight = layer.weight.detach().clone()

@@ -10,6 +10,8 @@ from edgelinear.edges import as_size
 from edgelinear.generators._draw import from_ends, numpy_generator, positive
 from edgelinear.topology import Topology
 
+_MOST_ROUNDS = 100  # of moving edges at once, of which a sparse graph takes a few
+
 
 def watts_strogatz(
     in_features: int,
@@ -109,12 +111,17 @@ def _move(
 ) -> np.ndarray:
     """Return `other` with new ends for the edges that are `moved`, so that no two are the same.
 
-    All are moved at once. A new end is drawn anew as long as its edge is there already.
+    All are moved at once. A new end is drawn anew as long as its edge is there already. Where nodes
+    are joined to almost all others, edges are moved in turn instead.
     """
-    other = other.copy()
+    original, other = other, other.copy()
     waiting = np.flatnonzero(moved)
     taken = np.sort(key(node[~moved], other[~moved]))
+    rounds = 0
     while waiting.size:
+        rounds += 1
+        if rounds > _MOST_ROUNDS and not to_itself:
+            return _move_in_turn(node, original, moved, population, random)
         drawn = random.integers(population, size=waiting.size)
         keys = key(node[waiting], drawn)
         _, first = np.unique(keys, return_index=True)
@@ -124,6 +131,25 @@ def _move(
         other[waiting[free]] = drawn[free]
         taken = np.sort(np.concatenate([taken, keys[free]]))
         waiting = waiting[~free]
+    return other
+
+
+def _move_in_turn(
+    node: np.ndarray, other: np.ndarray, moved: np.ndarray, nodes: int, random: np.random.Generator
+) -> np.ndarray:
+    """Do the same for undirected edges, as published: one that has nowhere to go stays.
+
+    The matrix of who is joined takes memory in proportion to edges: it is needed where most are.
+    """
+    other, joined = other.copy(), np.eye(nodes, dtype=bool)
+    joined[node, other] = joined[other, node] = True
+    for edge in np.flatnonzero(moved):
+        here, old = node[edge], other[edge]
+        (free,) = np.nonzero(~joined[here])
+        if free.size:
+            new = other[edge] = random.choice(free)
+            joined[here, old] = joined[old, here] = False
+            joined[here, new] = joined[new, here] = True
     return other
 
 
