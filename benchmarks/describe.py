@@ -25,6 +25,16 @@ def describe_times(seconds: list[float]) -> dict:
     }
 
 
+def describe_size(workload: str, topology: el.Topology, batch: int) -> dict:
+    return {
+        "workload": workload,
+        "in_features": topology.in_features,
+        "out_features": topology.out_features,
+        "edges": topology.num_edges,
+        "batch": batch,
+    }
+
+
 def describe_origin() -> dict:
     return {
         "machine": f"{processor()}, {os.cpu_count()} cores, {platform.system()}",

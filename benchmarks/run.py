@@ -19,12 +19,10 @@ from pathlib import Path
 import environments
 import torch
 from contenders import CONTENDERS
-from describe import describe_origin, describe_times
+from describe import describe_origin, describe_size, describe_times
 from problem import Problem
 from worker import Worker
 from workloads import WORKLOADS, Workload
-
-import edgelinear as el
 
 HERE = Path(__file__).parent
 COLUMNS = [
@@ -64,7 +62,7 @@ def main() -> None:
                 continue
             for batch in batches:
                 Problem.make(topology, batch).save(folder)
-                size = describe_size(workload, topology, batch)
+                size = describe_size(workload.name, topology, batch)
                 for threads in dict.fromkeys(arguments.threads):
                     if arguments.memory:
                         rows = measure_memory(packages, folder, threads)
@@ -195,16 +193,6 @@ def failed(contender: str, phase: str, answer: dict) -> dict:
     if CONTENDERS[contender].kind == "ours":
         raise SystemExit(f"{contender} failed: {answer['note']}")
     return {"contender": contender, "phase": phase, "note": answer["note"]}
-
-
-def describe_size(workload: Workload, topology: el.Topology, batch: int) -> dict:
-    return {
-        "workload": workload.name,
-        "in_features": topology.in_features,
-        "out_features": topology.out_features,
-        "edges": topology.num_edges,
-        "batch": batch,
-    }
 
 
 def report(row: dict) -> None:

@@ -35,7 +35,11 @@ def celegans() -> el.Topology:
     number = {name: index for index, name in enumerate(names)}
     edges = sorted((number[target], number[source]) for target, source in pairs)
     dst, src = np.array(edges).T
-    _check_counts("c302", (len(names), len(edges)), (448, 6_625))
+    if (len(names), len(edges)) != (448, 6_625):
+        raise ValueError(
+            f"the wiring of c302 must have 448 nodes and 6625 edges, got {len(names)} and "
+            f"{len(edges)}. Delete its wheel from {CACHE} to download it again."
+        )
     return el.Topology(len(names), len(names), np.stack([src, dst]))
 
 
@@ -119,14 +123,6 @@ def _degree_matched(
     kept[random.choice(cells.size, cells.size - num_edges, replace=False)] = False
     dst, src = np.divmod(cells[kept], in_features)
     return el.Topology(in_features, out_features, np.stack([src, dst]))
-
-
-def _check_counts(name: str, got: tuple[int, int], required: tuple[int, int]) -> None:
-    if got != required:
-        raise ValueError(
-            f"the wiring of {name} must have {required[0]} nodes and {required[1]} edges, "
-            f"got {got[0]} and {got[1]}. Delete its wheel from {CACHE} to download it again."
-        )
 
 
 def _from_wheel(package: str, version: str, member: str) -> bytes:
