@@ -47,6 +47,24 @@ def dense(weight: Tensor, problem) -> Tensor:
     return empty.index_put((dst, src), weight, accumulate=True)
 
 
+def dense_step(problem, weight: Tensor, x: Tensor, grad: Tensor, bias: Tensor) -> tuple:
+    """Return y, dx and dw by dense products."""
+    matrix = dense(weight, problem)
+    src, dst = problem.edge_index
+    return x @ matrix.T + bias, grad @ matrix, (grad.T @ x)[dst, src]
+
+
+def assert_rounded(ours: Tensor, truth: Tensor, magnitude: Tensor) -> None:
+    """Assert that a result is near its float64 truth; `magnitude` is the sum of absolute terms."""
+    if ours.dtype == torch.float64:
+        torch.testing.assert_close(ours, truth)
+    else:  # a few roundings in float32 of sums this large, and one of the result
+        sums = 4 * torch.finfo(torch.float32).eps * magnitude
+        result = torch.finfo(ours.dtype)
+        rounding = result.eps * truth.abs().clamp(min=result.smallest_normal)
+        assert ((ours.double() - truth).abs() <= sums + rounding).all()
+
+
 def in_target_order(edges: Tensor) -> Tensor:
     src, dst = edges
     return edges[:, torch.argsort(dst * (int(src.max()) + 1) + src)]

@@ -8,7 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from problems import PROBLEMS, Problem, dense, hub_edges, random, random_edges
+from problems import (
+    PROBLEMS,
+    Problem,
+    assert_rounded,
+    dense_step,
+    hub_edges,
+    random,
+    random_edges,
+)
 from torch.testing import assert_close
 
 import edgelinear as el
@@ -71,12 +79,6 @@ def step(problem, dtype, weight_dtype=None, feature_major=False):
     return ours, dense_step(problem, *factors), dense_step(problem, *[t.abs() for t in factors])
 
 
-def dense_step(problem, weight, x, grad, bias):
-    matrix = dense(weight, problem)
-    src, dst = problem.edge_index
-    return x @ matrix.T + bias, grad @ matrix, (grad.T @ x)[dst, src]
-
-
 @pytest.mark.parametrize("feature_major", [False, True], ids=["batch-major", "feature-major"])
 @pytest.mark.parametrize(
     "problem", [LONG, CUT, DENSE, PROBLEMS["batch_many"]], ids=["long", "cut", "dense", "short"]
@@ -101,13 +103,7 @@ def test_dense_rows_have_runs():
 def test_every_type_equals_dense_matmul(instruction_set, name, dtype, weight_dtype):
     problem = PROBLEMS.get(name, DENSE)
     for ours, truth, magnitude in zip(*step(problem, dtype, weight_dtype), strict=True):
-        if dtype == torch.float64:
-            assert_close(ours, truth)
-        else:  # a few roundings in float32 of sums this large, and one of the result
-            sums = 4 * torch.finfo(torch.float32).eps * magnitude
-            result = torch.finfo(ours.dtype)
-            rounding = result.eps * truth.abs().clamp(min=result.smallest_normal)
-            assert ((ours.double() - truth).abs() <= sums + rounding).all()
+        assert_rounded(ours, truth, magnitude)
 
 
 @pytest.mark.parametrize("dtype", HALF, ids=str)

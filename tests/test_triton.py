@@ -10,7 +10,16 @@ import sys
 
 import pytest
 import torch
-from problems import PROBLEMS, Problem, dense, hub_edges, random, random_edges
+from problems import (
+    PROBLEMS,
+    Problem,
+    assert_rounded,
+    dense,
+    dense_step,
+    hub_edges,
+    random,
+    random_edges,
+)
 from torch.testing import assert_close
 
 import edgelinear as el
@@ -67,22 +76,11 @@ def test_every_type_equals_dense_matmul(name, dtype, weight_dtype):
         triton.sddmm(grad, x, topology, weight_dtype),
     )
 
-    def step(weight, x, grad, bias):
-        matrix = dense(weight, problem)
-        src, dst = problem.edge_index
-        return x @ matrix.T + bias, grad @ matrix, (grad.T @ x)[dst, src]
-
     factors = [t.double().cpu() for t in (weight, x, grad, bias)]
-    truths, magnitudes = step(*factors), step(*[t.abs() for t in factors])
+    truths = dense_step(problem, *factors)
+    magnitudes = dense_step(problem, *[t.abs() for t in factors])
     for our, truth, magnitude in zip(ours, truths, magnitudes, strict=True):
-        our = our.cpu()
-        if dtype == torch.float64:
-            assert_close(our, truth)
-        else:  # a few roundings in float32 of sums this large, and one of the result
-            sums = 4 * torch.finfo(torch.float32).eps * magnitude
-            result = torch.finfo(our.dtype)
-            rounding = result.eps * truth.abs().clamp(min=result.smallest_normal)
-            assert ((our.double() - truth).abs() <= sums + rounding).all()
+        assert_rounded(our.cpu(), truth, magnitude)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, *HALF], ids=str)
