@@ -5,6 +5,8 @@ import hashlib
 import io
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,7 +37,8 @@ class Contrast(NamedTuple):
     effect_size: float  # mean difference over the standard deviation of the differences
 
 
-class ControlsReport(NamedTuple):
+@dataclass(frozen=True)
+class ControlsReport:
     """Scores of every seed, and what they say. `str(report)` is a table and a sentence.
 
     Example:
@@ -53,7 +56,7 @@ class ControlsReport(NamedTuple):
         difference = np.array(self.scores[REAL]) - np.array(self.scores[null_model])
         return difference if self.higher_is_better else -difference
 
-    @property
+    @cached_property
     def comparisons(self) -> list[Contrast]:
         """One for each null model. P-values are not corrected for their number."""
         return [_compare(name, self.differences(name)) for name in self.scores if name != REAL]

@@ -169,7 +169,8 @@ class EdgeLinear(nn.Module):
             >>> EdgeLinear.from_wiring(wiring, values="weight").weight.tolist()
             [0.5, -1.0]
         """
-        _check_values(values)
+        if values not in ("ignore", "weight"):
+            raise ValueError(f'`values` must be "ignore" or "weight", got {values!r}.')
         options = dict(in_names=wiring.in_names, out_names=wiring.out_names) | options
         weight = wiring.weight if values == "weight" else None
         return cls.from_topology(wiring.topology, weight=weight, **options)
@@ -190,10 +191,8 @@ class EdgeLinear(nn.Module):
             tensor([[2, 0],
                     [0, 1]])
         """
-        _check_values(values)
         wiring = convert.from_adjacency(adjacency, duplicates=duplicates)
-        weight = wiring.weight if values == "weight" else None
-        return cls.from_topology(wiring.topology, weight=weight, **options)
+        return cls.from_wiring(wiring, values=values, **options)
 
     @classmethod
     def from_weight_mask(cls, mask: Any, **options: Any) -> "EdgeLinear":
@@ -418,11 +417,6 @@ class EdgeLinear(nn.Module):
             rest, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )
         self._place_topology()  # `assign=True` may have brought a weight from another device
-
-
-def _check_values(values: str) -> None:
-    if values not in ("ignore", "weight"):
-        raise ValueError(f'`values` must be "ignore" or "weight", got {values!r}.')
 
 
 def _rank_0_compares(state: dict[str, Tensor], prefix: str) -> bool:

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from edgelinear.convert.wiring import check_names
+
 NAMES = ("in_names", "out_names")  # what a state dict holds, where nodes have names
 
 
@@ -21,18 +23,13 @@ def as_names(argument: str, names: Sequence[Any] | None, size: int) -> list[str 
     if names is None:
         return None
     names = [int(name) if isinstance(name, np.integer) else name for name in names]
-    if len(names) != size:
-        raise ValueError(f"`{argument}` must hold {size} names, got {len(names)}.")
     for name in names:
         if not isinstance(name, (str, int)) or isinstance(name, bool):
             raise TypeError(
                 f"`{argument}` must hold strings or whole numbers, which a checkpoint can keep, "
                 f"got {name!r}."
             )
-    if len(set(names)) < size:
-        repeated = next(name for i, name in enumerate(names) if name in names[:i])
-        raise ValueError(f"`{argument}` lists {repeated!r} twice.")
-    return names
+    return check_names(argument, names, size)
 
 
 def to_tensor(names: list[str | int]) -> Tensor:  # (bytes,) uint8

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgelinear.controls import REAL
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -14,8 +16,6 @@ _BLUE, _ORANGE, _GREY = "#2f5d8c", "#c8722c", "#b0b0b0"
 
 def draw(figure: "Figure", report: "ControlsReport") -> None:
     """Draw a panel for each null model: a line a seed, from its score to the real wiring's."""
-    from edgelinear.controls import REAL
-
     panels = figure.subplots(1, len(report.comparisons), sharey=True, squeeze=False)[0]
     real = np.array(report.scores[REAL])
     for axes, contrast in zip(panels, report.comparisons, strict=True):

@@ -47,10 +47,7 @@ def tie(layer: EdgeLinear, index: Any, *, scale: Any = None) -> EdgeLinear:
     if not scale.all():
         raise ValueError(f"`scale` must not be zero, as for edge {int((scale == 0).nonzero()[0])}.")
     _check_first(layer, "tie")
-    rule = _Tied(index.long().clone(), scale.detach().clone())
-    with torch.no_grad():
-        layer.weight.copy_(rule.project(layer.weight))  # or the inverse would refuse it
-    return _register(layer, rule)
+    return _register(layer, _Tied(index.long().clone(), scale.detach().clone()))
 
 
 def fix_signs(layer: EdgeLinear, signs: Any) -> EdgeLinear:
@@ -78,12 +75,8 @@ def fix_signs(layer: EdgeLinear, signs: Any) -> EdgeLinear:
             f"`signs` must hold 1 or -1 for each of the {layer.in_features} inputs, got "
             f"{signs.tolist() if signs.numel() < 10 else f'shape {tuple(signs.shape)}'}."
         )
-    weight = layer.weight.detach()
-    src = layer.topology.src.long()
-    rule = _Signed(signs.to(weight)[src])
-    with torch.no_grad():
-        _assign(layer, rule.project(weight))  # which rules made before refuse if they disagree
-    return _register(layer, rule)
+    signs = signs.to(layer.weight.detach())
+    return _register(layer, _Signed(signs[layer.topology.src.long()]))
 
 
 def fix_nonnegative(layer: EdgeLinear) -> EdgeLinear:
@@ -157,11 +150,14 @@ class _Rule(nn.Module):
 
     As for wirings, a state dict holds them, and another rule is refused when it is loaded: but for
     tensors whose numbers are `loaded`.
-    `project` returns weights that follow the rule, near to those given.
     """
 
     fixed: dict[str, Tensor]
     loaded: tuple[str, ...] = ()
+
+    def project(self, weight: Tensor) -> Tensor:
+        """Return weights that follow the rule, near to those given."""
+        raise NotImplementedError
 
     def __init__(self, **fixed: Tensor) -> None:
         super().__init__()
@@ -296,7 +292,10 @@ def _check_first(layer: EdgeLinear, name: str) -> None:
         )
 
 
+@torch.no_grad()
 def _register(layer: EdgeLinear, rule: _Rule) -> EdgeLinear:
+    # Rules made before refuse the weights if they disagree with this one.
+    _assign(layer, rule.project(layer.weight))
     layer.weight.grad = None  # of another shape than the parameter will have
     parametrize.register_parametrization(layer, "weight", rule)
     return layer

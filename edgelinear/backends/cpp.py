@@ -164,7 +164,7 @@ def spmm(weight: Tensor, x: Tensor, topology: Topology, bias: Tensor | None = No
 
     y is laid out as x is.
     """
-    if weight.dtype != x.dtype and not (x.dtype in _HALF and weight.dtype == torch.float32):
+    if not _takes(x.dtype, weight.dtype):
         weight = weight.to(torch.promote_types(x.dtype, torch.float32))
     x, weight = _unit_stride(x), weight.contiguous()
     y = _kernels.empty_like(x, topology.out_features)
@@ -182,8 +182,7 @@ def sddmm(a: Tensor, b: Tensor, topology: Topology, dtype: torch.dtype) -> Tenso
         common = torch.promote_types(torch.promote_types(a.dtype, b.dtype), dtype)
         a, b = a.to(common), b.to(common)
     a, b = _unit_stride(a), _unit_stride(b)
-    direct = dtype == a.dtype or (a.dtype in _HALF and dtype == torch.float32)
-    w_dtype = dtype if direct else torch.promote_types(a.dtype, torch.float32)
+    w_dtype = dtype if _takes(a.dtype, dtype) else torch.promote_types(a.dtype, torch.float32)
     w = _kernels.empty(a, topology.num_edges, dtype=w_dtype)
     if _by_source(topology):
         _kernels.run(_DOTS, topology.T, a, rowwise=b, dots=w)
@@ -196,8 +195,7 @@ def gradients(
     grad: Tensor, weight: Tensor, x: Tensor, topology: Topology, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor] | None:
     """Return those by the weight, of this dtype, and by x; or None where two walks are better."""
-    mixed = x.dtype in _HALF and weight.dtype == torch.float32
-    if not (weight.dtype == x.dtype or mixed) or weight.dtype != dtype or grad.dtype != x.dtype:
+    if not _takes(x.dtype, dtype) or weight.dtype != dtype or grad.dtype != x.dtype:
         return None
     if not _one_walk(topology, grad.shape[0], dtype):
         return None
@@ -231,6 +229,11 @@ def _one_walk(topology: Topology, batch: int, dtype: torch.dtype) -> bool:
         return False
     unordered = topology.by_dst.edge_ids is not None and sample_bytes <= 128
     return _by_source(topology) or unordered or topology.num_edges < 10_000
+
+
+def _takes(dtype: torch.dtype, edge_dtype: torch.dtype) -> bool:
+    """Return whether kernels for matrices of `dtype` take edges of the other type as they are."""
+    return edge_dtype == dtype or (dtype in _HALF and edge_dtype == torch.float32)
 
 
 def _unit_stride(matrix: Tensor) -> Tensor:

@@ -61,8 +61,8 @@ def spmm(weight: Tensor, x: Tensor, topology: Topology, bias: Tensor | None = No
     indptr, indices, edge_ids = topology.by_dst
     weight = weight.contiguous()
     bias = None if bias is None else bias.contiguous()
-    samples = min(_SAMPLES, _power_of_two(batch))
-    tile_rows = max(1, (_SMALL_TILE if samples <= 16 else _TILE) // LANES // samples)
+    samples, products = _tile(batch)
+    tile_rows = max(1, products // LANES // samples)
     tiles = -(-batch // samples)
     sums = torch.promote_types(x.dtype, torch.float32)
     tile = dict(SAMPLES=samples, SUMS=_triton_type(sums), PIECE=PIECE_EDGES, num_warps=1)
@@ -96,8 +96,8 @@ def sddmm(a: Tensor, b: Tensor, topology: Topology, dtype: torch.dtype) -> Tenso
     at, bt = _by_feature(a), _by_feature(b)
     sums = torch.promote_types(torch.promote_types(a.dtype, b.dtype), dtype)
     sums = torch.promote_types(sums, torch.float32)
-    samples = min(_SAMPLES, _power_of_two(batch))
-    edges = (_SMALL_TILE if samples <= 16 else _TILE) // samples
+    samples, products = _tile(batch)
+    edges = products // samples
     with _device_of(a):
         kernels.sddmm[(-(-num_edges // edges),)](
             topology.src,
@@ -148,9 +148,10 @@ def _transposed(x: Tensor) -> Tensor:
     return y
 
 
-def _power_of_two(number: int) -> int:
-    """Return the least power of two that is no smaller."""
-    return 1 << (number - 1).bit_length()
+def _tile(batch: int) -> tuple[int, int]:
+    """Return how many samples and how many products a tile has."""
+    samples = min(_SAMPLES, 1 << (batch - 1).bit_length())  # a power of two
+    return samples, _SMALL_TILE if samples <= 16 else _TILE
 
 
 def _device_of(x: Tensor) -> contextlib.AbstractContextManager:

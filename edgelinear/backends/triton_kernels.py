@@ -1,8 +1,8 @@
 """The kernels of the `triton` backend. Imported when it first runs: only then is Triton needed.
 
 Matrices are (features, batch), samples side by side. Offsets are int64. `batch` is specialised, as
-loads of 16 bytes need to know that it is a multiple of 16. Every load is converted to
-the type of sums at once: the interpreter adds bfloat16 as if it were integers.
+loads of 16 bytes need to know that it is a multiple of 16. Every load is converted to the type of
+sums at once: the interpreter adds bfloat16 as if it were integers.
 """
 
 import triton

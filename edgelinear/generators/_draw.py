@@ -18,6 +18,15 @@ def from_ends(
 ) -> Topology:
     """Return the topology of these edges, in (target, source) order."""
     cells = np.sort(dst * np.int64(max(1, in_features)) + src)
+    return from_cells(in_features, out_features, cells, duplicates)
+
+
+def from_cells(
+    in_features: int,
+    out_features: int,
+    cells: np.ndarray,  # (num_edges,), ascending: target * in_features + source of each edge
+    duplicates: str = "error",
+) -> Topology:
     dst, src = np.divmod(cells, max(1, in_features))
     return Topology(in_features, out_features, np.stack([src, dst]), duplicates=duplicates)
 

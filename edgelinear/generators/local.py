@@ -157,11 +157,7 @@ def banded(in_features: int, out_features: int, *, lower: int, upper: int) -> To
     in_features = as_size("in_features", in_features)
     out_features = as_size("out_features", out_features)
     lower, upper = as_size("lower", lower), as_size("upper", upper)
-    target = np.arange(out_features)
-    first = np.maximum(0, target - lower)
-    count = np.maximum(0, np.minimum(in_features, target + upper + 1) - first)
-    dst = np.repeat(target, count)
-    src = np.arange(dst.size) - np.repeat(np.cumsum(count) - count - first, count)
+    dst, src = _windows(in_features, out_features, lower + 1 + upper, stride=1, padding=lower)
     return from_ends(in_features, out_features, src, dst)
 
 

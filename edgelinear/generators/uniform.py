@@ -6,7 +6,13 @@ import numpy as np
 import torch
 
 from edgelinear.edges import as_size
-from edgelinear.generators._draw import distinct, distinct_rows, from_ends, numpy_generator
+from edgelinear.generators._draw import (
+    distinct,
+    distinct_rows,
+    from_cells,
+    from_ends,
+    numpy_generator,
+)
 from edgelinear.topology import Topology
 
 
@@ -53,9 +59,7 @@ def erdos_renyi(
         raise ValueError(
             f"`num_edges` must be at most in_features * out_features = {possible}, got {num_edges}."
         )
-    cells = distinct(random, possible, num_edges)
-    dst, src = np.divmod(cells, max(1, in_features))
-    return from_ends(in_features, out_features, src, dst)
+    return from_cells(in_features, out_features, distinct(random, possible, num_edges))
 
 
 def fixed_fan_in(
