@@ -1,6 +1,6 @@
 """The wiring in a state dict: checked like any other, compared, and never taken unasked."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
@@ -46,6 +46,19 @@ def difference(here: Topology, state: Mapping[str, Tensor], prefix: str = "") ->
     return (
         f"`{prefix}edge_index` in this checkpoint is another wiring ({what}). "
         "Use el.adopt_wiring to take it."
+    )
+
+
+def stay_on_rank_0(keys: Iterable[str], state: Mapping[str, Tensor]) -> bool:
+    """Whether rank 0 alone has these entries, as torch's `broadcast_from_rank0` sends parameters.
+
+    Other ranks need not compare them then: rank 0 does.
+    """
+    return (
+        torch.distributed.is_available()
+        and torch.distributed.is_initialized()
+        and torch.distributed.get_rank() > 0
+        and not any(key in state for key in keys)
     )
 
 

@@ -14,6 +14,8 @@ from edgelinear.functional import edge_linear
 from edgelinear.init import init_by_fan_in
 from edgelinear.topology import Topology, topology_with_weight
 
+_BEHIND_RULES = "parametrizations.weight.original"  # the parameter that weights with rules follow
+
 
 class EdgeLinear(nn.Module):
     """Apply `y = x W.T + bias`, where W has one learnable number an edge and nothing elsewhere.
@@ -101,6 +103,13 @@ class EdgeLinear(nn.Module):
         if weight is not None:
             with torch.no_grad():
                 self.weight.copy_(check_weight(weight, topology.num_edges))
+
+    def _rewire(self, topology: Topology) -> None:
+        weight, bias = self.weight, self.bias
+        self._set_up(topology, None, bias is not None, self.backend, weight.device, weight.dtype)
+        self.weight.requires_grad_(weight.requires_grad)
+        if self.bias is not None and bias is not None:
+            self.bias.requires_grad_(bias.requires_grad)
 
     def _set_names(
         self, in_names: Sequence[str | int] | None, out_names: Sequence[str | int] | None
@@ -263,7 +272,7 @@ class EdgeLinear(nn.Module):
             True
         """
         topology = checkpoint.saved_topology(state, prefix)
-        if f"{prefix}parametrizations.weight.original" in state:
+        if prefix + _BEHIND_RULES in state:
             raise ValueError(
                 f"the weights of `{prefix or 'this layer'}` had rules: build the layer with "
                 "`from_topology`, apply the same rules, and use `load_state_dict`."
@@ -368,8 +377,10 @@ class EdgeLinear(nn.Module):
     # garbage indices, and `load_state_dict` would take any wiring unasked. It follows the weight.
 
     def _place_topology(self) -> None:
-        if self.weight.device.type != "meta":
-            self.topology = self.topology.to(self.weight.device)
+        # Not `self.weight`, which rules compute, and cannot from the shards of `fully_shard`.
+        device = _parameter(self).device
+        if device.type != "meta":
+            self.topology = self.topology.to(device)
 
     def _apply(self, fn: Any, recurse: bool = True) -> "EdgeLinear":
         super()._apply(fn, recurse)
@@ -394,12 +405,15 @@ class EdgeLinear(nn.Module):
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
-        if not _rank_0_compares(state_dict, prefix):
+        wiring = {prefix + key for key in checkpoint.WIRING}
+        parameter = "weight" if "weight" in self._parameters else _BEHIND_RULES
+        sharded = hasattr(state_dict.get(prefix + parameter), "device_mesh")
+        if not (sharded and checkpoint.stay_on_rank_0(wiring, state_dict)):
             difference = checkpoint.difference(self.topology, state_dict, prefix)
             if difference is not None:
                 error_msgs.append(difference)
                 return
-        own = {prefix + key for key in (*checkpoint.WIRING, *names.NAMES)}
+        own = wiring | {prefix + key for key in names.NAMES}
         rest = {k: v for k, v in state_dict.items() if k not in own}
         sizes = (self.in_features, self.out_features)
         for key, size in zip(names.NAMES, sizes, strict=True):
@@ -419,18 +433,6 @@ class EdgeLinear(nn.Module):
         self._place_topology()  # `assign=True` may have brought a weight from another device
 
 
-def _rank_0_compares(state: dict[str, Tensor], prefix: str) -> bool:
-    """Whether this is what torch's `broadcast_from_rank0` hands to other ranks: parameters alone.
-
-    They come as shards, and the wiring they were saved with stays on rank 0, which compares it.
-    """
-    return (
-        hasattr(state.get(prefix + "weight"), "device_mesh")
-        and torch.distributed.get_rank() > 0
-        and not any(prefix + key in state for key in checkpoint.WIRING)
-    )
-
-
 def adopt_wiring(module: nn.Module, state: dict[str, Tensor]) -> None:
     """Rewire every EdgeLinear in `module` as `state` says, so that `load_state_dict` takes it.
 
@@ -438,7 +440,8 @@ def adopt_wiring(module: nn.Module, state: dict[str, Tensor]) -> None:
     optimizer that held the old ones.
 
     Raises:
-        ValueError: if the state dict lacks the wiring of one of the layers, or it is corrupt.
+        ValueError: if the state dict lacks the wiring of one of the layers, it is corrupt, or
+            weights whose wiring would change have rules. Nothing is changed then.
 
     Example:
         >>> saved = nn.Sequential(EdgeLinear(3, 2, [(0, 0), (2, 1)])).state_dict()
@@ -447,38 +450,41 @@ def adopt_wiring(module: nn.Module, state: dict[str, Tensor]) -> None:
         >>> model.load_state_dict(saved)
         <All keys matched successfully>
     """
-    layers = {name: m for name, m in module.named_modules() if isinstance(m, EdgeLinear)}
-    wirings = {
-        name: checkpoint.saved_topology(state, f"{name}." if name else "") for name in layers
-    }
-    for name, topology in wirings.items():
-        layer, prefix = layers[name], f"{name}." if name else ""
-        sizes = (topology.in_features, topology.out_features)
-        saved = [
-            names.from_state(state, prefix + key, size)
-            for key, size in zip(names.NAMES, sizes, strict=True)
-        ]
-        if topology == layer.topology.to("cpu"):
-            layer._set_names(*saved)
+    plan = []  # as nothing must change where something is wrong
+    for name, layer in module.named_modules():
+        if not isinstance(layer, EdgeLinear):
             continue
-        if parametrize.is_parametrized(layer, "weight"):
+        prefix = f"{name}." if name else ""
+        topology = checkpoint.saved_topology(state, prefix)
+        same = topology == layer.topology.to("cpu")
+        if not same and parametrize.is_parametrized(layer, "weight"):
             raise ValueError(
                 f"the weights of `{name or 'this layer'}` have rules made for its edges: take "
                 "another wiring first, and apply rules then."
             )
-        weight, bias = layer.weight, layer.bias
-        layer._set_up(topology, None, bias is not None, layer.backend, weight.device, weight.dtype)
-        layer._set_names(*saved)
-        layer.weight.requires_grad_(weight.requires_grad)
-        if layer.bias is not None and bias is not None:
-            layer.bias.requires_grad_(bias.requires_grad)
+        plan.append(
+            (layer, None if same else topology, _known_names(layer, topology, state, prefix))
+        )
+    for layer, wiring, known in plan:
+        if wiring is not None:
+            layer._rewire(wiring)
+        layer._set_names(*known)
+
+
+def _known_names(
+    layer: EdgeLinear, topology: Topology, state: dict[str, Tensor], prefix: str
+) -> list[list[str | int] | None]:
+    """Return the names of inputs and outputs that are saved, or else the layer's, if they fit."""
+    known = []
+    for key, size in zip(names.NAMES, (topology.in_features, topology.out_features), strict=True):
+        saved, ours = names.from_state(state, prefix + key, size), getattr(layer, key)
+        known.append(ours if saved is None and ours and len(ours) == size else saved)
+    return known
 
 
 def _parameter(layer: EdgeLinear) -> Tensor:
     """Return what an optimizer sees of the weights."""
-    if parametrize.is_parametrized(layer, "weight"):
-        return layer.parametrizations.weight.original  # type: ignore[union-attr,return-value]
-    return layer.weight
+    return layer.weight if "weight" in layer._parameters else layer.get_parameter(_BEHIND_RULES)
 
 
 def param_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -2,7 +2,8 @@
 
 Each rule is a parametrization of `torch.nn.utils.parametrize`: the optimizer sees what may move,
 and `layer.weight` is what follows from it. So no optimizer, checkpoint or assignment can break the
-rule, and kernels do not know of it. Make rules before the optimizer: parameters change their shape.
+rule, and kernels do not know of it. Make rules before the optimizer, as parameters change their
+shape, and before `fully_shard`.
 """
 
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from edgelinear import checkpoint
 from edgelinear.layers import EdgeLinear
 
 
@@ -37,6 +39,7 @@ def tie(layer: EdgeLinear, index: Any, *, scale: Any = None) -> EdgeLinear:
         >>> bool(layer.weight[0] == layer.weight[1])
         True
     """
+    _check_values(layer)
     index = _per_edge(layer, "index", index)
     if index.dtype == torch.bool or index.is_floating_point() or index.is_complex():
         raise TypeError(f"`index` must hold whole numbers, got {index.dtype}.")
@@ -69,6 +72,7 @@ def fix_signs(layer: EdgeLinear, signs: Any) -> EdgeLinear:
         >>> layer.weight.sign().tolist()
         [1.0, 1.0, -1.0]
     """
+    _check_values(layer)
     signs = torch.as_tensor(signs)
     if signs.shape != (layer.in_features,) or not bool((signs.abs() == 1).all()):
         raise ValueError(
@@ -104,6 +108,7 @@ def balance(layer: EdgeLinear) -> EdgeLinear:
         >>> torch.allclose(balance(layer).weight.sum(), torch.zeros(()), atol=1e-6)
         True
     """
+    _check_values(layer)
     weight, dst = layer.weight.detach().double(), layer.topology.dst.long()
 
     def total(values: Tensor) -> Tensor:  # of each target
@@ -122,7 +127,8 @@ def balance(layer: EdgeLinear) -> EdgeLinear:
 def freeze(layer: EdgeLinear, mask: Any) -> EdgeLinear:
     """Keep the weights of the edges in `mask` as they are, and return the layer.
 
-    The other edges are the parameter, so that neither decay nor momentum moves a frozen one.
+    The other edges are the parameter, so that neither decay nor momentum moves a frozen one. Frozen
+    weights stand beside it, as a parameter that requires no gradient.
 
     Args:
         mask: (num_edges,) truth values.
@@ -138,6 +144,7 @@ def freeze(layer: EdgeLinear, mask: Any) -> EdgeLinear:
         >>> layer.weight.tolist()
         [1.0, 2.0, 3.0]
     """
+    _check_values(layer)
     mask = _per_edge(layer, "mask", mask)
     if mask.dtype != torch.bool:
         raise TypeError(f"`mask` must hold truth values, got {mask.dtype}.")
@@ -148,34 +155,29 @@ def freeze(layer: EdgeLinear, mask: Any) -> EdgeLinear:
 class _Rule(nn.Module):
     """A parametrization with tensors that are part of the rule: no parameters, and no buffers.
 
-    As for wirings, a state dict holds them, and another rule is refused when it is loaded: but for
-    tensors whose numbers are `loaded`.
+    As for wirings, a state dict holds them, and another rule is refused when it is loaded.
     """
 
-    fixed: dict[str, Tensor]
-    loaded: tuple[str, ...] = ()
+    fixed: tuple[str, ...]  # the attributes that hold them
 
     def project(self, weight: Tensor) -> Tensor:
         """Return weights that follow the rule, near to those given."""
         raise NotImplementedError
 
-    def __init__(self, **fixed: Tensor) -> None:
-        super().__init__()
-        self.fixed = fixed
-
     def _apply(self, fn: Any, recurse: bool = True) -> "_Rule":
         super()._apply(fn, recurse)
         # As the topology does, they keep their numbers where `fn` is that of `to_empty`.
-        for name, tensor in self.fixed.items():
+        for name in self.fixed:
+            tensor = getattr(self, name)
             like = fn(tensor.new_empty(0))
             if like.device.type != "meta":
-                self.fixed[name] = tensor.to(like)
+                setattr(self, name, tensor.to(like))
         return self
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
-        for name, tensor in self.fixed.items():
-            destination[prefix + name] = tensor
+        for name in self.fixed:
+            destination[prefix + name] = getattr(self, name)
 
     def _load_from_state_dict(
         self,
@@ -187,33 +189,40 @@ class _Rule(nn.Module):
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
-        for name, ours in self.fixed.items():
-            theirs = state_dict.get(prefix + name)
+        keys = {prefix + name: getattr(self, name) for name in self.fixed}
+        rest = {key: value for key, value in state_dict.items() if key not in keys}
+        super()._load_from_state_dict(
+            rest, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
+        if checkpoint.stay_on_rank_0(keys, state_dict):
+            return
+        for key, ours in keys.items():
+            theirs = state_dict.get(key)
             if theirs is None:
-                missing_keys.append(prefix + name)
-            elif name in self.loaded and theirs.shape == ours.shape:
-                self.fixed[name] = theirs.detach().to(ours, copy=True)
+                missing_keys.append(key)
             elif not torch.equal(ours.cpu(), theirs.cpu().to(ours.dtype)):
-                error_msgs.append(f"`{prefix}{name}` in this checkpoint is that of another rule.")
+                error_msgs.append(f"`{key}` in this checkpoint is that of another rule.")
 
 
 class _Tied(_Rule):
+    fixed = ("index", "scale")
+
     def __init__(self, index: Tensor, scale: Tensor) -> None:
-        super().__init__(index=index, scale=scale)
+        super().__init__()
+        self.index = index
+        self.scale = scale
         self.number = int(index.max()) + 1 if index.numel() else 0
 
     def forward(self, values: Tensor) -> Tensor:
         # Inductor fails on the derivative of `values[index]`.
-        return values.gather(0, self.fixed["index"]) * self.fixed["scale"]
+        return values.gather(0, self.index) * self.scale
 
     def project(self, weight: Tensor) -> Tensor:
         return self(self.mean(weight))
 
     def mean(self, weight: Tensor) -> Tensor:
-        index = self.fixed["index"]
-        total = weight.new_zeros(self.number).index_add(
-            0, index, weight / self.fixed["scale"].to(weight)
-        )
+        index = self.index
+        total = weight.new_zeros(self.number).index_add(0, index, weight / self.scale.to(weight))
         return total / torch.bincount(index, minlength=self.number).clamp(min=1)
 
     def right_inverse(self, weight: Tensor) -> Tensor:
@@ -224,44 +233,61 @@ class _Tied(_Rule):
             raise ValueError(
                 f"`weight` must hold one number times the scale for all edges of an index, got "
                 f"{weight[edge]:.6g} for edge {edge}, where the others of index "
-                f"{int(self.fixed['index'][edge])} ask for {self.forward(values)[edge]:.6g}."
+                f"{int(self.index[edge])} ask for {self.forward(values)[edge]:.6g}."
             )
         return values
 
 
 class _Signed(_Rule):
+    fixed = ("signs",)
+
     def __init__(self, signs: Tensor) -> None:
-        super().__init__(signs=signs)
+        super().__init__()
+        self.signs = signs
 
     def forward(self, values: Tensor) -> Tensor:
-        return values.abs() * self.fixed["signs"]
+        return values.abs() * self.signs
 
     def project(self, weight: Tensor) -> Tensor:
         return self.forward(weight)
 
     def right_inverse(self, weight: Tensor) -> Tensor:
-        wrong = weight * self.fixed["signs"] < 0
+        wrong = weight * self.signs < 0
         if wrong.any():
             edge = int(wrong.nonzero()[0])
             raise ValueError(
                 f"`weight` must have the signs of its sources, got {weight[edge]:.6g} for edge "
-                f"{edge}, whose sign is {int(self.fixed['signs'][edge]):+d}."
+                f"{edge}, whose sign is {int(self.signs[edge]):+d}."
             )
         return weight
 
 
 class _Frozen(_Rule):
-    loaded = ("weight",)
+    fixed = ("moving", "still")
 
     def __init__(self, mask: Tensor, weight: Tensor) -> None:
-        moving = (~mask).nonzero()[:, 0]
-        super().__init__(moving=moving, weight=weight.masked_fill(~mask, 0.0))
+        super().__init__()
+        self.moving = (~mask).nonzero()[:, 0]
+        self.still = mask.nonzero()[:, 0]
+        # A parameter, so that processes that drew other weights take those of rank 0.
+        self.frozen = nn.Parameter(weight[mask], requires_grad=False)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "_Frozen":
+        before = self.frozen.detach()
+        super()._apply(fn, recurse)
+        if "meta" not in (before.device.type, self.frozen.device.type):
+            with torch.no_grad():
+                self.frozen.copy_(before)  # which `to_empty` drops
+        return self
 
     def forward(self, values: Tensor) -> Tensor:
-        return self.fixed["weight"].scatter(0, self.fixed["moving"], values)
+        # Detached, as `model.requires_grad_()` is meant for what may move.
+        weight = values.new_empty(len(self.still) + len(self.moving))
+        weight = weight.scatter(0, self.still, self.frozen.detach())
+        return weight.scatter(0, self.moving, values)
 
     def project(self, weight: Tensor) -> Tensor:
-        return self.forward(weight[self.fixed["moving"]])
+        return self.forward(weight[self.moving])
 
     def right_inverse(self, weight: Tensor) -> Tensor:
         moved = self.project(weight) != weight
@@ -269,9 +295,9 @@ class _Frozen(_Rule):
             edge = int(moved.nonzero()[0])
             raise ValueError(
                 f"`weight` must leave frozen edges as they are, got {weight[edge]:.6g} for edge "
-                f"{edge}, which is frozen at {self.fixed['weight'][edge]:.6g}."
+                f"{edge}, which is frozen at {self.project(weight)[edge]:.6g}."
             )
-        return weight[self.fixed["moving"]]
+        return weight[self.moving]
 
 
 def _per_edge(layer: EdgeLinear, name: str, values: Any) -> Tensor:
@@ -282,6 +308,16 @@ def _per_edge(layer: EdgeLinear, name: str, values: Any) -> Tensor:
             f"got shape {tuple(values.shape)}."
         )
     return values
+
+
+def _check_values(layer: EdgeLinear) -> None:
+    weight = layer.weight
+    if weight.device.type == "meta" or hasattr(weight, "device_mesh"):
+        where = "on the meta device" if weight.device.type == "meta" else "sharded"
+        raise ValueError(
+            f"rules need the values of the weights, and these are {where}: "
+            "make rules on a device, and shard the layer afterwards."
+        )
 
 
 def _check_first(layer: EdgeLinear, name: str) -> None:

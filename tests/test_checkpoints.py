@@ -449,6 +449,17 @@ def test_adopt_wiring_changes_nothing_when_one_layer_is_missing():
     assert_close(values(model), before, rtol=0, atol=0)
 
 
+def test_adopt_wiring_changes_nothing_when_one_layer_has_rules():
+    model, state = make_model(), make_model().state_dict()
+    for key in ("0.encoder.0.edge_index", "1.edge_index"):
+        state[key] = state[key].flip(1)
+    el.rules.fix_nonnegative(model[1])
+    before = values(model)
+    with pytest.raises(ValueError, match="the weights of `1` have rules"):
+        el.adopt_wiring(model, state)
+    assert_close(values(model), before, rtol=0, atol=0)
+
+
 # Corrupt files
 
 

@@ -63,9 +63,11 @@ def train(model, rank=0, world=1, steps=3):
 
 
 def weights_and_gradients(model):
-    """Return each parameter and its gradient, gathered where they are sharded."""
+    """Return each parameter and its gradient, if any, gathered where they are sharded."""
 
     def whole(tensor):
+        if tensor is None:
+            return None
         return (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).detach()
 
     return [(whole(p), whole(p.grad)) for p in model.parameters()]
@@ -118,8 +120,8 @@ def two_processes(tmp_path_factory):
     outcomes = [torch.load(path / f"results{r}.pt", weights_only=False) for r in range(2)]
 
     def results_of(function):
-        for rank, (results, error) in enumerate(outcomes):
-            assert function.__name__ in results, f"on rank {rank}: {error}"
+        done = all(function.__name__ in results for results, _ in outcomes)
+        assert done, "\n".join(f"rank {r}: {error}" for r, (_, error) in enumerate(outcomes))
         return [results[function.__name__] for results, _ in outcomes]
 
     return results_of
@@ -374,3 +376,75 @@ def load_without_wiring(path, rank):
 def test_missing_wiring_is_refused_except_beside_shards_on_other_ranks(two_processes):
     for messages in two_processes(load_without_wiring):
         assert all("holds no `0.edge_index`" in message for message in messages)
+
+
+# Rules
+
+
+def make_model_with_rules(seed=0):
+    """Return a model of tied weights, whose indices shard unevenly, of signs and frozen edges."""
+    model = make_model(seed)
+    el.rules.tie(model[0], [0, 0, 1, 2, 1, 2, 0], scale=[1, -2, 3, 1, 1, 2, 1])
+    el.rules.fix_signs(model[2], [1, -1, 1, -1])
+    model.append(el.EdgeLinear(3, 3, [(0, 0), (1, 0), (2, 2)], dtype=torch.float64))
+    el.rules.freeze(model[3], [False, True, False])
+    return model
+
+
+def shard_with_rules(model):
+    fully_shard(model[3])
+    return shard(model)
+
+
+@work
+def train_rules_with_ddp(path, rank):
+    model = DistributedDataParallel(make_model_with_rules(seed=rank))
+    train(model, rank, 2)
+    return weights_and_gradients(model.module)
+
+
+@work
+def train_rules_with_fsdp(path, rank):
+    model = shard_with_rules(make_model_with_rules())
+    train(model, rank, 2)
+    return weights_and_gradients(model)
+
+
+@pytest.mark.parametrize("train_rules", [train_rules_with_ddp, train_rules_with_fsdp])
+def test_rules_train_as_in_one_process(train_rules, two_processes):
+    model = make_model_with_rules()
+    train(model)
+    for got in two_processes(train_rules):
+        assert_close(got, weights_and_gradients(model))
+
+
+@work
+def load_rules_full(path, rank):
+    model = shard_with_rules(make_model_with_rules(seed=1))
+    set_model_state_dict(model, make_model_with_rules().state_dict(), options=FULL)
+    return full_state(model)
+
+
+@work
+def load_rules_broadcast(path, rank):
+    model = shard_with_rules(make_model_with_rules(seed=1))
+    state = make_model_with_rules().state_dict() if rank == 0 else {}
+    set_model_state_dict(model, state, options=BROADCAST)
+    return full_state(model)
+
+
+@work
+def load_rules_from_files(path, rank):
+    state = get_model_state_dict(shard_with_rules(make_model_with_rules()))
+    dcp.save({"model": state}, checkpoint_id=f"{path}/rules")
+    model = shard_with_rules(make_model_with_rules(seed=1))
+    state = {"model": get_model_state_dict(model)}
+    dcp.load(state, checkpoint_id=f"{path}/rules")
+    set_model_state_dict(model, state["model"])
+    return full_state(model)
+
+
+@pytest.mark.parametrize("load", [load_rules_full, load_rules_broadcast, load_rules_from_files])
+def test_sharded_rules_take_their_checkpoint(load, two_processes):
+    for got in two_processes(load):
+        assert_close(got, dict(make_model_with_rules().state_dict()))

@@ -122,6 +122,12 @@ def test_other_names_are_refused_or_adopted():
     assert layer.in_names == ["TP53", "AKT1", "MYC"]
 
 
+def test_adopted_wiring_without_names_leaves_those_that_fit():
+    layer = make_layer()
+    el.adopt_wiring(layer, el.EdgeLinear(3, 4, EDGES).state_dict())
+    assert (layer.in_names, layer.out_names) == (NAMES["in_names"], None)
+
+
 @pytest.mark.parametrize("names", [[255, 255], list(b'{"a": 1}'), list(b'["a", "b"]')])
 def test_corrupt_names_are_refused(names):
     state = make_layer().state_dict() | {"in_names": torch.tensor(names, dtype=torch.uint8)}

@@ -162,6 +162,29 @@ def test_rules_are_no_buffers_and_survive_to_empty(name):
     assert torch.equal(layer.weight, weight)
 
 
+def test_frozen_weights_need_no_gradient_even_if_asked():
+    layer = rules.freeze(make_layer(), MASK)
+    frozen = layer.parametrizations.weight[0].frozen
+    assert frozen.shape == (10,) and not frozen.requires_grad
+    layer.requires_grad_()  # as some do to thaw a model
+    layer(PROBLEM.x()).sum().backward()
+    assert frozen.grad is None
+
+
+@every_rule
+def test_layer_moves_to_meta_and_back(name):
+    layer = RULES[name](make_layer()).to("meta").to_empty(device="cpu")
+    layer.load_state_dict(state := RULES[name](make_layer()).state_dict())
+    assert_close(layer.state_dict(), state)
+
+
+@pytest.mark.parametrize("name", ["tied", "signed", "nonnegative", "frozen", "balanced"])
+def test_rules_need_values(name):
+    rule = RULES.get(name, rules.balance)
+    with pytest.raises(ValueError, match="these are on the meta device"):
+        rule(make_layer(device="meta"))
+
+
 def test_checkpoint_of_another_rule_is_refused():
     state = rules.tie(make_layer(), INDEX).state_dict()
     with pytest.raises(RuntimeError, match="that of another rule"):
