@@ -2,6 +2,7 @@
 
 import json
 import platform
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -68,6 +69,8 @@ def demo(out: Path, epochs: int) -> None:
 @main.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option("--source", help="Column of a table that holds inputs.  [default: source]")
+@click.option("--target", help="Column of a table that holds outputs.  [default: target]")
 @click.option("--in-features", type=click.IntRange(min=0), help="Number of inputs, for a table.")
 @click.option("--out-features", type=click.IntRange(min=0), help="Number of outputs, for a table.")
 @click.option(
@@ -81,6 +84,8 @@ def demo(out: Path, epochs: int) -> None:
 def compare(
     file: Path,
     batch: int,
+    source: str | None,
+    target: str | None,
     in_features: int | None,
     out_features: int | None,
     layout: str | None,
@@ -97,8 +102,10 @@ def compare(
         raise click.UsageError("give both --in-features and --out-features, or neither.")
     if plot is not None:
         _check_picture(plot)
+    columns = {"source": source, "target": target}
     sizes = {"in_features": in_features, "out_features": out_features}
-    wiring = _read(file, sizes, layout, duplicates)
+    given = {k: v for k, v in (columns | sizes).items() if v is not None}
+    wiring = _read(file, given, layout, duplicates)
     layer = EdgeLinear.from_topology(wiring.topology, weight=wiring.weight)
     comparison = measure(layer, batch)
     if plot is not None:
@@ -113,7 +120,7 @@ def compare(
         click.echo(f"picture: {plot}")
 
 
-def _read(path: Path, sizes: dict[str, Any], layout: str | None, duplicates: str) -> Wiring:
+def _read(path: Path, table: dict[str, Any], layout: str | None, duplicates: str) -> Wiring:
     kind = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
     if kind not in (*_TABLES, *_MATRICES) or (path.suffix == ".gz" and kind not in _TABLES):
         raise click.UsageError(
@@ -121,14 +128,14 @@ def _read(path: Path, sizes: dict[str, Any], layout: str | None, duplicates: str
         )
     if kind in _TABLES and layout is not None:
         raise click.UsageError("--layout is for a matrix; the columns of a table have names.")
-    if kind in _MATRICES and sizes["in_features"] is not None:
-        raise click.UsageError(
-            "--in-features and --out-features are for a table; a matrix has both."
-        )
+    if kind in _MATRICES and table:
+        option = next(iter(table)).replace("_", "-")
+        raise click.UsageError(f"--{option} is for a table, and {path} is a matrix.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # readers warn of what the checks behind them refuse
         if kind in _TABLES:
-            return _attempt(path, convert.from_table, path, **sizes, duplicates=duplicates)
+            options = table | {"duplicates": duplicates, "sort": True}
+            return _attempt(path, convert.from_table, path, **options)
         matrix = _attempt(path, _load_matrix, path)
         reader = convert.from_torch if isinstance(matrix, torch.Tensor) else convert.from_scipy
         return _attempt(path, reader, matrix, layout=layout or "adjacency", duplicates=duplicates)
@@ -154,6 +161,7 @@ def _attempt(path: Path, read: Any, *args: Any, **options: Any) -> Any:
         raise
     except Exception as error:  # zipfile, zlib, struct and pickle all have errors of their own
         said = str(error) or type(error).__name__
+        said = re.sub(r'duplicates="(\w+)"', r"--duplicates \1", said)
         raise ValueError(said if str(path) in said else f"{path}: {said}") from error
 
 

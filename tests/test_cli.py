@@ -109,10 +109,18 @@ def test_compare_reads_a_dense_mtx(capsys):
     assert read_json(capsys, "m.mtx")["num_edges"] == 2
 
 
+def test_compare_reads_the_columns_it_is_told(capsys):
+    with open("edges.csv", "w") as file:
+        file.write("gene,pathway\n0,0\n0,2\n1,1\n")
+    record = read_json(capsys, "edges.csv", "--source", "pathway", "--target", "gene")
+    assert (record["in_features"], record["out_features"]) == (3, 2)
+
+
 def test_compare_takes_duplicates_as_told(capsys):
     with open("edges.csv", "w") as file:
         file.write("source,target\n0,0\n0,0\n1,1\n")
-    assert "given twice" in said_in_one_line(capsys, "compare", "edges.csv")
+    said = said_in_one_line(capsys, "compare", "edges.csv")
+    assert "given twice" in said and "--duplicates keep for two" in said
     assert read_json(capsys, "edges.csv", "--duplicates", "keep")["num_edges"] == 3
     assert read_json(capsys, "edges.csv", "--duplicates", "merge")["num_edges"] == 2
 
@@ -219,7 +227,7 @@ def test_message_of_several_lines_becomes_one(capsys, edges, monkeypatch):
 def test_matrix_takes_no_sizes(capsys):
     scipy.sparse.save_npz("m.npz", scipy.sparse.eye_array(3, format="csr"))
     arguments = ["compare", "m.npz", "--in-features", "3", "--out-features", "3"]
-    assert "a matrix has both" in said_in_one_line(capsys, *arguments)
+    assert "--in-features is for a table" in said_in_one_line(capsys, *arguments)
 
 
 def test_info_names_versions_and_every_backend(capsys, monkeypatch):

@@ -11,9 +11,9 @@ from edgelinear.convert.wiring import (
     Wiring,
     as_values,
     check_names,
+    checked_wiring,
     import_optional,
     positions,
-    sorted_wiring,
 )
 from edgelinear.topology import topology_with_weight
 
@@ -129,7 +129,7 @@ def from_networkx(
         src.append(column[u])
         dst.append(row[v])
         values.append(value)
-    return sorted_wiring(
+    return checked_wiring(
         len(in_names),
         len(out_names),
         src,

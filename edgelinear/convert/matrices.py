@@ -7,7 +7,7 @@ import scipy.sparse
 import torch
 from torch import Tensor, nn
 
-from edgelinear.convert.wiring import Wiring, as_values, sorted_wiring
+from edgelinear.convert.wiring import Wiring, as_values, checked_wiring
 
 if TYPE_CHECKING:
     from edgelinear.layers import EdgeLinear
@@ -179,7 +179,7 @@ def _from_coo(
     (rows, columns), (src, dst) = shape, (row, col)
     if layout == "weight":
         rows, columns, src, dst = columns, rows, col, row
-    return sorted_wiring(rows, columns, src, dst, values, duplicates)
+    return checked_wiring(rows, columns, src, dst, values, duplicates)
 
 
 def _refuse_infinite(row: Tensor, col: Tensor, values: Tensor) -> None:

@@ -15,8 +15,9 @@ from edgelinear.convert.wiring import (
     Wiring,
     as_values,
     check_names,
+    checked_wiring,
     import_optional,
-    sorted_wiring,
+    positions,
 )
 
 if TYPE_CHECKING:
@@ -31,27 +32,34 @@ def from_table(
     source: str = "source",
     target: str = "target",
     weight: str | None = None,
+    in_names: Sequence[Hashable] | None = None,  # (in_features,)
+    out_names: Sequence[Hashable] | None = None,  # (out_features,)
     in_features: int | None = None,
     out_features: int | None = None,
     duplicates: str = "error",
+    sort: bool = False,
 ) -> Wiring:
     """Read an edge table, a row an edge from `source` (an input) to `target` (an output).
 
-    Nodes are named: strings are numbered in order of appearance, whole numbers in ascending order,
-    so that ids 0 to n - 1 stay what they are. With `in_features` and `out_features` the columns
-    hold indices instead, and nodes without an edge are kept. In a file, names are whole numbers if
-    all are written plainly ("7", not "007"), and a cell is missing if it is empty or NaN: "NA" is a
-    name.
+    Edges keep the order of the rows, so that other columns hold good for them. Nodes are named:
+    strings are numbered in order of appearance, whole numbers in ascending order, so that ids 0 to
+    n - 1 stay what they are. With `in_features` and `out_features` the columns hold indices
+    instead, and nodes without an edge are kept. In a file, names are whole numbers if all are
+    written plainly ("7", not "007"), and a cell is missing if it is empty or NaN: "NA" is a name.
 
     Args:
         table: a pandas DataFrame, or the path of a CSV or TSV (`.tsv`) file, compressed or not.
         weight: the column of values; by default "weight", if there is one.
+        in_names: the inputs in the order wanted, as the `out_names` of the layer before; those
+            without an edge are kept.
+        out_names: the outputs, likewise.
+        sort: whether to put edges in (target, source) order instead, which is faster.
 
     Raises:
         TypeError: if `table` is neither, or a column mixes strings and numbers.
-        ValueError: if the table is empty, a column is missing, a cell is missing or not of its
-            column's kind, or an edge is given twice under `duplicates="error"`; rows are counted
-            from 0, below the header.
+        ValueError: if the table is empty, a column is missing, a cell is missing, not of its
+            column's kind or not among the names given, or an edge is given twice under
+            `duplicates="error"`; rows are counted from 0, below the header.
 
     Example:
         >>> import pandas
@@ -60,8 +68,11 @@ def from_table(
         ['apoptosis', 'growth']
     """
     pandas = import_optional("pandas")
-    if (in_features is None) != (out_features is None):
+    sized, named = (in_features, out_features), (in_names, out_names)
+    if sized.count(None) == 1:
         raise ValueError("give both `in_features` and `out_features`, or neither.")
+    if None not in sized and named != (None, None):
+        raise ValueError("give names or sizes: with sizes, columns hold indices.")
     frame: Any = table
     if not isinstance(table, pandas.DataFrame):
         if not isinstance(table, (str, os.PathLike)):
@@ -71,23 +82,26 @@ def from_table(
         weight = "weight"
     src, dst = _column(frame, source), _column(frame, target)
     values = None if weight is None else _values(_column(frame, weight))
-    if in_features is not None and out_features is not None:
-        topology, values, _, _ = sorted_wiring(
-            in_features, out_features, _indices(src), _indices(dst), values, duplicates, unit="rows"
-        )
-        return Wiring(topology, values, None, None)
-    src, in_names = _names(src, from_file=frame is not table)
-    dst, out_names = _names(dst, from_file=frame is not table)
-    return sorted_wiring(
-        len(in_names),
-        len(out_names),
+    inputs: list | None = None
+    outputs: list | None = None
+    if in_features is None or out_features is None:
+        from_file = frame is not table
+        src, inputs = _names(src, "in_names", in_names, from_file)
+        dst, outputs = _names(dst, "out_names", out_names, from_file)
+        in_features, out_features = len(inputs), len(outputs)
+    else:
+        src, dst = _indices(src), _indices(dst)
+    return checked_wiring(
+        in_features,
+        out_features,
         src,
         dst,
         values,
         duplicates,
-        in_names=in_names,
-        out_names=out_names,
+        in_names=inputs,
+        out_names=outputs,
         unit="rows",
+        sort=sort,
     )
 
 
@@ -224,8 +238,29 @@ def _indices(column: Any) -> np.ndarray:
     return whole.clip(max=np.iinfo(np.int64).max).astype(np.int64)
 
 
-def _names(column: Any, *, from_file: bool) -> tuple[np.ndarray, list]:
-    """Return the index of each cell's node, and the name of each node."""
+def _names(
+    column: Any, argument: str, given: Sequence[Hashable] | None, from_file: bool
+) -> tuple[np.ndarray, list]:
+    """Return the index of each cell's node, and the name of each node: those given, if any."""
+    if given is None:
+        return _found_names(column, from_file)
+    given = list(given)
+    index = positions(argument, given)
+    cells, found = _found_names(column, from_file and not any(isinstance(n, str) for n in given))
+    unknown = next((i for i, name in enumerate(found) if name not in index), None)
+    if unknown is not None:
+        name = found[unknown]
+        alike = {str(n) for n in given}
+        kind = f", where names are {type(given[0]).__name__}" if str(name) in alike else ""
+        raise ValueError(
+            f"column {column.name!r} has {name!r} in row {int((cells == unknown).argmax())}, "
+            f"which is not among `{argument}`{kind}: add it, or drop such rows."
+        )
+    return np.array([index[name] for name in found], dtype=np.int64)[cells], given
+
+
+def _found_names(column: Any, from_file: bool) -> tuple[np.ndarray, list]:
+    """Return the index of each cell's node, and the name of each node that has an edge."""
     pandas = import_optional("pandas")
     if hasattr(column, "cat"):
         positions, used = pandas.factorize(column.cat.codes)

@@ -26,7 +26,7 @@ class Wiring(NamedTuple):
     out_names: list | None  # (out_features,)
 
 
-def sorted_wiring(
+def checked_wiring(
     in_features: int,
     out_features: int,
     src: Any,  # (num_edges,): the input of each edge, in the order of the data
@@ -37,8 +37,9 @@ def sorted_wiring(
     in_names: list | None = None,
     out_names: list | None = None,
     unit: str = "entries",
+    sort: bool = True,
 ) -> Wiring:
-    """Return the wiring in (target, source) order: the data has no order that a user sees.
+    """Return the wiring, in (target, source) order unless the data has an order that a user sees.
 
     An edge given twice is refused by name, and by its two positions in the data, counted in `unit`.
     """
@@ -50,12 +51,14 @@ def sorted_wiring(
         values,
         duplicates="keep" if duplicates == "error" else duplicates,
     )
-    topology, permutation = topology.sorted()
+    ordered, permutation = topology.sorted()
     if duplicates == "error":
-        _refuse_repeats(topology, permutation, in_names, out_names, unit)
+        _refuse_repeats(ordered, permutation, in_names, out_names, unit)
+    if not sort:
+        return Wiring(topology, weight, in_names, out_names)
     if weight is not None:
         weight = weight[permutation.to(weight.device)]
-    return Wiring(topology, weight, in_names, out_names)
+    return Wiring(ordered, weight, in_names, out_names)
 
 
 def _refuse_repeats(

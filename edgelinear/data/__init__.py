@@ -60,4 +60,4 @@ def reactome_titles() -> dict[str, str]:
 
 def _wiring(name: str) -> convert.Wiring:
     with resources.as_file(resources.files("edgelinear") / "data" / name) as path:
-        return convert.from_table(path)
+        return convert.from_table(path, sort=True)
