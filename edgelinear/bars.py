@@ -1,4 +1,4 @@
-"""The bars and curves that `plot.comparison` draws."""
+"""The dots and curves that `plot.comparison` draws."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from edgelinear.comparison import Comparison
 
 _BLUE, _ORANGE, _PALE_BLUE, _PALE_ORANGE = "#2f5d8c", "#c8722c", "#a9c4de", "#ecc5a2"
+_WHISKER = "#404040"
 
 
 def draw(
@@ -25,7 +26,7 @@ def draw(
     time, memory, *rest = figure.subplots(1, panels, squeeze=False)[0]
     rows = comparison.rows[::-1]  # the first stands at the top
     names = [row.name for row in rows]
-    _bars(
+    _dots(
         time,
         names,
         {
@@ -34,8 +35,8 @@ def draw(
         },
         report.ms,
     )
-    time.set_title("time in ms, quartiles")
-    _bars(
+    time.set_title("time in ms: medians, quartiles")
+    _dots(
         memory,
         names,
         {
@@ -51,39 +52,37 @@ def draw(
     figure.suptitle(f"{report.title(comparison)}\n{report.machine(comparison)}", fontsize=10)
 
 
-def _bars(axes: "Axes", names: list[str], groups: dict[str, list], text: Any) -> None:
-    from matplotlib.patches import Patch
+def _dots(axes: "Axes", names: list[str], groups: dict[str, list], text: Any) -> None:
+    """Draw two dots for each name, with whiskers from quartile to quartile and their values."""
     from matplotlib.ticker import FuncFormatter
 
     found = [median for values in groups.values() for median, *_ in values if median > 0]
-    start, end = (min(found) / 3, max(found) * 6) if found else (0.1, 1)
-    dense = [name in (report.MASKED, report.LINEAR) for name in names]
+    start, end = (min(found) / 2, max(found) * 4) if found else (0.1, 1)
+    dense = np.array([name in (report.MASKED, report.LINEAR) for name in names])
     for pale, (label, values) in zip((True, False), groups.items(), strict=True):
-        at = np.arange(len(names)) + (0.2 if pale else -0.2)
+        at = np.arange(len(names)) + (0.17 if pale else -0.17)
         median, low, high = np.array(values, dtype=float).reshape(-1, 3).T
+        axes.hlines(at, low, high, color=_WHISKER, lw=1, zorder=2)
         colours = (_PALE_BLUE, _PALE_ORANGE) if pale else (_BLUE, _ORANGE)
-        axes.barh(at, median, 0.38, color=[colours[d] for d in dense], label=label)
-        spread = np.stack([median - low, high - median]).clip(0)
-        if np.nansum(spread):
-            axes.errorbar(median, at, xerr=spread, fmt="none", ecolor="black", elinewidth=1)
+        for kind, colour, of in zip((~dense, dense), colours, ("", "dense, "), strict=True):
+            if kind.any():
+                axes.scatter(
+                    median[kind], at[kind], s=42, color=colour, label=of + label, zorder=3
+                )
         for y, value, furthest in zip(at, median, high, strict=True):
-            x = max(start, furthest) * 1.15  # start where there is no bar
-            axes.text(x, y, text(value), va="center", fontsize=7)
+            x = furthest if furthest > 0 else start  # the value alone where there is no dot
+            axes.annotate(
+                text(value), (x, y), (7, 0), textcoords="offset points", va="center", fontsize=7
+            )
     axes.set_xscale("log")
     axes.set_xlim(start, end)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: text(x)))
     axes.xaxis.set_minor_formatter("")
     axes.tick_params(axis="x", labelsize=8)
     axes.set_yticks(range(len(names)), names)
+    axes.grid(axis="x", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    handles = [
-        Patch(color=c, label=label) for c, label in zip((_PALE_BLUE, _BLUE), groups, strict=True)
-    ]
-    if any(dense):
-        handles.append(Patch(color=_ORANGE, label="dense"))
-    axes.legend(
-        handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3, frameon=False
-    )
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2, frameon=False)
 
 
 def _curves(axes: "Axes", curves: Mapping[str, Sequence[float]]) -> None:

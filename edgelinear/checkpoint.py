@@ -1,6 +1,6 @@
 """The wiring in a state dict: checked like any other, compared, and never taken unasked."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -49,16 +49,17 @@ def difference(here: Topology, state: Mapping[str, Tensor], prefix: str = "") ->
     )
 
 
-def stay_on_rank_0(keys: Iterable[str], state: Mapping[str, Tensor]) -> bool:
-    """Whether rank 0 alone has these entries, as torch's `broadcast_from_rank0` sends parameters.
+def rank_0_compares(
+    parameter: Tensor | None, state: Mapping[str, Tensor], prefix: str = ""
+) -> bool:
+    """Whether this is what torch's `broadcast_from_rank0` hands to other ranks: parameters alone.
 
-    Other ranks need not compare them then: rank 0 does.
+    They come as shards. The wiring they were saved with stays on rank 0, which compares it.
     """
     return (
-        torch.distributed.is_available()
-        and torch.distributed.is_initialized()
+        hasattr(parameter, "device_mesh")
         and torch.distributed.get_rank() > 0
-        and not any(key in state for key in keys)
+        and not any(prefix + key in state for key in WIRING)
     )
 
 
@@ -66,9 +67,15 @@ def _read(state: Mapping[str, Tensor], prefix: str) -> tuple[int, int, Tensor]:
     """Return the two sizes and the edges, whose values may still be anything."""
     for key in WIRING:
         if prefix + key not in state:
+            layers = [repr(k.removesuffix(WIRING[0])) for k in state if k.endswith(WIRING[0])]
+            hint = (
+                f"it has layers under the prefix{'es' * (len(layers) > 1)} {', '.join(layers)}."
+                if layers
+                else "was it saved from an EdgeLinear?"
+            )
             raise ValueError(
                 f"the state dict holds no `{prefix}{key}`, which says how the layer is wired: "
-                "was it saved from an EdgeLinear?"
+                f"{hint}"
             )
     shape = torch.as_tensor(state[prefix + "shape"])
     if shape.shape != (2,) or shape.is_floating_point() or shape.is_complex():

@@ -41,6 +41,8 @@ def as_edge_index(edge_index: Any) -> Tensor:
         hint = (
             " Did you pass one row an edge? use `edge_index.T`." if tensor.shape[1:] == (2,) else ""
         )
+        if tensor.dtype == torch.bool and tensor.dim() == 2:
+            hint = " For a mask, use `EdgeLinear.from_weight_mask` or `from_adjacency`."
         raise ValueError(
             "`edge_index` must have shape (2, num_edges), row 0 the source and row 1 the target, "
             f"got shape {tuple(tensor.shape)}.{hint}"
@@ -72,7 +74,11 @@ def _as_array(edge_index: Any) -> np.ndarray:
     if array.dtype.kind == "u":
         array = array.astype(np.int64)
     if array.dtype.kind not in "biufc":
-        raise TypeError(f"`edge_index` must hold integers, got an array of {array.dtype}.")
+        kind = type(edge_index).__name__ if array.ndim == 0 else f"an array of {array.dtype}"
+        raise TypeError(
+            f"`edge_index` must hold integers, got {kind}: pass a (2, num_edges) tensor, or a list "
+            "of (source, target) tuples."
+        )
     return np.ascontiguousarray(array)
 
 

@@ -42,6 +42,13 @@ def edge_linear(
         >>> edge_linear(torch.tensor([1.0, 2.0, 3.0]), weight, topology)
         tensor([ 31., 200.], grad_fn=<ViewBackward0>)
     """
+    if not isinstance(input, Tensor):
+        raise TypeError(f"`input` must be a tensor, got {type(input).__name__}.")
+    if not isinstance(topology, Topology):
+        raise TypeError(
+            f"`topology` must be a Topology, got {type(topology).__name__}: "
+            "use `el.Topology(in_features, out_features, edge_index)`."
+        )
     _check_shapes(input, weight, topology, bias, dim)
     backends.check_name(backend)
     _check_kind(input, weight, topology, bias)

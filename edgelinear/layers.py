@@ -30,8 +30,8 @@ class EdgeLinear(nn.Module):
     Args:
         in_features: number of inputs.
         out_features: number of outputs.
-        edge_index: (2, num_edges) integers: a tensor, an array, a PyG `EdgeIndex`, or a list of
-            (source, target) tuples.
+        edge_index: (2, num_edges) integers: a tensor, an array, a PyG `EdgeIndex`, a list of
+            (source, target) tuples, or a `Topology`, which layers may share.
         bias: whether to learn an offset for each output.
         weight: (num_edges,) initial values, one an edge in the order given; copied.
         duplicates: "error" refuses an edge given twice, "keep" gives each its own weight, "merge"
@@ -74,6 +74,8 @@ class EdgeLinear(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        if dtype is not None and not dtype.is_floating_point:
+            raise TypeError(f"`dtype` must be a real floating type, got {dtype}.")
         topology, weight = topology_with_weight(
             in_features, out_features, edge_index, weight, duplicates=duplicates
         )
@@ -119,8 +121,8 @@ class EdgeLinear(nn.Module):
 
     @property
     def in_names(self) -> Any:
-        """Names of the inputs, a list of strings or whole numbers, or None. May be set."""
-        return self._in_names
+        """Names of the inputs, strings or whole numbers, or None. A copy; it may be set."""
+        return None if self._in_names is None else [*self._in_names]
 
     @in_names.setter
     def in_names(self, in_names: Sequence[str | int] | None) -> None:
@@ -129,37 +131,26 @@ class EdgeLinear(nn.Module):
     @property
     def out_names(self) -> Any:
         """Names of the outputs, likewise."""
-        return self._out_names
+        return None if self._out_names is None else [*self._out_names]
 
     @out_names.setter
     def out_names(self, out_names: Sequence[str | int] | None) -> None:
         self._out_names = names.as_names("out_names", out_names, self.out_features)
 
     @classmethod
-    def from_topology(
-        cls,
-        topology: Topology,
-        *,
-        weight: Any = None,  # (num_edges,)
-        bias: bool = True,
-        backend: str = "auto",
-        in_names: Sequence[str | int] | None = None,  # (in_features,)
-        out_names: Sequence[str | int] | None = None,  # (out_features,)
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> "EdgeLinear":
-        """Return a layer on a topology, which layers may share. `weight`: initial values, copied.
+    def from_topology(cls, topology: Topology, **options: Any) -> "EdgeLinear":
+        """Return a layer on a topology, which layers may share. `options` are those of the class.
 
         Example:
             >>> EdgeLinear.from_topology(Topology(3, 2, [(0, 0), (2, 1)]), weight=[1.0, 2.0]).weight
             Parameter containing:
             tensor([1., 2.], requires_grad=True)
         """
-        layer = cls.__new__(cls)
-        nn.Module.__init__(layer)
-        layer._set_up(topology, weight, bias, backend, device, dtype)
-        layer._set_names(in_names, out_names)
-        return layer
+        if isinstance(topology, convert.Wiring):
+            raise TypeError("`topology` must be a Topology, got a Wiring: use `from_wiring`.")
+        if not isinstance(topology, Topology):
+            raise TypeError(f"`topology` must be a Topology, got {type(topology).__name__}.")
+        return cls(topology.in_features, topology.out_features, topology, **options)
 
     @classmethod
     def from_wiring(
@@ -172,6 +163,7 @@ class EdgeLinear(nn.Module):
 
         Raises:
             TypeError: if names are neither strings nor whole numbers.
+            ValueError: if values are asked for, and the data has none.
 
         Example:
             >>> wiring = convert.from_edges(3, 2, [(0, 0), (2, 1)], weight=[0.5, -1.0])
@@ -180,6 +172,11 @@ class EdgeLinear(nn.Module):
         """
         if values not in ("ignore", "weight"):
             raise ValueError(f'`values` must be "ignore" or "weight", got {values!r}.')
+        if not isinstance(wiring, convert.Wiring):
+            hint = ": use `from_topology`" if isinstance(wiring, Topology) else ""
+            raise TypeError(f"`wiring` must be a Wiring, got {type(wiring).__name__}{hint}.")
+        if values == "weight" and wiring.weight is None:
+            raise ValueError('values="weight" asks for the values of the data, which has none.')
         options = dict(in_names=wiring.in_names, out_names=wiring.out_names) | options
         weight = wiring.weight if values == "weight" else None
         return cls.from_topology(wiring.topology, weight=weight, **options)
@@ -214,7 +211,7 @@ class EdgeLinear(nn.Module):
             tensor([[0, 2, 1],
                     [0, 0, 1]])
         """
-        return cls.from_topology(convert.from_weight_mask(mask).topology, **options)
+        return cls.from_wiring(convert.from_weight_mask(mask), **options)
 
     @classmethod
     def from_linear(
@@ -278,7 +275,7 @@ class EdgeLinear(nn.Module):
                 "`from_topology`, apply the same rules, and use `load_state_dict`."
             )
         if prefix + "weight" not in state:
-            raise ValueError(f"the state dict holds no `{prefix}weight`: is `prefix` right?")
+            raise ValueError(f"the state dict holds no `{prefix}weight`.")
         weight = state[prefix + "weight"]
         layer = cls.from_topology(
             topology,
@@ -291,6 +288,17 @@ class EdgeLinear(nn.Module):
         entries = {key: prefix + key for key in keys}
         layer.load_state_dict({k: state[v] for k, v in entries.items() if v in state})
         return layer
+
+    @property
+    def _sizes(self) -> tuple[int, int]:
+        return self.in_features, self.out_features
+
+    @property
+    def rules(self) -> list[Any]:
+        """The parametrizations that the weight follows, as those of `el.rules`, first to last."""
+        if not parametrize.is_parametrized(self, "weight"):
+            return []
+        return [*self.parametrizations["weight"]]  # type: ignore[index,misc]
 
     @property
     def num_edges(self) -> int:
@@ -308,7 +316,7 @@ class EdgeLinear(nn.Module):
     @property
     def shape(self) -> Tensor:
         """(in_features, out_features) as a tensor: the entry of this name in a state dict."""
-        return torch.tensor([self.in_features, self.out_features], device="cpu")
+        return torch.tensor(self._sizes, device="cpu")
 
     def forward(self, input: Tensor) -> Tensor:
         return edge_linear(input, self.weight, self.topology, self.bias, backend=self.backend)
@@ -316,11 +324,11 @@ class EdgeLinear(nn.Module):
     def reset_parameters(self) -> None:
         """Draw weight and bias anew, uniform in +-1/sqrt(fan_in) of their target."""
         topology = self.topology
-        if parametrize.is_parametrized(self, "weight"):  # `self.weight` is computed: set it
+        if self.rules:  # `self.weight` is computed: set it
             weight = torch.empty_like(self.weight)
             init_by_fan_in(weight, topology.fan_in, topology.dst)
             with torch.no_grad():
-                for rule in reversed(self.parametrizations["weight"]):  # type: ignore
+                for rule in reversed(self.rules):
                     weight = rule.project(weight) if hasattr(rule, "project") else weight
             self.weight = weight  # type: ignore[assignment]
         else:
@@ -378,7 +386,7 @@ class EdgeLinear(nn.Module):
 
     def _place_topology(self) -> None:
         # Not `self.weight`, which rules compute, and cannot from the shards of `fully_shard`.
-        device = _parameter(self).device
+        device = _parameters(self)[0].device
         if device.type != "meta":
             self.topology = self.topology.to(device)
 
@@ -405,32 +413,42 @@ class EdgeLinear(nn.Module):
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
-        wiring = {prefix + key for key in checkpoint.WIRING}
-        parameter = "weight" if "weight" in self._parameters else _BEHIND_RULES
-        sharded = hasattr(state_dict.get(prefix + parameter), "device_mesh")
-        if not (sharded and checkpoint.stay_on_rank_0(wiring, state_dict)):
-            difference = checkpoint.difference(self.topology, state_dict, prefix)
-            if difference is not None:
-                error_msgs.append(difference)
-                return
-        own = wiring | {prefix + key for key in names.NAMES}
+        own = {prefix + key for key in (*checkpoint.WIRING, *names.NAMES)}
         rest = {k: v for k, v in state_dict.items() if k not in own}
-        sizes = (self.in_features, self.out_features)
-        for key, size in zip(names.NAMES, sizes, strict=True):
-            try:
-                saved = names.from_state(state_dict, prefix + key, size)
-            except ValueError as error:
-                error_msgs.append(str(error))
-                continue
-            difference = names.difference(getattr(self, key), saved, prefix + key)
-            if difference is not None:
-                error_msgs.append(difference)
-            elif saved is not None:
+        refused = self._differences(state_dict, prefix)
+        if refused:
+            error_msgs += refused
+            # Nothing is loaded then: below this layer, rules find the values that they have.
+            state_dict |= {prefix + name: p.detach() for name, p in self.named_parameters()}
+            return
+        for key, size in zip(names.NAMES, self._sizes, strict=True):
+            saved = names.from_state(state_dict, prefix + key, size)
+            if saved is not None:
                 setattr(self, key, saved)
         super()._load_from_state_dict(
             rest, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )
         self._place_topology()  # `assign=True` may have brought a weight from another device
+
+    def _differences(self, state: dict[str, Tensor], prefix: str) -> list[str]:
+        """Return sentences that say why a state dict is not one of this layer, if so."""
+        found: list[str | None] = []
+        parameter = state.get(prefix + ("weight" if not self.rules else _BEHIND_RULES))
+        if not checkpoint.rank_0_compares(parameter, state, prefix):
+            another = checkpoint.difference(self.topology, state, prefix)
+            if another is not None:
+                return [another]
+            for i, rule in enumerate(self.rules):
+                if parameter is not None and hasattr(rule, "difference"):
+                    found.append(rule.difference(state, f"{prefix}parametrizations.weight.{i}."))
+        for key, size in zip(names.NAMES, self._sizes, strict=True):
+            try:
+                saved = names.from_state(state, prefix + key, size)
+            except ValueError as error:
+                found.append(str(error))
+            else:
+                found.append(names.difference(getattr(self, key), saved, prefix + key))
+        return [sentence for sentence in found if sentence is not None]
 
 
 def adopt_wiring(module: nn.Module, state: dict[str, Tensor]) -> None:
@@ -457,7 +475,7 @@ def adopt_wiring(module: nn.Module, state: dict[str, Tensor]) -> None:
         prefix = f"{name}." if name else ""
         topology = checkpoint.saved_topology(state, prefix)
         same = topology == layer.topology.to("cpu")
-        if not same and parametrize.is_parametrized(layer, "weight"):
+        if not same and layer.rules:
             raise ValueError(
                 f"the weights of `{name or 'this layer'}` have rules made for its edges: take "
                 "another wiring first, and apply rules then."
@@ -465,9 +483,12 @@ def adopt_wiring(module: nn.Module, state: dict[str, Tensor]) -> None:
         plan.append(
             (layer, None if same else topology, _known_names(layer, topology, state, prefix))
         )
+    shared: dict[tuple, nn.Parameter] = {}  # weights, which layers may have in common
     for layer, wiring, known in plan:
         if wiring is not None:
+            before = layer.weight
             layer._rewire(wiring)
+            layer.weight = shared.setdefault((before, wiring), layer.weight)
         layer._set_names(*known)
 
 
@@ -482,9 +503,11 @@ def _known_names(
     return known
 
 
-def _parameter(layer: EdgeLinear) -> Tensor:
+def _parameters(layer: EdgeLinear) -> list[nn.Parameter]:
     """Return what an optimizer sees of the weights."""
-    return layer.weight if "weight" in layer._parameters else layer.get_parameter(_BEHIND_RULES)
+    if not layer.rules:
+        return [layer.weight]
+    return [*layer.parametrizations["weight"].parameters()]  # type: ignore[index,union-attr]
 
 
 def param_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -499,7 +522,8 @@ def param_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]
         [(0.01, 2), (0.0, 2)]
         >>> optimizer = torch.optim.AdamW(groups, lr=1e-3)
     """
-    edge_weights = {id(_parameter(m)) for m in module.modules() if isinstance(m, EdgeLinear)}
+    layers = [m for m in module.modules() if isinstance(m, EdgeLinear)]
+    edge_weights = {id(p) for layer in layers for p in _parameters(layer)}
     parameters = [p for p in module.parameters() if p.requires_grad]
 
     def group(decay: float, members: Iterable[nn.Parameter]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Names of the nodes of a layer: checked, and as the tensors that a state dict holds."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,11 @@ def as_names(argument: str, names: Sequence[Any] | None, size: int) -> list[str 
     """
     if names is None:
         return None
+    if isinstance(names, (Set, str)):
+        raise TypeError(
+            f"`{argument}` must be a list, whose order is that of the features, "
+            f"got a {type(names).__name__}."
+        )
     names = [int(name) if isinstance(name, np.integer) else name for name in names]
     for name in names:
         if not isinstance(name, (str, int)) or isinstance(name, bool):
@@ -34,7 +39,7 @@ def as_names(argument: str, names: Sequence[Any] | None, size: int) -> list[str 
 
 def to_tensor(names: list[str | int]) -> Tensor:  # (bytes,) uint8
     """Return names as the bytes of a JSON list."""
-    return torch.tensor(list(json.dumps(names).encode()), dtype=torch.uint8, device="cpu")
+    return torch.from_numpy(np.frombuffer(json.dumps(names).encode(), dtype=np.uint8).copy())
 
 
 def from_state(state: Mapping[str, Any], key: str, size: int) -> list[str | int] | None:
@@ -46,7 +51,7 @@ def from_state(state: Mapping[str, Any], key: str, size: int) -> list[str | int]
     if key not in state:
         return None
     try:
-        names = json.loads(bytes(state[key].to(torch.uint8).tolist()))
+        names = json.loads(state[key].to("cpu", torch.uint8).numpy().tobytes())
         if not isinstance(names, list):
             raise TypeError("they are no list")
         return as_names(key, names, size)

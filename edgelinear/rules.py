@@ -4,6 +4,9 @@ Each rule is a parametrization of `torch.nn.utils.parametrize`: the optimizer se
 and `layer.weight` is what follows from it. So no optimizer, checkpoint or assignment can break the
 rule, and kernels do not know of it. Make rules before the optimizer, as parameters change their
 shape, and before `fully_shard`.
+
+Set weights by assignment, `layer.weight = values`, which is refused where it breaks a rule: what is
+written into `layer.weight` in place is lost, as it is computed anew at each use.
 """
 
 from typing import Any
@@ -12,25 +15,33 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from edgelinear import checkpoint
 from edgelinear.layers import EdgeLinear
 
 
-def tie(layer: EdgeLinear, index: Any, *, scale: Any = None) -> EdgeLinear:
+def tie(
+    layer: EdgeLinear,
+    index: Any,  # (num_edges,)
+    *,
+    scale: Any = None,  # (num_edges,)
+    nonnegative: bool = False,
+) -> EdgeLinear:
     """Make all edges of the same `index` share one parameter, and return the layer.
 
     `layer.weight[e]` is then `parameter[index[e]] * scale[e]`, and the gradient of a parameter the
-    sum over its edges. It starts at the mean of what its edges ask for. An assignment to
-    `layer.weight` must keep to the rule.
+    sum over its edges. A parameter starts as what all its edges ask for; where they differ, it has
+    the sign that most of their weight asks for, and the sum of squares of their weights stays, so
+    that outputs keep their scale.
 
     Args:
-        index: (num_edges,) whole numbers from 0 on: the parameter of each edge.
-        scale: (num_edges,) fixed numbers other than zero, as counts of synapses; ones by default.
+        index: whole numbers from 0 on: the parameter of each edge.
+        scale: fixed numbers other than zero, as counts of synapses; ones by default.
+        nonnegative: whether parameters are taken as absolute values, so that each edge keeps the
+            sign of its scale.
 
     Raises:
         TypeError: if `index` does not hold whole numbers.
-        ValueError: if it has another shape or a negative number, a scale is zero, or the layer has
-            a rule already.
+        ValueError: if it has another shape or a negative number, a scale is zero or not finite, the
+            layer is tied or frozen already, or its edges of one index have fixed signs that differ.
 
     Example:
         >>> layer = tie(EdgeLinear(3, 2, [(0, 0), (1, 0), (2, 1)]), [0, 0, 1])
@@ -39,29 +50,30 @@ def tie(layer: EdgeLinear, index: Any, *, scale: Any = None) -> EdgeLinear:
         >>> bool(layer.weight[0] == layer.weight[1])
         True
     """
-    _check_values(layer)
     index = _per_edge(layer, "index", index)
     if index.dtype == torch.bool or index.is_floating_point() or index.is_complex():
         raise TypeError(f"`index` must hold whole numbers, got {index.dtype}.")
     if index.numel() and int(index.min()) < 0:
         raise ValueError(f"`index` must not be negative, got {int(index.min())}.")
     scale = torch.ones(layer.num_edges) if scale is None else scale
-    scale = _per_edge(layer, "scale", scale).to(layer.weight.dtype)
-    if not scale.all():
-        raise ValueError(f"`scale` must not be zero, as for edge {int((scale == 0).nonzero()[0])}.")
-    _check_first(layer, "tie")
-    return _register(layer, _Tied(index.long().clone(), scale.detach().clone()))
+    scale = _per_edge(layer, "scale", scale).to(_factor_type(layer))
+    wrong = ~scale.isfinite() | (scale == 0)
+    if wrong.any():
+        edge = int(wrong.nonzero()[0])
+        raise ValueError(f"`scale` must be finite and not zero, got {scale[edge]} for edge {edge}.")
+    rule = _Tied(index.long().clone(), scale.detach().clone(), torch.tensor(bool(nonnegative)))
+    return _register_first(layer, rule, "tie")
 
 
-def fix_signs(layer: EdgeLinear, signs: Any) -> EdgeLinear:
+def fix_signs(layer: EdgeLinear, signs: Any, *, of: str = "sources") -> EdgeLinear:
     """Give all edges out of a source its sign, and return the layer: Dale's law.
 
     `layer.weight[e]` is then `signs[src(e)]` times the absolute value of a parameter. Weights keep
-    their magnitudes at first. An assignment to `layer.weight` must respect the signs. A parameter
-    that is exactly zero has no gradient, and stays.
+    their magnitudes at first. A parameter that is exactly zero has no gradient, and stays.
 
     Args:
-        signs: (in_features,) numbers, each 1 or -1.
+        signs: (in_features,) numbers, each 1 or -1; or (num_edges,) where they are those of edges.
+        of: "sources" or "edges".
 
     Raises:
         ValueError: if `signs` has another shape or other numbers, or does not agree with the rules
@@ -72,15 +84,32 @@ def fix_signs(layer: EdgeLinear, signs: Any) -> EdgeLinear:
         >>> layer.weight.sign().tolist()
         [1.0, 1.0, -1.0]
     """
-    _check_values(layer)
-    signs = torch.as_tensor(signs)
-    if signs.shape != (layer.in_features,) or not bool((signs.abs() == 1).all()):
+    _check_layer(layer)
+    if of not in ("sources", "edges"):
+        raise ValueError(f'`of` must be "sources" or "edges", got {of!r}.')
+    number, unit = (layer.in_features, "input") if of == "sources" else (layer.num_edges, "edge")
+    signs = torch.as_tensor(signs).detach().to(layer.weight.device, _factor_type(layer))
+    if signs.shape != (number,):
         raise ValueError(
-            f"`signs` must hold 1 or -1 for each of the {layer.in_features} inputs, got "
-            f"{signs.tolist() if signs.numel() < 10 else f'shape {tuple(signs.shape)}'}."
+            f"`signs` must hold 1 or -1 for each of the {number} {unit}s, got shape "
+            f"{tuple(signs.shape)}."
         )
-    signs = signs.to(layer.weight.detach())
-    return _register(layer, _Signed(signs[layer.topology.src.long()]))
+    wrong = signs.abs() != 1
+    if wrong.any():
+        first = int(wrong.nonzero()[0])
+        raise ValueError(f"`signs` must hold 1 or -1, got {signs[first]:g} for {unit} {first}.")
+    if of == "sources":
+        signs = signs[layer.topology.src.long()]
+    rule = _Signed(signs.clone())
+    try:
+        _assign(layer, rule.project(layer.weight))
+    except ValueError as error:
+        raise ValueError(
+            "these signs do not agree with a rule that the layer has (`freeze` comes after "
+            f"`fix_signs`). With them, {error}"
+        ) from error
+    parametrize.register_parametrization(layer, "weight", rule)
+    return layer
 
 
 def fix_nonnegative(layer: EdgeLinear) -> EdgeLinear:
@@ -103,12 +132,15 @@ def balance(layer: EdgeLinear) -> EdgeLinear:
     inputs then start at the bias: Rajan and Abbott, "Eigenvalue spectra of random matrices for
     neural networks" (2006). Targets of one sign alone stay as they are.
 
+    Raises:
+        ValueError: if the layer is tied or frozen, and these weights would break the rule.
+
     Example:
         >>> layer = EdgeLinear(3, 1, [(0, 0), (1, 0), (2, 0)], weight=[1.0, 1.0, -1.0])
         >>> torch.allclose(balance(layer).weight.sum(), torch.zeros(()), atol=1e-6)
         True
     """
-    _check_values(layer)
+    _check_layer(layer)
     weight, dst = layer.weight.detach().double(), layer.topology.dst.long()
 
     def total(values: Tensor) -> Tensor:  # of each target
@@ -135,7 +167,7 @@ def freeze(layer: EdgeLinear, mask: Any) -> EdgeLinear:
 
     Raises:
         TypeError: if `mask` does not hold truth values.
-        ValueError: if it has another shape, or the layer has a rule already.
+        ValueError: if it has another shape, or the layer is tied or frozen already.
 
     Example:
         >>> layer = EdgeLinear(3, 2, [(0, 0), (1, 0), (2, 1)], weight=[1.0, 2.0, 3.0])
@@ -144,18 +176,16 @@ def freeze(layer: EdgeLinear, mask: Any) -> EdgeLinear:
         >>> layer.weight.tolist()
         [1.0, 2.0, 3.0]
     """
-    _check_values(layer)
     mask = _per_edge(layer, "mask", mask)
     if mask.dtype != torch.bool:
         raise TypeError(f"`mask` must hold truth values, got {mask.dtype}.")
-    _check_first(layer, "freeze")
-    return _register(layer, _Frozen(mask, layer.weight.detach()))
+    return _register_first(layer, _Frozen(mask, layer.weight.detach()), "freeze")
 
 
 class _Rule(nn.Module):
     """A parametrization with tensors that are part of the rule: no parameters, and no buffers.
 
-    As for wirings, a state dict holds them, and another rule is refused when it is loaded.
+    As for wirings, a state dict holds them, and the layer compares them before anything is loaded.
     """
 
     fixed: tuple[str, ...]  # the attributes that hold them
@@ -164,78 +194,84 @@ class _Rule(nn.Module):
         """Return weights that follow the rule, near to those given."""
         raise NotImplementedError
 
+    def note(self, edge: int) -> str:
+        """Return what the rule says of an edge, in a word or two."""
+        raise NotImplementedError
+
+    def difference(self, state: dict[str, Tensor], prefix: str) -> str | None:
+        """Return None if the saved rule is this one, or a sentence that says that it is not."""
+        for name in self.fixed:
+            ours, theirs = getattr(self, name).cpu(), state.get(prefix + name)
+            if theirs is None:
+                return f"the state dict holds no `{prefix}{name}`, which the rule of weights needs."
+            if not _equal(ours, theirs.cpu()):
+                return f"`{prefix}{name}` in this checkpoint is that of another rule."
+        return None
+
     def _apply(self, fn: Any, recurse: bool = True) -> "_Rule":
         super()._apply(fn, recurse)
-        # As the topology does, they keep their numbers where `fn` is that of `to_empty`.
+        # As the topology does, they keep their numbers where `fn` is that of `to_empty`; and their
+        # types, as half of a scale, or of an index, would be another rule.
         for name in self.fixed:
             tensor = getattr(self, name)
-            like = fn(tensor.new_empty(0))
-            if like.device.type != "meta":
-                setattr(self, name, tensor.to(like))
+            device = fn(tensor.new_empty(0)).device
+            if device.type != "meta":
+                setattr(self, name, tensor.to(device))
         return self
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.fixed:
-            destination[prefix + name] = getattr(self, name)
+            destination[prefix + name] = getattr(self, name).clone()
 
-    def _load_from_state_dict(
-        self,
-        state_dict: dict,
-        prefix: str,
-        local_metadata: dict,
-        strict: bool,
-        missing_keys: list[str],
-        unexpected_keys: list[str],
-        error_msgs: list[str],
-    ) -> None:
-        keys = {prefix + name: getattr(self, name) for name in self.fixed}
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *arguments: Any) -> None:
+        keys = {prefix + name for name in self.fixed}
         rest = {key: value for key, value in state_dict.items() if key not in keys}
-        super()._load_from_state_dict(
-            rest, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
-        )
-        if checkpoint.stay_on_rank_0(keys, state_dict):
-            return
-        for key, ours in keys.items():
-            theirs = state_dict.get(key)
-            if theirs is None:
-                missing_keys.append(key)
-            elif not torch.equal(ours.cpu(), theirs.cpu().to(ours.dtype)):
-                error_msgs.append(f"`{key}` in this checkpoint is that of another rule.")
+        super()._load_from_state_dict(rest, prefix, *arguments)
 
 
 class _Tied(_Rule):
-    fixed = ("index", "scale")
+    fixed = ("index", "scale", "nonnegative")
 
-    def __init__(self, index: Tensor, scale: Tensor) -> None:
+    def __init__(self, index: Tensor, scale: Tensor, nonnegative: Tensor) -> None:
         super().__init__()
         self.index = index
         self.scale = scale
+        self.nonnegative = nonnegative
+        self.takes_absolute = bool(nonnegative)
         self.number = int(index.max()) + 1 if index.numel() else 0
 
     def forward(self, values: Tensor) -> Tensor:
+        values = values.abs() if self.takes_absolute else values
         # Inductor fails on the derivative of `values[index]`.
-        return values.gather(0, self.index) * self.scale
+        return (values.gather(0, self.index) * self.scale).to(values.dtype)
 
     def project(self, weight: Tensor) -> Tensor:
-        return self(self.mean(weight))
-
-    def mean(self, weight: Tensor) -> Tensor:
-        index = self.index
-        total = weight.new_zeros(self.number).index_add(0, index, weight / self.scale.to(weight))
-        return total / torch.bincount(index, minlength=self.number).clamp(min=1)
+        exact, scale = weight.double(), self.scale.double()
+        squares = self._total(exact.square()) / self._total(scale.square()).clamp(min=1e-300)
+        sign = torch.where(self._total(exact * scale) < 0, -1.0, 1.0)
+        return self.forward((squares.sqrt() * sign).to(weight))
 
     def right_inverse(self, weight: Tensor) -> Tensor:
-        values = self.mean(weight.double()).to(weight)
-        close = torch.isclose(self.forward(values), weight, rtol=1e-5, atol=1e-8)
+        count = torch.bincount(self.index, minlength=self.number).clamp(min=1)
+        values = (self._total(weight.double() / self.scale) / count).to(weight)
+        follows = self.forward(values)
+        tolerance = max(1e-5, 4 * torch.finfo(weight.dtype).eps)
+        close = torch.isclose(follows, weight, rtol=tolerance, atol=0.0, equal_nan=True)
         if not close.all():
             edge = int((~close).nonzero()[0])
             raise ValueError(
                 f"`weight` must hold one number times the scale for all edges of an index, got "
                 f"{weight[edge]:.6g} for edge {edge}, where the others of index "
-                f"{int(self.index[edge])} ask for {self.forward(values)[edge]:.6g}."
+                f"{int(self.index[edge])} ask for {follows[edge]:.6g}."
             )
         return values
+
+    def note(self, edge: int) -> str:
+        return f"shares parameter {int(self.index[edge])}"
+
+    def _total(self, values: Tensor) -> Tensor:
+        return values.new_zeros(self.number).index_add(0, self.index, values)
 
 
 class _Signed(_Rule):
@@ -246,7 +282,7 @@ class _Signed(_Rule):
         self.signs = signs
 
     def forward(self, values: Tensor) -> Tensor:
-        return values.abs() * self.signs
+        return (values.abs() * self.signs).to(values.dtype)
 
     def project(self, weight: Tensor) -> Tensor:
         return self.forward(weight)
@@ -256,10 +292,13 @@ class _Signed(_Rule):
         if wrong.any():
             edge = int(wrong.nonzero()[0])
             raise ValueError(
-                f"`weight` must have the signs of its sources, got {weight[edge]:.6g} for edge "
-                f"{edge}, whose sign is {int(self.signs[edge]):+d}."
+                f"`weight` must keep its signs, got {weight[edge]:.6g} for edge {edge}, whose sign "
+                f"is {int(self.signs[edge]):+d}."
             )
         return weight
+
+    def note(self, edge: int) -> str:
+        return "keeps its sign"
 
 
 class _Frozen(_Rule):
@@ -282,25 +321,38 @@ class _Frozen(_Rule):
 
     def forward(self, values: Tensor) -> Tensor:
         # Detached, as `model.requires_grad_()` is meant for what may move.
+        frozen = self.frozen.detach().to(values.dtype)
         weight = values.new_empty(len(self.still) + len(self.moving))
-        weight = weight.scatter(0, self.still, self.frozen.detach())
-        return weight.scatter(0, self.moving, values)
+        return weight.scatter(0, self.still, frozen).scatter(0, self.moving, values)
 
     def project(self, weight: Tensor) -> Tensor:
         return self.forward(weight[self.moving])
 
     def right_inverse(self, weight: Tensor) -> Tensor:
-        moved = self.project(weight) != weight
+        asked = weight[self.still]
+        moved = (asked != self.frozen) & ~(asked.isnan() & self.frozen.isnan())
         if moved.any():
-            edge = int(moved.nonzero()[0])
+            first = int(moved.nonzero()[0])
             raise ValueError(
-                f"`weight` must leave frozen edges as they are, got {weight[edge]:.6g} for edge "
-                f"{edge}, which is frozen at {self.project(weight)[edge]:.6g}."
+                f"`weight` must leave frozen edges as they are, got {asked[first]:.6g} for edge "
+                f"{int(self.still[first])}, which is frozen at {self.frozen[first]:.6g}."
             )
         return weight[self.moving]
 
+    def note(self, edge: int) -> str:
+        return "frozen" if bool((self.still == edge).any()) else ""
+
+
+def _equal(ours: Tensor, theirs: Tensor) -> bool:
+    """Return whether the numbers are the same, in the coarser type of both."""
+    if ours.is_floating_point() and theirs.is_floating_point():
+        coarse = max(ours.dtype, theirs.dtype, key=lambda dtype: torch.finfo(dtype).eps)
+        ours, theirs = ours.to(coarse), theirs.to(coarse)
+    return torch.equal(ours, theirs.to(ours.dtype))
+
 
 def _per_edge(layer: EdgeLinear, name: str, values: Any) -> Tensor:
+    _check_layer(layer)
     values = torch.as_tensor(values, device=layer.weight.device)
     if values.shape != (layer.num_edges,):
         raise ValueError(
@@ -310,7 +362,14 @@ def _per_edge(layer: EdgeLinear, name: str, values: Any) -> Tensor:
     return values
 
 
-def _check_values(layer: EdgeLinear) -> None:
+def _factor_type(layer: EdgeLinear) -> torch.dtype:
+    """Return the type of what weights are multiplied by: a half type would round it."""
+    return torch.promote_types(layer.weight.dtype, torch.float32)
+
+
+def _check_layer(layer: EdgeLinear) -> None:
+    if not isinstance(layer, EdgeLinear):
+        raise TypeError(f"`layer` must be an EdgeLinear, got {type(layer).__name__}.")
     weight = layer.weight
     if weight.device.type == "meta" or hasattr(weight, "device_mesh"):
         where = "on the meta device" if weight.device.type == "meta" else "sharded"
@@ -320,25 +379,30 @@ def _check_values(layer: EdgeLinear) -> None:
         )
 
 
-def _check_first(layer: EdgeLinear, name: str) -> None:
-    if parametrize.is_parametrized(layer, "weight"):
-        raise ValueError(
-            f"`{name}` must be the first rule of a layer, as it changes the number of parameters: "
-            "this one has a rule already."
-        )
-
-
 @torch.no_grad()
-def _register(layer: EdgeLinear, rule: _Rule) -> EdgeLinear:
-    # Rules made before refuse the weights if they disagree with this one.
-    _assign(layer, rule.project(layer.weight))
+def _register_first(layer: EdgeLinear, rule: _Rule, name: str) -> EdgeLinear:
+    """Register a rule that changes the shape of the parameter: below signs, if there are any."""
+    signs = layer.rules
+    if not all(isinstance(other, _Signed) for other in signs):
+        raise ValueError(
+            f"`{name}` must be the one rule of its kind: this layer is tied or frozen already, "
+            "and a layer is either."
+        )
+    weight = rule.project(layer.weight)
+    for check in (rule, *signs):  # before anything is changed
+        check.right_inverse(weight)
+    if signs:
+        parametrize.remove_parametrizations(layer, "weight")
+    layer.weight.copy_(weight)
     layer.weight.grad = None  # of another shape than the parameter will have
-    parametrize.register_parametrization(layer, "weight", rule)
+    for module in (rule, *signs):
+        parametrize.register_parametrization(layer, "weight", module)
     return layer
 
 
+@torch.no_grad()
 def _assign(layer: EdgeLinear, weight: Tensor) -> None:
-    if parametrize.is_parametrized(layer, "weight"):
+    if layer.rules:
         layer.weight = weight  # type: ignore[assignment]
     else:
         layer.weight.copy_(weight)

@@ -282,8 +282,17 @@ def topology_with_weight(
 ) -> tuple[Topology, Tensor | None]:
     """Return the topology, and the weight of each of its edges: merged edges add theirs.
 
-    Row 0 of `edge_index` is the source (an input), row 1 the target (an output).
+    Row 0 of `edge_index` is the source (an input), row 1 the target (an output). A topology of
+    these sizes is taken as it is.
     """
+    if isinstance(edge_index, Topology):
+        sizes = (edge_index.in_features, edge_index.out_features)
+        if sizes != (in_features, out_features):
+            raise ValueError(
+                f"the topology must have {in_features} -> {out_features} features, "
+                f"got {sizes[0]} -> {sizes[1]}."
+            )
+        return edge_index, None if weight is None else check_weight(weight, edge_index.num_edges)
     edges = as_edge_index(edge_index)
     weight = None if weight is None else check_weight(weight, edges.shape[1])
     topology = Topology(in_features, out_features, edges, duplicates=duplicates)

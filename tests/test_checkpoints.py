@@ -449,6 +449,23 @@ def test_adopt_wiring_changes_nothing_when_one_layer_is_missing():
     assert_close(values(model), before, rtol=0, atol=0)
 
 
+def test_adopt_wiring_leaves_shared_weights_shared():
+    first, second = make_layer(), make_layer()
+    second.weight = first.weight
+    model = nn.Sequential(first, nn.Linear(4, 5), second)
+    state = {k: v for k, v in model.state_dict().items()}
+    for key in ("0.edge_index", "2.edge_index"):
+        state[key] = state[key].flip(1)
+    el.adopt_wiring(model, state)
+    assert model[0].weight is model[2].weight
+    assert model[0].weight is not first
+
+
+def test_prefix_that_is_wrong_is_named_beside_those_there():
+    with pytest.raises(ValueError, match="no `0edge_index`.* prefixes '0.encoder.0.', '1.'"):
+        el.EdgeLinear.from_state_dict(make_model().state_dict(), prefix="0")
+
+
 def test_adopt_wiring_changes_nothing_when_one_layer_has_rules():
     model, state = make_model(), make_model().state_dict()
     for key in ("0.encoder.0.edge_index", "1.edge_index"):

@@ -791,7 +791,7 @@ def test_to_networkx_without_parallel_edges_is_no_multigraph():
 
 def test_own_names_are_read_by_number():
     graph = networkx.DiGraph([(("in", 10), ("out", 1)), (("in", 2), ("out", 0))])
-    assert convert.from_networkx(graph).in_names == [("in", 2), ("in", 10)]
+    assert convert.from_networkx(graph).in_names == [2, 10]
 
 
 def test_name_among_inputs_and_outputs_is_one_node():

@@ -17,7 +17,7 @@ from torch.distributed.checkpoint.state_dict import (
     get_model_state_dict,
     set_model_state_dict,
 )
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.testing import assert_close
@@ -391,9 +391,10 @@ def make_model_with_rules(seed=0):
     return model
 
 
-def shard_with_rules(model):
-    fully_shard(model[3])
-    return shard(model)
+def shard_with_rules(model, **options):
+    for layer in (model[0], model[2], model[3]):
+        fully_shard(layer, **options)
+    return fully_shard(model, **options)
 
 
 @work
@@ -416,6 +417,19 @@ def test_rules_train_as_in_one_process(train_rules, two_processes):
     train(model)
     for got in two_processes(train_rules):
         assert_close(got, weights_and_gradients(model))
+
+
+@work
+def run_rules_in_half_types(path, rank):
+    policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, output_dtype=torch.float64)
+    model = shard_with_rules(make_model_with_rules(), mp_policy=policy)
+    return model(random(8, 5)).detach()
+
+
+def test_rules_run_in_half_types(two_processes):
+    expected = make_model_with_rules()(random(8, 5)).detach()
+    for got in two_processes(run_rules_in_half_types):
+        assert_close(got, expected, rtol=0.02, atol=0.02)  # an eighth bit is 0.004
 
 
 @work

@@ -292,6 +292,66 @@ def test_backend_for_names_what_runs():
     assert layer.backend_for(random(2, 3, 13)) == "reference"
 
 
+class Activated(el.EdgeLinear):
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.activation = nn.Tanh()
+
+    def forward(self, x):
+        return self.activation(super().forward(x))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Activated.from_topology(PROBLEM.topology()),
+        lambda: Activated.from_wiring(el.convert.from_edges(13, 7, PROBLEM.edge_index)),
+        lambda: Activated.from_linear(nn.Linear(13, 7)),
+        lambda: Activated.from_state_dict(make_layer(dtype=torch.float32).state_dict()),
+    ],
+)
+def test_subclass_is_made_whole(make):
+    assert make()(torch.randn(2, 13)).abs().max() < 1
+
+
+def test_layer_takes_a_topology_of_its_sizes():
+    topology = PROBLEM.topology()
+    assert el.EdgeLinear(13, 7, topology).topology is topology
+    with pytest.raises(ValueError, match="must have 7 -> 13 features, got 13 -> 7"):
+        el.EdgeLinear(7, 13, topology)
+
+
+def test_values_that_are_not_there_are_refused():
+    with pytest.raises(ValueError, match="the values of the data, which has none"):
+        el.EdgeLinear.from_wiring(el.convert.from_edges(3, 2, [(0, 0)]), values="weight")
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda t: el.EdgeLinear.from_topology(el.convert.from_edges(1, 1, [(0, 0)])),
+         "got a Wiring: use `from_wiring`"),
+        (lambda t: el.EdgeLinear.from_topology([(0, 0)]), "must be a Topology, got list"),
+        (lambda t: el.EdgeLinear.from_wiring(t), "got Topology: use `from_topology`"),
+        (lambda t: el.EdgeLinear(2, 2, zip([0], [1], strict=True)), "got zip: pass a"),
+        (lambda t: el.EdgeLinear(2, 2, {(0, 1)}), "got set: pass a"),
+        (lambda t: el.EdgeLinear.from_adjacency([["a"]]), "real numbers in rows"),
+        (lambda t: el.EdgeLinear.from_topology(t, dtype=torch.complex64), "real floating type"),
+        (lambda t: el.EdgeLinear.from_topology(t)(random(2, 13).numpy()), "tensor, got ndarray"),
+        (lambda t: el.edge_linear(random(2, 13), random(40), t.edge_index),
+         "must be a Topology, got Tensor: use `el.Topology"),
+    ],
+)  # fmt: skip
+def test_wrong_kind_is_refused(call, message):
+    with pytest.raises(TypeError, match=message):
+        call(PROBLEM.topology())
+
+
+def test_mask_as_edges_is_refused():
+    with pytest.raises(ValueError, match="For a mask, use `EdgeLinear.from_weight_mask`"):
+        el.EdgeLinear(3, 4, torch.ones(4, 3, dtype=torch.bool))
+
+
 def test_layers_on_one_topology_share_it():
     topology = PROBLEM.topology()
     first, second = (el.EdgeLinear.from_topology(topology) for _ in range(2))

@@ -14,8 +14,8 @@ EDGES = [(0, 0), (1, 0), (2, 1)]
 NAMES = {"in_names": ["TP53", "MYC", "AKT1"], "out_names": ["repair", "growth"]}
 
 
-def make_layer(**names):
-    return el.EdgeLinear(3, 2, EDGES, weight=[0.5, -0.31, 2.0], **(names or NAMES))
+def make_layer(weight=(0.5, -0.31, 2.0), **names):
+    return el.EdgeLinear(3, 2, EDGES, weight=weight, **(names or NAMES))
 
 
 def test_names_of_a_table_come_with_the_layer():
@@ -44,8 +44,35 @@ def test_edge_is_explained_by_name():
     )
     with pytest.raises(IndexError, match="no edge 3: the layer has 3"):
         el.convert.explain(make_layer(), 3)
-    with pytest.raises(TypeError, match="must be an integer, got 1.0"):
+    with pytest.raises(TypeError, match="must be an integer, or a tuple of two names, got float"):
         el.convert.explain(make_layer(), 1.0)
+
+
+def test_edge_is_found_by_the_names_of_its_ends():
+    layer = make_layer()
+    assert el.convert.explain(layer, ("MYC", "repair")) == el.convert.explain(layer, 1)
+    assert el.convert.explain(layer, torch.tensor(1)) == el.convert.explain(layer, 1)
+    assert el.convert.explain(make_layer(in_names=None), (2, 1)).startswith("edge 2")
+    for edge, message in (
+        (("XYZ", "repair"), "no input 'XYZ'"),
+        (("MYC", "XYZ"), "no output 'XYZ'"),
+        (("MYC", "growth"), "no edge leads from 'MYC' to 'growth'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            el.convert.explain(layer, edge)
+    twice = el.EdgeLinear(1, 1, [(0, 0), (0, 0)], duplicates="keep")
+    with pytest.raises(ValueError, match=r"2 edges lead from 0 to 0: \[0, 1\]"):
+        el.convert.explain(twice, (0, 0))
+
+
+def test_rules_are_explained():
+    frozen = el.rules.fix_nonnegative(
+        el.rules.freeze(make_layer(weight=[1, 2, 3]), [True, False, False])
+    )
+    assert el.convert.explain(frozen, 0).endswith("weight 1, frozen, keeps its sign")
+    assert el.convert.explain(frozen, 1).endswith("weight 2, keeps its sign")
+    tied = el.rules.tie(make_layer(), [1, 0, 1])
+    assert el.convert.explain(tied, 2).endswith(", shares parameter 1")
 
 
 def test_inputs_are_aligned_by_name():
@@ -76,6 +103,35 @@ def test_table_that_does_not_fit_is_refused(table, error, message):
         el.convert.to_inputs(make_layer(), pd.DataFrame(table))
 
 
+@pytest.mark.parametrize(
+    "columns, message",
+    [
+        (["MYC", "AKT1"], r"no column for 1 input \('TP53'\). To fill .*, use `table.reindex"),
+        ([1, 2, "3"], "Names are int and columns are not: use `table.rename"),
+    ],
+)
+def test_missing_column_has_a_cure(columns, message):
+    layer = make_layer(in_names=[1, 2, 3]) if 1 in columns else make_layer()
+    with pytest.raises(ValueError, match=message):
+        el.convert.to_inputs(layer, pd.DataFrame([[1.0] * len(columns)], columns=columns))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda module: el.convert.explain(module, 0),
+        lambda module: el.convert.to_inputs(module, pd.DataFrame()),
+        el.convert.to_table,
+        el.convert.to_networkx,
+        el.convert.to_scipy,
+        el.convert.to_edge_index,
+    ],
+)
+def test_another_module_is_refused(call):
+    with pytest.raises(TypeError, match="`layer` must be an EdgeLinear, got Sequential"):
+        call(torch.nn.Sequential(make_layer()))
+
+
 def test_column_given_twice_is_refused():
     table = pd.DataFrame([[1, 2, 3, 4]], columns=["TP53", "MYC", "AKT1", "MYC"])
     with pytest.raises(ValueError, match=r"1 column \('MYC'\) twice"):
@@ -91,6 +147,27 @@ def test_names_may_be_set_and_are_checked():
     assert layer.in_names == ["A", "B", "C"]
     with pytest.raises(ValueError, match="must hold 2 names, got 3"):
         layer.out_names = ["a", "b", "c"]
+
+
+def test_names_that_are_read_are_a_copy():
+    layer = make_layer()
+    layer.in_names[0] = "MYC"
+    assert layer.in_names == NAMES["in_names"]
+
+
+def test_labels_of_a_data_frame_are_names():
+    frame = pd.DataFrame([[1, 0], [0, 2]], index=["a", "b"], columns=["y", "z"])
+    layer = el.EdgeLinear.from_adjacency(frame)
+    assert (layer.in_names, layer.out_names) == (["a", "b"], ["y", "z"])
+    layer = el.EdgeLinear.from_weight_mask(frame)
+    assert (layer.in_names, layer.out_names) == (["y", "z"], ["a", "b"])
+    assert el.EdgeLinear.from_adjacency(pd.DataFrame([[1, 0], [0, 2]])).in_names is None
+
+
+def test_layer_without_names_has_none_after_networkx():
+    layer = make_layer(in_names=None)
+    wiring = el.convert.from_networkx(el.convert.to_networkx(layer))
+    assert el.EdgeLinear.from_wiring(wiring).in_names is None
 
 
 def test_names_travel_through_a_checkpoint_as_tensors():
@@ -142,6 +219,8 @@ def test_corrupt_names_are_refused(names):
         (["a", "b", "a"], ValueError, "lists 'a' twice"),
         (["a", "b", ("c", 1)], TypeError, "strings or whole numbers, .* got \\('c', 1\\)"),
         (["a", "b", True], TypeError, "got True"),
+        ({"a", "b", "c"}, TypeError, "must be a list, .* got a set"),
+        ("abc", TypeError, "must be a list, .* got a str"),
     ],
 )
 def test_names_that_cannot_be_kept_are_refused(names, error, message):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from problems import PROBLEMS, dense, random
 from torch.nn.utils import parametrize
+from torch.nn.utils.parametrizations import weight_norm
 from torch.testing import assert_close
 
 import edgelinear as el
@@ -16,6 +17,7 @@ PROBLEM = PROBLEMS["unsorted"]
 INDEX = torch.arange(40) % 7
 SCALE = random(40, seed=5) + 3
 SIGNS = torch.where(torch.arange(13) % 3 == 0, -1, 1)
+OTHER_SIGNS = torch.where(torch.arange(40) % 2 == 0, 1.0, -1.0)
 MASK = torch.arange(40) % 4 == 0
 
 
@@ -36,9 +38,9 @@ RULES = {
 }
 
 
-def with_signs(layer):
+def with_signs(layer, signs=SIGNS):
     with torch.no_grad():
-        layer.weight.copy_(layer.weight.abs() * SIGNS[layer.topology.src.long()])
+        layer.weight.copy_(layer.weight.abs() * signs[layer.topology.src.long()])
     return layer
 
 
@@ -115,11 +117,145 @@ def test_optimizer_sees_as_many_numbers_as_may_move():
     assert rules.freeze(make_layer(), MASK).parametrizations.weight.original.shape == (30,)
 
 
-def test_tied_parameter_starts_at_the_mean():
+@pytest.mark.parametrize("scale", [None, SCALE])
+@pytest.mark.parametrize("reset", [False, True])
+def test_tied_weights_start_at_the_scale_of_fresh_ones(scale, reset):
     layer = make_layer()
     before = layer.weight.detach().clone()
-    rules.tie(layer, INDEX)
-    assert_close(layer.weight[0], before[INDEX == 0].mean())
+    rules.tie(layer, INDEX, scale=scale)
+    if reset:
+        torch.manual_seed(0)
+        layer.reset_parameters()
+        torch.manual_seed(0)
+        before = make_layer().weight.detach()
+    for i in range(7):
+        into, old = layer.weight[INDEX == i], before[INDEX == i]
+        assert_close(into.square().sum(), old.square().sum())
+        asked = old if scale is None else old * scale[INDEX == i]
+        assert into[0].sign() == asked.sum().sign()
+
+
+def test_weights_that_are_tied_already_stay():
+    weight = torch.arange(7.0, dtype=torch.float64)[INDEX] * SCALE
+    layer = rules.tie(make_layer(weight=weight), INDEX, scale=SCALE)
+    assert_close(layer.weight, weight)
+    assert_close(layer.parametrizations.weight.original, torch.arange(7.0).double())
+
+
+def test_nonnegative_parameters_leave_edges_the_sign_of_their_scale():
+    scale = SCALE * SIGNS[PROBLEM.topology().src.long()]
+    layer = rules.tie(make_layer(), INDEX, scale=scale, nonnegative=True)
+    assert torch.equal(layer.weight.sign(), scale.sign())
+    with torch.no_grad():
+        layer.parametrizations.weight.original.sub_(10.0)
+    assert torch.equal(layer.weight.sign(), scale.sign())
+    with pytest.raises(RuntimeError, match="nonnegative` in this checkpoint is that of another"):
+        layer.load_state_dict(rules.tie(make_layer(), INDEX, scale=scale).state_dict())
+
+
+@pytest.mark.parametrize("name", ["frozen", "tied"])
+def test_order_of_signs_and_another_rule_makes_no_difference(name):
+    signs = SIGNS if name == "frozen" else torch.ones(13)
+
+    def prepare():
+        return with_signs(make_layer(weight=torch.ones(40)), signs)
+
+    first = RULES[name](rules.fix_signs(prepare(), signs))
+    last = rules.fix_signs(RULES[name](prepare()), signs)
+    last.load_state_dict(first.state_dict())  # of the same rules, in the same order
+    assert torch.equal(first.weight, last.weight)
+    assert torch.equal(first.weight, prepare().weight)
+
+
+def test_signs_may_be_those_of_edges():
+    signs = torch.where(torch.rand(40) < 0.5, -1, 1)
+    layer = rules.fix_signs(make_layer(), signs, of="edges")
+    assert torch.equal(layer.weight.sign(), signs.double())
+
+
+def test_frozen_edges_may_be_anything():
+    weight = torch.ones(40, dtype=torch.float64)
+    weight[:2] = torch.nan  # one of which is frozen
+    layer = rules.freeze(make_layer(weight=weight), MASK)
+    assert torch.equal(layer.weight.isnan(), weight.isnan())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_types_are_tied_exactly(dtype):
+    layer = el.EdgeLinear(5000, 1, torch.stack([torch.arange(5000), torch.zeros(5000).long()]),
+                          weight=torch.ones(5000), dtype=dtype)  # fmt: skip
+    assert rules.tie(layer, [0] * 5000).parametrizations.weight.original.item() == 1.0
+
+
+def test_half_types_and_back_keep_the_rule():
+    scale = torch.full((40,), 70001.0)
+    layer = rules.tie(make_layer(torch.float32), INDEX, scale=scale)
+    state = layer.state_dict()
+    layer.half().float()
+    assert torch.equal(layer.parametrizations.weight[0].scale, scale)
+    layer.load_state_dict(state)
+    layer.double().load_state_dict(state)
+    half = {k: v.bfloat16() if k.endswith("scale") else v for k, v in state.items()}
+    layer.load_state_dict(half)
+
+
+@every_rule
+def test_parameters_of_another_type_compute_in_theirs(name):
+    layer = RULES[name](make_layer(torch.float32))
+    half = {key: p.bfloat16() for key, p in layer.named_parameters()}
+    y = torch.func.functional_call(layer, half, PROBLEM.x(torch.bfloat16))
+    assert y.dtype == torch.bfloat16
+    assert_close(y.float(), layer(PROBLEM.x(torch.float32)), rtol=0.05, atol=0.05)
+
+
+@every_rule
+def test_state_dict_holds_copies_of_what_is_fixed(name):
+    layer = RULES[name](make_layer())
+    before = layer.weight.detach().clone()
+    for key, value in layer.state_dict().items():
+        if key not in dict(layer.named_parameters()):
+            value.zero_()
+    assert torch.equal(layer.weight, before)
+
+
+MOVING = "parametrizations.weight.0.moving"
+REFUSED = {
+    "another wiring": lambda state: state | {"edge_index": state["edge_index"].flip(1)},
+    "other names": lambda state: state | {"in_names": names_of(range(1, 14))},
+    "another rule": lambda state: state | {MOVING: (state[MOVING] + 1) % 40},
+    "no rule": lambda state: {k: v for k, v in state.items() if k != MOVING},
+}
+
+
+def names_of(names):
+    return make_layer(in_names=names).state_dict()["in_names"]
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("change", REFUSED)
+def test_refused_state_changes_nothing(change, strict):
+    layer = rules.freeze(make_layer(in_names=range(13)), MASK)
+    before = {key: value.clone() for key, value in layer.state_dict().items()}
+    state = rules.freeze(make_layer(in_names=range(13)), MASK).state_dict()
+    with pytest.raises(RuntimeError, match="in this checkpoint|which the rule"):
+        layer.load_state_dict(REFUSED[change](state), strict=strict)
+    assert_close(dict(layer.state_dict()), before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda layer: rules.tie(layer, INDEX, scale=SCALE * torch.nan),
+        lambda layer: rules.fix_signs(rules.fix_nonnegative(layer), -torch.ones(13)),
+        lambda layer: rules.tie(rules.fix_nonnegative(layer), INDEX, scale=OTHER_SIGNS),
+    ],
+    ids=["scale", "signs", "tie under signs"],
+)
+def test_rule_that_fails_changes_nothing(call):
+    layer = make_layer(weight=torch.ones(40))
+    with pytest.raises(ValueError):
+        call(layer)
+    assert torch.equal(layer.weight, torch.ones_like(layer.weight))
 
 
 def test_signed_weights_keep_their_magnitudes():
@@ -189,7 +325,7 @@ def test_checkpoint_of_another_rule_is_refused():
     state = rules.tie(make_layer(), INDEX).state_dict()
     with pytest.raises(RuntimeError, match="that of another rule"):
         rules.tie(make_layer(), INDEX.flip(0)).load_state_dict(state)
-    with pytest.raises(RuntimeError, match="Missing key.*signs"):
+    with pytest.raises(RuntimeError, match="Missing key.*original"):
         rules.fix_signs(make_layer(), SIGNS).load_state_dict(make_layer().state_dict())
     with pytest.raises(ValueError, match="had rules"):
         el.EdgeLinear.from_state_dict(state)
@@ -268,6 +404,15 @@ def test_weight_decay_reaches_the_parameter():
     assert [p.shape for p in decaying["params"]] == [(7,)]
 
 
+def test_parametrizations_of_torch_may_be_used():
+    layer = weight_norm(make_layer())
+    decaying, _ = el.param_groups(layer, weight_decay=0.1)
+    assert [p.shape for p in decaying["params"]] == [(40,), (40,)]
+    twin = weight_norm(make_layer())
+    twin.load_state_dict(layer.state_dict())
+    assert torch.equal(twin.weight, layer.weight)
+
+
 def test_balance_cancels_and_keeps_the_scale():
     layer = make_layer()
     before = layer.weight.detach().clone()
@@ -336,12 +481,19 @@ def test_rules_can_be_taken_off():
         (lambda layer: rules.tie(layer, INDEX[1:]), ValueError, "each of the 40 edges"),
         (lambda layer: rules.tie(layer, INDEX - 1), ValueError, "not be negative, got -1"),
         (lambda layer: rules.tie(layer, INDEX.double()), TypeError, "whole numbers"),
-        (lambda layer: rules.tie(layer, INDEX, scale=INDEX), ValueError, "zero, as for edge 0"),
-        (lambda layer: rules.tie(rules.tie(layer, INDEX), INDEX), ValueError, "the first rule"),
-        (lambda layer: rules.fix_signs(layer, SIGNS * 2), ValueError, "1 or -1"),
+        (lambda layer: rules.tie(layer, INDEX, scale=INDEX), ValueError, "got 0.0 for edge 0"),
+        (lambda layer: rules.tie(rules.tie(layer, INDEX), INDEX), ValueError, "tied or frozen"),
+        (lambda layer: rules.fix_signs(layer, SIGNS * 2), ValueError, "got -2 for input 0"),
+        (lambda layer: rules.fix_signs(layer, SIGNS > 0), ValueError, "got 0 for input 0"),
+        (
+            lambda layer: rules.fix_signs(layer, SIGNS, of="edge"),
+            ValueError,
+            '"sources" or "edges"',
+        ),
+        (lambda layer: rules.freeze(torch.nn.Linear(2, 2), MASK), TypeError, "got Linear"),
         (lambda layer: rules.fix_signs(layer, [1, -1]), ValueError, "each of the 13 inputs"),
         (lambda layer: rules.freeze(layer, MASK.int()), TypeError, "truth values"),
-        (lambda layer: rules.freeze(rules.tie(layer, INDEX), MASK), ValueError, "the first rule"),
+        (lambda layer: rules.freeze(rules.tie(layer, INDEX), MASK), ValueError, "tied or frozen"),
     ],
 )
 def test_impossible_rule_is_refused(call, error, message):

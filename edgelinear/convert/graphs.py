@@ -10,6 +10,7 @@ from torch import Tensor
 from edgelinear.convert.wiring import (
     Wiring,
     as_values,
+    check_layer,
     check_names,
     checked_wiring,
     import_optional,
@@ -89,7 +90,8 @@ def from_networkx(
     Args:
         inputs: the nodes that are inputs, in the order of the columns of x. Without `inputs` and
             `outputs`, all nodes are both, in the graph's own order, which `in_names` returns; but
-            nodes ("in", i) and ("out", j), as `to_networkx` names them, are what they say.
+            nodes ("in", i) and ("out", j), as `to_networkx` names them, are what they say, and
+            are named i and j, or not at all where these are indices.
         outputs: the nodes that are outputs, in the order of the columns of y.
         weight: the edge attribute that holds values; edges either all have it, or none has.
 
@@ -129,7 +131,7 @@ def from_networkx(
         src.append(column[u])
         dst.append(row[v])
         values.append(value)
-    return checked_wiring(
+    wiring = checked_wiring(
         len(in_names),
         len(out_names),
         src,
@@ -140,6 +142,9 @@ def from_networkx(
         out_names=out_names,
         unit="edges",
     )
+    if in_names + out_names and all(map(_is_ours, in_names + out_names)):
+        wiring = wiring._replace(in_names=_numbers(in_names), out_names=_numbers(out_names))
+    return wiring
 
 
 def to_edge_index(layer: "EdgeLinear") -> tuple[Tensor, Tensor]:
@@ -152,6 +157,7 @@ def to_edge_index(layer: "EdgeLinear") -> tuple[Tensor, Tensor]:
         >>> edge_index.shape, weight.shape
         (torch.Size([2, 2]), torch.Size([2]))
     """
+    check_layer(layer)
     return layer.edge_index, layer.weight.detach().clone()
 
 
@@ -174,6 +180,7 @@ def to_networkx(
         >>> sorted(graph.edges)
         [(('in', 0), ('out', 0)), (('in', 2), ('out', 1))]
     """
+    check_layer(layer)
     networkx = import_optional("networkx")
     inputs = check_names(
         "in_names", layer.in_names if in_names is None else in_names, layer.in_features
@@ -197,15 +204,21 @@ def to_networkx(
 def _own_names(graph: Any) -> tuple[list, list]:
     """Return the nodes to use where none are listed: all, or those that `to_networkx` named."""
     nodes = list(graph.nodes)
-
-    def named_by_us(node: Any) -> bool:
-        pair = isinstance(node, tuple) and len(node) == 2 and isinstance(node[1], int)
-        return pair and node[0] in ("in", "out")
-
-    if nodes and all(map(named_by_us, nodes)):
+    if nodes and all(map(_is_ours, nodes)):
         # By number: a graph that was saved or filtered may list its nodes in another order.
         return sorted(n for n in nodes if n[0] == "in"), sorted(n for n in nodes if n[0] == "out")
     return nodes, nodes
+
+
+def _is_ours(node: Any) -> bool:
+    """Whether this is ("in", i) or ("out", j), as `to_networkx` names nodes."""
+    pair = isinstance(node, tuple) and len(node) == 2 and isinstance(node[1], int)
+    return pair and node[0] in ("in", "out")
+
+
+def _numbers(nodes: list) -> list[int] | None:
+    numbers = [number for _, number in nodes]
+    return None if numbers == list(range(len(numbers))) else numbers
 
 
 def _listed(

@@ -1,12 +1,13 @@
 """From data with named columns to the inputs of a layer, and from edges to sentences."""
 
+import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from edgelinear.convert.wiring import import_optional
+from edgelinear.convert.wiring import check_layer, import_optional
 
 if TYPE_CHECKING:
     import pandas
@@ -37,32 +38,17 @@ def to_inputs(
         tensor([[3., 1.],
                 [4., 2.]])
     """
+    check_layer(layer)
     pandas = import_optional("pandas")
     if unknown not in ("error", "ignore"):
         raise ValueError(f'`unknown` must be "error" or "ignore", got {unknown!r}.')
     if not isinstance(table, pandas.DataFrame):
         raise TypeError(f"`table` must be a DataFrame, got {type(table).__name__}.")
-    if layer.in_names is None:
+    names = layer.in_names
+    if names is None:
         raise ValueError("this layer has no `in_names`: set them, or pass a tensor to the layer.")
-    columns = table.columns.tolist()
-    if table.columns.has_duplicates:
-        repeated = table.columns[table.columns.duplicated()].tolist()
-        raise ValueError(f"the table has {_several(repeated, 'column')} twice.")
-    names = set(layer.in_names)
-    present = set(columns)
-    missing = [name for name in layer.in_names if name not in present]
-    extra = [name for name in columns if name not in names]
-    if missing:
-        hint = (
-            f" The table has {_several(extra, 'column')} that the layer has not." if extra else ""
-        )
-        raise ValueError(f"the table has no column for {_several(missing, 'input')}.{hint}")
-    if extra and unknown == "error":
-        raise ValueError(
-            f"the layer has no input for {_several(extra, 'column')}: drop them, or pass "
-            'unknown="ignore".'
-        )
-    chosen = table[layer.in_names]
+    _check_columns(names, table.columns, unknown)
+    chosen = table[names]
     for name, dtype in chosen.dtypes.items():
         if dtype.kind not in "biuf":
             raise TypeError(f"column {name!r} must hold real numbers, got {dtype}.")
@@ -70,18 +56,44 @@ def to_inputs(
     if empty.any():
         row, column = map(int, np.argwhere(empty)[0])
         raise ValueError(
-            f"column {layer.in_names[column]!r} has no value in row {row} "
+            f"column {names[column]!r} has no value in row {row} "
             f"({int(empty.sum())} missing in all): fill or drop them."
         )
     values = torch.from_numpy(np.array(chosen, dtype=np.float64, order="C"))  # a copy
     return values.to(layer.weight.device, layer.weight.dtype)
 
 
-def explain(layer: "EdgeLinear", edge: int) -> str:
+def _check_columns(names: list[Any], columns: "pandas.Index", unknown: str) -> None:
+    if columns.has_duplicates:
+        repeated = columns[columns.duplicated()].tolist()
+        raise ValueError(f"the table has {_several(repeated, 'column')} twice.")
+    known, present = set(names), set(columns)
+    missing = [name for name in names if name not in present]
+    extra = [name for name in columns if name not in known]
+    if missing:
+        hint = (
+            f" The table has {_several(extra, 'column')} that the layer has not." if extra else ""
+        )
+        raise ValueError(
+            f"the table has no column for {_several(missing, 'input')}.{hint} "
+            f"{_cure(missing, extra)}"
+        )
+    if extra and unknown == "error":
+        raise ValueError(
+            f"the layer has no input for {_several(extra, 'column')}: drop them, or pass "
+            'unknown="ignore".'
+        )
+
+
+def explain(layer: "EdgeLinear", edge: Any) -> str:
     """Return what an edge is, in words: its source (an input), its target (an output), its weight.
 
+    Args:
+        edge: its position in `edge_index`, or the names of its source and target as a tuple.
+
     Raises:
-        TypeError: if `edge` is no integer.
+        TypeError: if `edge` is neither.
+        ValueError: if a name is unknown, no edge joins the two, or several do.
         IndexError: if there is no such edge.
 
     Example:
@@ -89,16 +101,50 @@ def explain(layer: "EdgeLinear", edge: int) -> str:
         >>> explain(layer, 1)
         "edge 1: input 'B' (1) -> output 0, weight -0.31"
     """
-    if isinstance(edge, bool) or not isinstance(edge, (int, np.integer)):
-        raise TypeError(f"`edge` must be an integer, got {edge!r}.")
+    check_layer(layer)
+    if isinstance(edge, tuple) and len(edge) == 2:
+        edge = _between(layer, *edge)
+    elif isinstance(edge, bool) or not hasattr(edge, "__index__"):
+        raise TypeError(
+            f"`edge` must be an integer, or a tuple of two names, got {type(edge).__name__}."
+        )
+    edge = operator.index(edge)
     if not -layer.num_edges <= edge < layer.num_edges:
         raise IndexError(f"there is no edge {edge}: the layer has {layer.num_edges}.")
-    edge = int(edge) % layer.num_edges
+    edge %= layer.num_edges
     src, dst = int(layer.topology.src[edge]), int(layer.topology.dst[edge])
     source = _node(src, layer.in_names)
     target = _node(dst, layer.out_names)
     weight = float(layer.weight[edge].detach())
-    return f"edge {edge}: input {source} -> output {target}, weight {weight:.6g}"
+    notes = [rule.note(edge) for rule in layer.rules if hasattr(rule, "note")]
+    said = [f"input {source} -> output {target}", f"weight {weight:.6g}", *filter(None, notes)]
+    return f"edge {edge}: {', '.join(said)}"
+
+
+def _between(layer: "EdgeLinear", source: Any, target: Any) -> int:
+    """Return the edge between two nodes, given by name, or by index where they have no names."""
+    ends = []
+    for name, names, size, side in (
+        (source, layer.in_names, layer.in_features, "input"),
+        (target, layer.out_names, layer.out_features, "output"),
+    ):
+        names = range(size) if names is None else names
+        if name not in names:
+            raise ValueError(f"the layer has no {side} {name!r}.")
+        ends.append(names.index(name))
+    src, dst = layer.topology.src, layer.topology.dst
+    found = ((src == ends[0]) & (dst == ends[1])).nonzero()[:, 0].tolist()
+    if len(found) != 1:
+        number = f"{len(found)} edges lead" if found else "no edge leads"
+        raise ValueError(f"{number} from {source!r} to {target!r}{f': {found}' if found else ''}.")
+    return found[0]
+
+
+def _cure(missing: list[Any], extra: list[Any]) -> str:
+    if set(map(str, missing)) & set(map(str, extra)):
+        kind = type(missing[0]).__name__
+        return f"Names are {kind} and columns are not: use `table.rename(columns={kind})`."
+    return "To fill such columns, use `table.reindex(columns=layer.in_names, fill_value=0.0)`."
 
 
 def _node(index: int, names: list[Any] | None) -> str:

@@ -7,7 +7,7 @@ import scipy.sparse
 import torch
 from torch import Tensor, nn
 
-from edgelinear.convert.wiring import Wiring, as_values, checked_wiring
+from edgelinear.convert.wiring import Wiring, as_values, check_layer, checked_wiring
 
 if TYPE_CHECKING:
     from edgelinear.layers import EdgeLinear
@@ -89,7 +89,8 @@ def from_torch(matrix: Tensor, *, layout: str = "adjacency", duplicates: str = "
 def from_adjacency(adjacency: Any, *, duplicates: str = "error") -> Wiring:
     """Read an adjacency of any kind, where `adjacency[i, j]` is the edge i -> j: shape (in, out).
 
-    Takes what `from_scipy` and `from_torch` take, arrays, data frames and nested lists.
+    Takes what `from_scipy` and `from_torch` take, arrays, nested lists, and data frames, whose
+    labels become the names of nodes.
 
     Example:
         >>> from_adjacency([[0, 2], [0, 0], [3, 0]]).topology.edge_index
@@ -98,7 +99,8 @@ def from_adjacency(adjacency: Any, *, duplicates: str = "error") -> Wiring:
     """
     if scipy.sparse.issparse(adjacency):
         return from_scipy(adjacency, duplicates=duplicates)
-    return from_torch(_as_tensor(adjacency), duplicates=duplicates)
+    wiring = from_torch(_as_tensor(adjacency), duplicates=duplicates)
+    return wiring._replace(in_names=_labels(adjacency, 0), out_names=_labels(adjacency, 1))
 
 
 def from_weight_mask(mask: Any) -> Wiring:
@@ -112,7 +114,7 @@ def from_weight_mask(mask: Any) -> Wiring:
         wiring = from_scipy(mask, layout="weight")
     else:
         wiring = from_torch(_as_tensor(mask), layout="weight")
-    return wiring._replace(weight=None)
+    return Wiring(wiring.topology, None, _labels(mask, 1), _labels(mask, 0))
 
 
 def from_linear(linear: nn.Linear) -> Wiring:
@@ -153,6 +155,7 @@ def to_scipy(layer: "EdgeLinear") -> scipy.sparse.coo_array:
         >>> to_scipy(el.EdgeLinear(3, 2, [(0, 0), (2, 1)])).shape
         (2, 3)
     """
+    check_layer(layer)
     src, dst = layer.edge_index.cpu().numpy()
     shape = (layer.out_features, layer.in_features)
     return scipy.sparse.coo_array((weight_array(layer), (dst, src)), shape=shape)
@@ -192,10 +195,23 @@ def _refuse_infinite(row: Tensor, col: Tensor, values: Tensor) -> None:
         )
 
 
+def _labels(matrix: Any, axis: int) -> list | None:
+    """Return the labels of a data frame, unless they are those of pandas: 0, 1, 2 and so on."""
+    if not (hasattr(matrix, "index") and hasattr(matrix, "columns")):
+        return None
+    labels = (matrix.index, matrix.columns)[axis].tolist()
+    return None if labels == list(range(len(labels))) else labels
+
+
 def _as_tensor(matrix: Any) -> Tensor:
     """Return a tensor, array, data frame or nested list as a tensor that torch can search."""
-    if isinstance(matrix, Tensor) or not hasattr(matrix, "__array__"):
-        return torch.as_tensor(matrix)
+    if isinstance(matrix, Tensor):
+        return matrix
+    if not hasattr(matrix, "__array__"):
+        try:
+            return torch.as_tensor(matrix)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TypeError(f"the matrix must hold real numbers in rows: {error}.") from error
     array = np.asarray(matrix)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"the matrix must hold real numbers, got {array.dtype}.")

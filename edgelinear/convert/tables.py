@@ -14,6 +14,7 @@ from edgelinear.convert.matrices import weight_array
 from edgelinear.convert.wiring import (
     Wiring,
     as_values,
+    check_layer,
     check_names,
     checked_wiring,
     import_optional,
@@ -122,6 +123,7 @@ def to_table(
         >>> to_table(el.EdgeLinear(3, 2, [(0, 0), (2, 1)]), out_names=["y", "z"])["target"].tolist()
         ['y', 'z']
     """
+    check_layer(layer)
     pandas = import_optional("pandas")
     inputs = check_names(
         "in_names", layer.in_names if in_names is None else in_names, layer.in_features

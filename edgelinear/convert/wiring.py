@@ -98,6 +98,11 @@ def as_values(array: np.ndarray) -> Tensor | None:
     return torch.from_numpy(array.astype(f"f{min(8, array.dtype.itemsize)}"))  # no long double
 
 
+def check_layer(layer: Any) -> None:
+    if not hasattr(layer, "in_names"):  # `EdgeLinear` itself is built on this module
+        raise TypeError(f"`layer` must be an EdgeLinear, got {type(layer).__name__}.")
+
+
 def check_names(argument: str, names: Sequence[Hashable] | None, size: int) -> list | None:
     """Return `names` as a list of `size` different names."""
     if names is None:
