@@ -12,12 +12,29 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 from targets import AUTO, SPARSE, table, targets
+
+from edgelinear import report
 
 HERE = Path(__file__).parent
 SHOWN = ["CSR parameter", "gather + index_add", "sparselab", "sparseprop", "dense masked"]
 SHOWN += ["nn.Linear"]
+MARKERS = {  # of the picture, for readers of any colour vision; those of dense layers are square
+    AUTO: ("D", "black"),
+    "sparselab": ("o", "#009e73"),
+    "gather + index_add": ("o", "#999999"),
+    "sparseprop": ("o", "#cc79a7"),
+    "CSR parameter": ("o", "#56b4e9"),
+    "dense masked": ("s", "#e69f00"),
+    "nn.Linear": ("s", "#d55e00"),
+}
+CAPTION = (
+    "Medians, with lines from quartile to quartile. One is absent where its dense matrix, or its "
+    "product of batch and edges, is too large."
+)
 
 
 def main() -> None:
@@ -38,7 +55,7 @@ def main() -> None:
     step = table(rows, threads)
     lines = markdown(step, sizes)
     table(rows, 1).dropna(axis=1, how="all").to_csv(folder / "one_thread.csv")
-    picture(step, folder / "cpu.png", f"{threads} threads")
+    picture(rows, sizes).savefig(folder / "cpu.png", dpi=160)
     first = rows.iloc[0]
     lines += [
         "",
@@ -98,32 +115,53 @@ def milliseconds(value: float) -> str:
     return f"{value:,.0f}"
 
 
-def picture(step: pd.DataFrame, path: Path, subtitle: str) -> None:
-    """Draw a bar for each contender, by workload, in two columns of a log scale."""
-    names = [AUTO, *SHOWN]
-    colours = ["black", "tab:blue", "tab:cyan", "tab:green", "tab:olive", "tab:orange", "tab:red"]
-    halves = np.array_split(np.arange(len(step)), 2)
-    figure = Figure(figsize=(13, 1.2 + 0.75 * len(halves[0])), layout="constrained")
-    height = 0.8 / len(names)
-    for axes, half in zip(figure.subplots(1, 2, sharex=True), halves, strict=True):
-        cells = step.iloc[half]
-        place = np.arange(len(cells))
-        for i, (name, colour) in enumerate(zip(names, colours, strict=True)):
-            axes.barh(place + i * height, cells[name], height, label=name, color=colour)
-        labels = [f"{workload}\nbatch {batch}" for workload, batch in cells.index]
-        axes.set_yticks(place + 0.4 - height / 2, labels)
-        axes.set_ylim(len(cells) - 0.1, -0.2)
-        axes.set_xscale("log")
-        # Both ends, as the axis is shared; or the shortest bar has no length.
-        axes.set_xlim(step[names].min().min() / 2, step[names].max().max() * 1.5)
-        axes.set_xlabel("one training step, milliseconds (less is better)")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis="x", alpha=0.3)
-        axes.set_axisbelow(True)
-    figure.suptitle(f"A training step, {subtitle}: log scale, medians")
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(names), frameon=False)
-    figure.savefig(path, dpi=110)
+def picture(rows: pd.DataFrame, sizes: pd.DataFrame) -> Figure:
+    """Return a row for each workload: the step of each contender, as a multiple of edgelinear's."""
+    threads = rows.threads.max()
+    step, low, high = (table(rows, threads, value=f"{name}_ms") for name in ("median", "q1", "q3"))
+    ours, place = step[AUTO], np.arange(len(step))
+    figure = Figure(figsize=(9, 1.7 + 0.3 * len(step)), layout="constrained")
+    axes = figure.add_subplot()
+    shifts = [0, *np.linspace(-0.3, 0.3, len(MARKERS) - 1)]  # or equal times hide each other
+    for shift, (name, (marker, colour)) in zip(shifts, MARKERS.items(), strict=True):
+        at = place + shift
+        axes.hlines(at, low[name] / ours, high[name] / ours, color=colour, lw=1.2, zorder=2)
+        style = dict(ms=9 if name == AUTO else 6, color=colour, mec="white", mew=0.5)
+        axes.plot(step[name] / ours, at, marker, label=name, **style)
+    divide(axes)
+    axes.set_xlabel("time of a training step, as a multiple of edgelinear's")
+    axes.set_ylim(len(step) - 0.5, -1.5)
+    axes.set_yticks(place, [label(sizes.loc[key], *key) for key in step.index])
+    times = axes.secondary_yaxis("right")
+    times.set_yticks([-1, *place], ["edgelinear", *(f"{milliseconds(time)} ms" for time in ours)])
+    for side in (axes, times):
+        side.tick_params(axis="both", length=0, labelsize=7.5)
+        side.spines[:].set_visible(False)
+    figure.suptitle(f"A training step: {rows.machine.iloc[0]}, {threads} threads", fontsize=11)
+    legend = figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    legend.set_title(CAPTION, {"size": 8})
+    return figure
+
+
+def divide(axes: Axes) -> None:
+    """Set off what is faster than edgelinear from what is slower, on a log scale."""
+    axes.set_xscale("log")
+    left, right = axes.get_xlim()
+    axes.axvspan(left, 1, color="0.95", zorder=0)
+    axes.axvline(1, color="black", lw=1, zorder=1)
+    axes.set_xlim(left, right)
+    for x, side, text in ((0.93, "right", "faster"), (1.08, "left", "slower than edgelinear")):
+        axes.text(x, -1, text, ha=side, va="center", fontsize=8, style="italic")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}x")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.grid(alpha=0.3)
+    axes.set_axisbelow(True)
+
+
+def label(size: pd.Series, workload: str, batch: int) -> str:
+    wiring = f"{size.in_features:,} -> {size.out_features:,}, {report.short(size.edges)} edges"
+    return f"{workload}, batch {batch}\n{wiring}"
 
 
 if __name__ == "__main__":

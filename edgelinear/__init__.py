@@ -2,10 +2,11 @@
 
 from edgelinear import backends, baselines, convert, generators, null_models, plot, rules
 from edgelinear.comparison import Comparison, compare
-from edgelinear.controls import ControlsReport, controls
+from edgelinear.contrasts import ControlsReport
 from edgelinear.functional import edge_linear
 from edgelinear.layers import EdgeLinear, adopt_wiring, param_groups
 from edgelinear.topology import CSR, Topology
+from edgelinear.trials import controls
 
 __version__ = "0.1.0"
 

@@ -49,7 +49,10 @@ def draw(
     memory.set_yticklabels([])
     if curves:
         _curves(rest[0], curves)
-    figure.suptitle(f"{report.title(comparison)}\n{report.machine(comparison)}", fontsize=10)
+    heading = [report.title(comparison), report.machine(comparison)]
+    if comparison.left_out:
+        heading.append(f"not measured: {', '.join(comparison.left_out)}")
+    figure.suptitle("\n".join(heading), fontsize=10)
 
 
 def _dots(axes: "Axes", names: list[str], groups: dict[str, list], text: Any) -> None:
@@ -66,9 +69,7 @@ def _dots(axes: "Axes", names: list[str], groups: dict[str, list], text: Any) ->
         colours = (_PALE_BLUE, _PALE_ORANGE) if pale else (_BLUE, _ORANGE)
         for kind, colour, of in zip((~dense, dense), colours, ("", "dense, "), strict=True):
             if kind.any():
-                axes.scatter(
-                    median[kind], at[kind], s=42, color=colour, label=of + label, zorder=3
-                )
+                axes.scatter(median[kind], at[kind], s=42, color=colour, label=of + label, zorder=3)
         for y, value, furthest in zip(at, median, high, strict=True):
             x = furthest if furthest > 0 else start  # the value alone where there is no dot
             axes.annotate(
@@ -80,13 +81,19 @@ def _dots(axes: "Axes", names: list[str], groups: dict[str, list], text: Any) ->
     axes.xaxis.set_minor_formatter("")
     axes.tick_params(axis="x", labelsize=8)
     axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(-0.5, len(names) - 0.5)
+    for between in range(1, len(names)):
+        axes.axhline(between - 0.5, color="#b0b0b0", lw=0.8, alpha=0.3)
     axes.grid(axis="x", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2, frameon=False)
+    # The pad, in letters, stays clear of the tick labels at any height of the axes.
+    axes.legend(
+        loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=2.2, ncols=2, frameon=False
+    )
 
 
 def _curves(axes: "Axes", curves: Mapping[str, Sequence[float]]) -> None:
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import LogLocator, MaxNLocator
 
     styles = [("-", 4.0), ("--", 1.5), (":", 1.5), ("-.", 1.5)]  # the second shows on the first
     colours = (_PALE_BLUE, _ORANGE, "black", _BLUE)
@@ -96,5 +103,8 @@ def _curves(axes: "Axes", curves: Mapping[str, Sequence[float]]) -> None:
         axes.plot(epochs, losses, line, lw=width, color=colours[i % 4], label=name)
     axes.set(title="training", xlabel="epoch", ylabel="loss", yscale="log")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)

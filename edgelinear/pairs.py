@@ -1,21 +1,40 @@
 """The paired points that `plot.controls` draws."""
 
-from typing import TYPE_CHECKING
+import textwrap
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgelinear.controls import REAL
+from edgelinear.contrasts import REAL
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from edgelinear.controls import ControlsReport
+    from edgelinear.contrasts import Contrast, ControlsReport
 
 _BLUE, _ORANGE, _GREY = "#2f5d8c", "#c8722c", "#b0b0b0"
+_CHARACTERS = 13  # an inch, at 10 points
+_NOTE = (
+    "A line joins the scores of one seed. Thick bars are means; in brackets is the 95 % interval "
+    "of the difference."
+)
 
 
-def draw(figure: "Figure", report: "ControlsReport") -> None:
-    """Draw a panel for each null model: a line a seed, from its score to the real wiring's."""
+def draw(figure: "Figure", reports: Mapping[str, "ControlsReport"]) -> None:
+    """Draw a row of panels for each report, below its title and its sentence."""
+    rows = figure.subfigures(len(reports), 1, squeeze=False)[:, 0]
+    width = int(_CHARACTERS * figure.get_figwidth())
+    for row, (title, report) in zip(rows, reports.items(), strict=True):
+        if title:
+            row.suptitle(textwrap.fill(title, width), weight="bold")
+            row = row.subfigures(1, 1)
+        row.suptitle(textwrap.fill(report.sentence, width), fontsize=10)
+        _draw_panels(row, report)
+    figure.supxlabel(textwrap.fill(_NOTE, width), fontsize=9, color="#555555")
+
+
+def _draw_panels(figure: Any, report: "ControlsReport") -> None:
     panels = figure.subplots(1, len(report.comparisons), sharey=True, squeeze=False)[0]
     real = np.array(report.scores[REAL])
     for axes, contrast in zip(panels, report.comparisons, strict=True):
@@ -26,13 +45,20 @@ def draw(figure: "Figure", report: "ControlsReport") -> None:
             width = 0.18
             axes.hlines(scores.mean(), at - width, at + width, color=colour, lw=2.5, zorder=3)
         axes.set_xlim(-0.5, 1.5)
-        axes.set_xticks([0, 1], [contrast.null_model.replace("_", "\n"), "real\nwiring"])
-        axes.set_title(
-            f"difference {contrast.mean_difference:+.3g}\n"
-            f"[{contrast.low:+.3g}, {contrast.high:+.3g}], p = {contrast.p_value:.2g}",
-            fontsize=9,
-        )
+        null_model = textwrap.fill(contrast.null_model.replace("_", " "), 13)
+        axes.set_xticks([0, 1], [null_model, "real wiring"])
+        axes.set_title(_difference(contrast), fontsize=9)
         axes.spines[["top", "right"]].set_visible(False)
     better = "higher" if report.higher_is_better else "lower"
     panels[0].set_ylabel(f"score ({better} is better)")
-    figure.suptitle(report.sentence, fontsize=10, wrap=True)
+
+
+def _difference(contrast: "Contrast") -> str:
+    """Return by how much the real wiring is better, or worse, with the interval of that."""
+    mean, low, high = contrast.mean_difference, contrast.low, contrast.high
+    word = "better"
+    if mean < 0:
+        word, mean, low, high = "worse", -mean, -high, -low
+    return (
+        f"real wiring {word} by {mean:.3g}\n({low:.3g} to {high:.3g}), p = {contrast.p_value:.2g}"
+    )

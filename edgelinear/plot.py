@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from edgelinear.comparison import Comparison
-    from edgelinear.controls import ControlsReport
+    from edgelinear.contrasts import ControlsReport
 
 _CELLS = 256  # a side of a matrix at most
 _NAMES = 40  # ticks with names a side at most
 _NODES, _EDGES = 60, 600  # of a bipartite drawing: more nodes a side, or edges, are a blot
+_LONGEST = 32  # characters of a name
+_LINE, _CHARACTER = 0.2, 0.07  # inches that a name takes, and a character of it, at 8 points
 _BLUE, _ORANGE = "#2f5d8c", "#c8722c"
 _SHADES = ["#8fbfe0", "#2f6fae", "#5b2a86", "#240833"]  # one edge stands out from white already
 
@@ -36,7 +38,8 @@ def matrix(
     """Return the connectivity matrix, targets down and sources across, degrees along the margins.
 
     The layout of `nn.Linear.weight`. Above 256 nodes a side, each cell counts the edges of a block,
-    and the margins show the mean degree in it. Names are written up to 40 a side.
+    and the margins show the mean degree in it. Names, those given or else the layer's, are written
+    up to 40 a side, and 32 characters of each.
 
     Raises:
         ImportError: without matplotlib: `pip install 'edgelinear[plot]'`.
@@ -49,7 +52,12 @@ def matrix(
     """
     topology = _topology(wiring)
     counts = block_counts(topology)
-    figure = _figure(7.5, 6.5)
+    sources = _names(wiring, "in_names", in_names, topology.in_features, _NAMES)
+    targets = _names(wiring, "out_names", out_names, topology.out_features, _NAMES)
+    figure = _figure(
+        max(7.5, 3 + _LINE * len(sources or [])) + _room(targets),
+        max(6.5, 2 + _LINE * len(targets or [])) + _room(sources),
+    )
     grid = figure.add_gridspec(2, 2, width_ratios=[5, 1], height_ratios=[1, 5])
     axes = figure.add_subplot(grid[1, 0])
     top = figure.add_subplot(grid[0, 0], sharex=axes)
@@ -57,18 +65,22 @@ def matrix(
 
     _draw_counts(figure, axes, right, counts, topology)
     axes.set(xlabel="source (input)", ylabel="target (output)")
-    _node_ticks(axes.xaxis, topology.in_features, in_names, "in_names")
-    _node_ticks(axes.yaxis, topology.out_features, out_names, "out_names")
+    _node_ticks(axes.xaxis, topology.in_features, sources)
+    _node_ticks(axes.yaxis, topology.out_features, targets)
     _draw_margin(top, topology.fan_out.cpu().numpy(), counts.shape[1], "fan-out", "vertical")
     _draw_margin(right, topology.fan_in.cpu().numpy(), counts.shape[0], "fan-in", "horizontal")
     figure.suptitle(_title(topology))
     return figure
 
 
-def controls(report: "ControlsReport") -> "Figure":
+def controls(report: "ControlsReport | Mapping[str, ControlsReport]") -> "Figure":
     """Return a panel for each null model: for each seed, its score beside the real wiring's.
 
-    Bars are means. Above each panel stand the mean difference, its 95 % interval and p.
+    Thick bars are means. Above each panel stands by how much the real wiring is better in the mean,
+    with the 95 % interval and p.
+
+    Args:
+        report: or several by their titles, one below the other, each with a scale of its own.
 
     Raises:
         ImportError: without matplotlib: `pip install 'edgelinear[plot]'`.
@@ -80,8 +92,10 @@ def controls(report: "ControlsReport") -> "Figure":
         >>> figure.axes[0].get_ylabel()
         'score (higher is better)'
     """
-    figure = _figure(1.2 + 2.4 * len(report.comparisons), 4.2)
-    pairs.draw(figure, report)
+    reports = report if isinstance(report, Mapping) else {"": report}
+    most = max((len(report.comparisons) for report in reports.values()), default=0)
+    figure = _figure(1.2 + 2.5 * most, 4.6 * len(reports))
+    pairs.draw(figure, reports)
     return figure
 
 
@@ -127,13 +141,21 @@ def _draw_counts(
     )
     if most > 1:
         bar = figure.colorbar(image, ax=margin, location="right", fraction=0.3, pad=0.1)
-        bar.set_label("edges in a cell")
+        bar.set_label(f"edges in a cell{_nodes_of_a_cell(topology, counts)}")
         bar.set_ticks(_powers(most) if most >= 10 else list(range(1, most + 1)))
         bar.ax.yaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
         bar.ax.yaxis.set_minor_locator(NullLocator())
     if max(rows, columns) <= _NAMES:  # tell neighbouring edges apart
         axes.hlines(np.arange(1, rows) - 0.5, -0.5, columns - 0.5, color="white", lw=0.8)
         axes.vlines(np.arange(1, columns) - 0.5, -0.5, rows - 0.5, color="white", lw=0.8)
+
+
+def _nodes_of_a_cell(topology: Topology, counts: np.ndarray) -> str:
+    rows, columns = counts.shape
+    if (rows, columns) == (topology.out_features, topology.in_features):
+        return ""
+    across, down = topology.in_features / columns, topology.out_features / rows
+    return f", of about {across:.0f} sources x {down:.0f} targets"
 
 
 def _powers(most: int) -> list[int]:
@@ -177,6 +199,8 @@ def bipartite(
 ) -> "Figure":
     """Return a drawing of a small layer: sources left, targets right, edges coloured by weight.
 
+    Nodes have the names given, or else the layer's, or else their numbers.
+
     Raises:
         ValueError: above 60 nodes a side or 600 edges: use `matrix`.
         ImportError: without matplotlib: `pip install 'edgelinear[plot]'`.
@@ -195,7 +219,9 @@ def bipartite(
             f"a bipartite drawing must have at most {_NODES} nodes a side and {_EDGES} edges to be "
             f"read, got {largest} and {layer.num_edges}: use `edgelinear.plot.matrix`."
         )
-    figure = _figure(7, max(2.5, 0.8 + 0.2 * largest))
+    sources = _names(layer, "in_names", in_names, layer.in_features, _NODES)
+    targets = _names(layer, "out_names", out_names, layer.out_features, _NODES)
+    figure = _figure(6.5 + _room(sources) + _room(targets), max(2.5, 0.8 + _LINE * largest))
     from matplotlib.collections import LineCollection
     from matplotlib.colors import Normalize
 
@@ -214,16 +240,18 @@ def bipartite(
         linewidths=1.5 if layer.num_edges <= 100 else 0.9,
     )
     axes.add_collection(lines)
-    for x, heights, given, argument in (
-        (0.0, left, in_names, "in_names"),
-        (1.0, right, out_names, "out_names"),
+    axes.set(xlim=(-0.02, 1.02), ylim=(1.04, -0.04), title=_title(layer.topology), xticks=[])
+    axes.spines[:].set_visible(False)
+    # Names are labels of ticks, as the layout makes room for these.
+    for x, heights, names, side in (
+        (0.0, left, sources, axes),
+        (1.0, right, targets, axes.secondary_yaxis("right")),
     ):
         axes.plot(np.full(len(heights), x), heights, "o", color="black", markersize=4, zorder=3)
-        side, shift = ("right", -0.03) if x == 0 else ("left", 0.03)
-        for height, name in zip(heights, _names(argument, given, len(heights)), strict=True):
-            axes.text(x + shift, height, name, ha=side, va="center", fontsize=8)
-    axes.set(xlim=(-0.25, 1.25), ylim=(1.04, -0.04), title=_title(layer.topology))
-    axes.axis("off")
+        numbers = [str(i) for i in range(len(heights))]
+        side.set_yticks(heights, names or numbers, fontsize=8, parse_math=False)
+        side.tick_params(axis="y", length=0)
+        side.spines[:].set_visible(False)
     figure.colorbar(lines, ax=axes, label="weight", shrink=min(0.8, 3 / figure.get_figheight()))
     return figure
 
@@ -289,7 +317,7 @@ def _histogram(axes: "Axes", values: np.ndarray, nodes: str, label: str) -> None
 def comparison(
     comparison: "Comparison", curves: Mapping[str, Sequence[float]] | None = None
 ) -> "Figure":
-    """Return bars of time and memory on logarithmic axes, medians with quartiles, and curves.
+    """Return dots of time and memory on logarithmic axes, medians with quartiles, and curves.
 
     Args:
         curves: the loss of each epoch, by the name of what was trained.
@@ -301,7 +329,7 @@ def comparison(
         >>> from edgelinear import plot
         >>> comparison = el.compare(EdgeLinear(3, 2, [(0, 0), (2, 1)]), backends="reference")
         >>> [axes.get_title() for axes in plot.comparison(comparison).axes]
-        ['time in ms, quartiles', 'memory of a step']
+        ['time in ms: medians, quartiles', 'memory of a step']
     """
     figure = _figure(4.6 * (2 + bool(curves)), 1.9 + 0.45 * len(comparison.rows))
     bars.draw(figure, comparison, curves)
@@ -328,28 +356,41 @@ def _topology(wiring: Any) -> Topology:
 
 def _title(topology: Topology) -> str:
     edges = "1 edge" if topology.num_edges == 1 else f"{topology.num_edges:,} edges"
-    return (
-        f"{topology.in_features:,} -> {topology.out_features:,}, {edges} ({topology.density:.3%})"
-    )
+    sizes = f"{topology.in_features:,} -> {topology.out_features:,}"
+    return f"{sizes}, {edges} ({100 * topology.density:.3g}% of dense)"
 
 
-def _names(argument: str, names: Sequence[Any] | None, size: int) -> list[str]:
+def _names(
+    wiring: Any, argument: str, given: Sequence[Any] | None, size: int, most: int
+) -> list[str] | None:
+    """Return the names given, or else the layer's, none too long; None above `most`, or without."""
+    names = getattr(wiring, argument, None) if given is None else given
     if names is None:
-        return [str(i) for i in range(size)]
+        return None
     if len(names) != size:
         raise ValueError(f"`{argument}` must hold {size} names, got {len(names)}.")
-    return [str(name) for name in names]
+    return [_shortened(str(name)) for name in names] if size <= most else None
 
 
-def _node_ticks(axis: Any, size: int, names: Sequence[Any] | None, argument: str) -> None:
+def _shortened(name: str) -> str:
+    """Return at most `_LONGEST` characters, with both ends: names may differ in one alone."""
+    start = 2 * _LONGEST // 3
+    return name if len(name) <= _LONGEST else f"{name[:start]}…{name[start + 1 - _LONGEST :]}"
+
+
+def _room(names: list[str] | None) -> float:
+    """Return the inches that the longest of some names takes."""
+    return _CHARACTER * max(map(len, names or []), default=0)
+
+
+def _node_ticks(axis: Any, size: int, names: list[str] | None) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    labels = _names(argument, names, size)
     if size == 0:
         axis.set_ticks([])
-    elif names is not None and size <= _NAMES:
-        rotation = 90 if axis.axis_name == "x" and max(map(len, labels), default=0) > 2 else 0
-        axis.set_ticks(range(size), labels, fontsize=8, rotation=rotation)
+    elif names is not None:
+        rotation = 90 if axis.axis_name == "x" and max(map(len, names)) > 2 else 0
+        axis.set_ticks(range(size), names, fontsize=8, rotation=rotation, parse_math=False)
     else:
         axis.set_major_locator(MaxNLocator(6, integer=True))
         axis.set_major_formatter(lambda x, _: f"{x:,.0f}")

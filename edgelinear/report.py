@@ -157,7 +157,12 @@ def _notes(comparison: "Comparison") -> list[str]:
     for name, reason in comparison.left_out.items():
         reasons.setdefault(reason, []).append(name)
     missing = [f"not measured: {', '.join(names)}: {why}" for why, names in reasons.items()]
-    return [LEGEND, *missing, comparison.sentence]
+    disturbed = [row.name for row in comparison.rows if row.forward_ms > row.step_ms]
+    doubt = (
+        f"the machine was busy: for {', '.join(disturbed)} the forward alone took longer than the "
+        "step that holds it. Measure again."
+    )
+    return [LEGEND, *missing, comparison.sentence, *([doubt] if disturbed else [])]
 
 
 def ms(value: float) -> str:

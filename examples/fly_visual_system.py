@@ -49,7 +49,7 @@ def main() -> None:
 def make_synapses(fly: FlyVisualSystem) -> el.EdgeLinear:
     """Return the layer from activities to currents, with flyvis' initial strengths."""
     layer = el.EdgeLinear.from_topology(fly.topology, bias=False)
-    el.rules.tie(layer, fly.pair, scale=fly.sign * fly.synapses)
+    el.rules.tie(layer, fly.pair, scale=fly.sign * fly.synapses, nonnegative=True)
     mean = torch.zeros(len(fly.pairs)).index_add(0, fly.pair, fly.synapses) / fly.pair.bincount()
     with torch.no_grad():
         layer.parametrizations.weight.original.copy_(0.01 / mean)
@@ -134,7 +134,7 @@ RECEPTORS = {f"R{i}" for i in range(1, 9)}
 def draw(fly: FlyVisualSystem, times: list[float], responses: Tensor) -> Figure:
     """Return a picture of the eye for some cell types, a row each, and times."""
     types = [name for name in SHOWN if name in fly.cell_types]
-    figure = Figure(figsize=(2.3 * len(times) + 1, 2.2 * len(types)), layout="constrained")
+    figure = Figure(figsize=(2.3 * len(times) + 1.4, 2.2 * len(types) + 0.5), layout="constrained")
     grid = figure.subplots(len(types), len(times), squeeze=False)
     for row, name in zip(grid, types, strict=True):
         cells = fly.cell_type == fly.cell_types.index(name)
@@ -148,10 +148,16 @@ def draw(fly: FlyVisualSystem, times: list[float], responses: Tensor) -> Figure:
             axes.set_aspect("equal")
             axes.axis("off")
             if name == types[0]:
-                axes.set_title(f"{1000 * seconds:.0f} ms", fontsize=10)
+                axes.set_title(f"after {1000 * seconds:.0f} ms", fontsize=10)
         row[0].text(-0.05, 0.5, name, transform=row[0].transAxes, ha="right", va="center")
-        figure.colorbar(dots, ax=list(row), shrink=0.8)
-    figure.suptitle("A bright bar moves to the right: potential, less that under grey")
+        bar = figure.colorbar(dots, ax=list(row), shrink=0.8)
+        bar.set_label("change of potential", fontsize=9)
+        bar.ax.tick_params(labelsize=8)
+    figure.suptitle(
+        "A bright bar moves to the right: change of potential from a grey screen,\n"
+        "a dot for each neuron, a row and a colour scale for each cell type",
+        fontsize=11,
+    )
     return figure
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Hashable
 from pathlib import Path
 
 import networkx as nx
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -45,6 +46,7 @@ def main() -> None:
     print(f"  {titles[layers[-1].in_names[part]]}, part of {titles[layers[-1].out_names[whole]]}")
     compare_with_masked(model)
 
+    reports = {}
     for pathways_decide in (True, False):
         groups = pathway_sets(layers[0]) if pathways_decide else None
 
@@ -57,11 +59,11 @@ def main() -> None:
             train,
             seeds=range(arguments.seeds),
         )
-        kind = "pathways" if pathways_decide else "random_sets"
-        print(f"\nlabels by {kind.replace('_', ' ')}:\n{report}")
-        path = arguments.plot.with_stem(f"{arguments.plot.stem}_{kind}")
-        el.plot.controls(report).savefig(path, dpi=120)
-        print(f"the picture is in {path}")
+        kind = f"labels by {'pathways' if pathways_decide else 'random sets'}"
+        print(f"\n{kind}:\n{report}")
+        reports[kind] = report
+    el.plot.controls(reports).savefig(arguments.plot, dpi=120)
+    print(f"the picture is in {arguments.plot}")
 
 
 def pathway_layers() -> list[el.EdgeLinear]:
@@ -108,12 +110,9 @@ def pathway_layers() -> list[el.EdgeLinear]:
     names.append(sorted({target for _, target in edges[-1]}))
     layers = []
     for pairs, sources, targets in zip(edges, names[:-1], names[1:], strict=True):
-        number = {name: i for i, name in enumerate(sources)}, {n: i for i, n in enumerate(targets)}
-        ends = sorted((number[1][target], number[0][source]) for source, target in pairs)
-        index = torch.tensor(ends).T.flip(0)
-        layers.append(
-            el.EdgeLinear(len(sources), len(targets), index, in_names=sources, out_names=targets)
-        )
+        table = pd.DataFrame(pairs, columns=["source", "target"])
+        wiring = el.convert.from_table(table, in_names=sources, out_names=targets, sort=True)
+        layers.append(el.EdgeLinear.from_wiring(wiring))
     return layers
 
 

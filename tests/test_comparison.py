@@ -276,6 +276,15 @@ def test_sentence_calls_a_difference_within_the_spread_none():
     assert "about as fast as MaskedLinear" in sentence(1.0, 1.1, 5.0)
 
 
+def test_times_that_cannot_be_are_doubted():
+    machine = {"torch": "2", "threads": 1, "device": "a machine"}
+    row = made_up("cpp", 1.0)
+    slow = Row(**{**row.__dict__, "name": "reference", "forward_ms": 2.0})
+    assert "busy" not in str(Comparison(1, 1, 1, 1, "float32", machine, [row]))
+    doubted = str(Comparison(1, 1, 1, 1, "float32", machine, [row, slow]))
+    assert "the machine was busy: for reference the forward alone took longer" in doubted
+
+
 def test_plain_table_is_aligned_and_has_no_control_characters(capsys):
     comparison = compare(random_layer(), 4)
     print(comparison)

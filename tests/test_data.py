@@ -94,3 +94,9 @@ def test_signs_are_one_or_minus_one():
     fly = fly_visual_system(extent=2)
     assert torch.equal(fly.sign.abs(), torch.ones_like(fly.sign))
     assert (fly.synapses > 0).all()
+
+
+@pytest.mark.parametrize("extent, error", [(-1, ValueError), (1.5, TypeError)])
+def test_extent_that_cannot_be_is_refused(extent, error):
+    with pytest.raises(error, match="`extent` must"):
+        fly_visual_system(extent)

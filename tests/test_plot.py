@@ -1,16 +1,20 @@
 """Facts about the figures: what is counted, drawn and named, not pixels."""
 
 import sys
+from dataclasses import replace
+from operator import attrgetter
 
 import numpy as np
 import pytest
 import torch
 
-from edgelinear import EdgeLinear, Topology, generators
+from edgelinear import ControlsReport, EdgeLinear, Topology, generators
 from edgelinear.comparison import Comparison, Row
-from edgelinear.controls import ControlsReport
 
 pytest.importorskip("matplotlib")
+from matplotlib.collections import LineCollection, PathCollection  # noqa: E402
+from matplotlib.colors import to_hex  # noqa: E402
+
 from edgelinear import plot  # noqa: E402
 
 
@@ -40,7 +44,7 @@ def test_matrix_shows_every_edge_targets_down():
     assert image.shape == (3, 5) and image.sum() == 3 and image[2, 0] == 1
     assert axes.get_ylim() == (2.5, -0.5)  # target 0 at the top
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("source (input)", "target (output)")
-    assert figure.get_suptitle() == "5 -> 3, 3 edges (20.000%)"
+    assert figure.get_suptitle() == "5 -> 3, 3 edges (20% of dense)"
 
 
 def test_large_matrix_is_binned_and_loses_no_edge():
@@ -48,6 +52,7 @@ def test_large_matrix_is_binned_and_loses_no_edge():
     image = figure.axes[0].images[0].get_array()
     assert image.shape == (256, 256) and image.sum() == 5000
     assert figure.axes[1].get_ylabel() == "mean fan-out"
+    assert figure.axes[3].get_ylabel() == "edges in a cell, of about 4 sources x 3 targets"
 
 
 def test_margins_show_the_degrees():
@@ -61,6 +66,62 @@ def test_matrix_writes_names_of_a_small_wiring():
     axes = plot.matrix(Topology(2, 2, [(0, 1)]), in_names=["a", "b"], out_names=["y", "z"]).axes[0]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "b"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["y", "z"]
+
+
+def named(size: int, length: int) -> EdgeLinear:
+    topology = generators.erdos_renyi(size, size, num_edges=2 * size)
+    names = [f"{i:02d}{'W' * length}"[:length] for i in range(size)]
+    return EdgeLinear.from_topology(topology, in_names=names, out_names=names[::-1])
+
+
+def labels(axis) -> list[str]:
+    return [label.get_text() for label in axis.get_ticklabels()]
+
+
+def assert_all_inside(figure):
+    figure.draw_without_rendering()
+    drawn, page = figure.get_tightbbox(), figure.bbox_inches  # both in inches
+    assert drawn.x0 >= 0 and drawn.x1 <= page.x1, (drawn, page)
+    assert drawn.y0 >= 0 and drawn.y1 <= page.y1, (drawn, page)
+
+
+def test_matrix_writes_the_names_of_a_layer_unless_others_are_given():
+    layer = EdgeLinear(2, 2, [(0, 1)], in_names=["a", "b"], out_names=["y", "z"])
+    axes = plot.matrix(layer, in_names=["c", "d"]).axes[0]
+    assert (labels(axes.xaxis), labels(axes.yaxis)) == (["c", "d"], ["y", "z"])
+
+
+def test_bipartite_writes_the_names_of_a_layer_unless_others_are_given():
+    layer = EdgeLinear(2, 2, [(0, 1)], in_names=["a", "b"], out_names=["y", "z"])
+    axes = plot.bipartite(layer, in_names=["c", "d"]).axes[0]
+    assert (labels(axes.yaxis), labels(axes.child_axes[0].yaxis)) == (["c", "d"], ["y", "z"])
+
+
+@pytest.mark.parametrize("draw", [plot.matrix, plot.bipartite])
+@pytest.mark.parametrize("length", [2, 5, 20, 60])
+@pytest.mark.parametrize("size", [3, 12, 40])
+def test_names_stay_inside_the_picture_and_apart(draw, length, size):
+    figure = draw(named(size, length))
+    assert_all_inside(figure)
+    axes = figure.axes[0]
+    for axis, low, high in ((axes.xaxis, "x0", "x1"), (axes.yaxis, "y0", "y1")):
+        boxes = [label.get_window_extent() for label in axis.get_ticklabels()]
+        boxes.sort(key=attrgetter(low))
+        for box, following in zip(boxes, boxes[1:], strict=False):
+            assert getattr(box, high) < getattr(following, low)
+
+
+def test_long_names_keep_both_ends():
+    layer = EdgeLinear(1, 1, [(0, 0)], in_names=["left " + "-" * 60 + " right"])
+    (name,) = labels(plot.matrix(layer).axes[0].xaxis)
+    assert len(name) == 32 and name.startswith("left -") and name.endswith("- right")
+    assert "…" in name
+
+
+def test_names_are_no_formulas():
+    layer = EdgeLinear(1, 1, [(0, 0)], in_names=["$\\no$"], out_names=["a$b$"])
+    for draw in (plot.matrix, plot.bipartite):
+        draw(layer).draw_without_rendering()
 
 
 def test_matrix_refuses_a_wrong_number_of_names():
@@ -93,7 +154,8 @@ def test_bipartite_draws_each_edge_in_its_weight():
     strongest = lines.get_segments()[-1]
     assert strongest[:, 0].tolist() == [0.0, 1.0]
     assert strongest[:, 1].tolist() == pytest.approx([2.5 / 3, 0.25])  # the last source, target 0
-    assert [text.get_text() for text in axes.texts] == ["a", "b", "c", "0", "1"]
+    assert labels(axes.yaxis) == ["a", "b", "c"]
+    assert labels(axes.child_axes[0].yaxis) == ["0", "1"]
 
 
 @pytest.mark.parametrize("shape", [(61, 3, 5), (40, 40, 601)])
@@ -132,20 +194,44 @@ def made_up() -> Comparison:
     return Comparison(2, 3, 4, 5, "float32", machine, rows)
 
 
-def test_comparison_bars_are_its_numbers():
+def test_comparison_dots_are_its_numbers():
     time, memory = plot.comparison(made_up()).axes
     assert time.get_xscale() == memory.get_xscale() == "log"
-    forward, step = time.containers[0], time.containers[2]
-    assert [bar.get_width() for bar in forward] == [2.0, 1.0]  # the first row stands on top
-    assert [bar.get_width() for bar in step] == [6.0, 3.0]
-    assert [label.get_text() for label in time.get_yticklabels()] == ["nn.Linear", "cpp"]
+    dots = {dots.get_label(): dots.get_offsets()[:, 0].tolist() for dots in scatters(time)}
+    assert dots["forward"] == [1.0] and dots["dense, forward"] == [2.0]
+    assert dots["training step"] == [3.0] and dots["dense, training step"] == [6.0]
+    assert labels(time.yaxis) == ["nn.Linear", "cpp"]  # the first row stands on top
     assert [text.get_text() for text in memory.texts] == ["0 B", "100 B", "-", "300 B"]
+
+
+def scatters(axes) -> list:
+    return [found for found in axes.collections if isinstance(found, PathCollection)]
 
 
 def test_comparison_whiskers_are_the_quartiles():
     time, _ = plot.comparison(made_up()).axes
-    whiskers = time.collections[1].get_segments()
-    assert [segment[:, 0].tolist() for segment in whiskers] == [[5.0, 6.5], [2.5, 4.0]]
+    forward, step = (found for found in time.collections if isinstance(found, LineCollection))
+    assert [line[:, 0].tolist() for line in forward.get_segments()] == [[1.9, 2.1], [0.9, 1.2]]
+    assert [line[:, 0].tolist() for line in step.get_segments()] == [[5.0, 6.5], [2.5, 4.0]]
+
+
+def test_comparison_explains_every_colour():
+    for axes in plot.comparison(made_up()).axes:
+        drawn = {to_hex(dots.get_facecolor()[0]) for dots in scatters(axes)}
+        explained = {to_hex(dots.get_facecolor()[0]) for dots in axes.get_legend().legend_handles}
+        assert len(drawn) == 4 and drawn == explained
+
+
+def test_comparison_says_what_was_not_measured():
+    comparison = replace(made_up(), left_out={"triton": "no GPU", "cusparse": "no GPU"})
+    assert "not measured: triton, cusparse" in plot.comparison(comparison).get_suptitle()
+
+
+@pytest.mark.parametrize("number", [1, 2, 9])
+def test_comparison_stays_inside_the_picture(number):
+    comparison = made_up()
+    comparison = replace(comparison, rows=[comparison.rows[0]] * number)
+    assert_all_inside(plot.comparison(comparison))
 
 
 def test_comparison_draws_curves():
@@ -167,14 +253,39 @@ def test_missing_matplotlib_names_the_extra(monkeypatch):
         plot.degrees(Topology(2, 2, [(0, 1)]))
 
 
+def made_up_controls(**options) -> ControlsReport:
+    scores = {"real wiring": [0.9, 0.8, 0.7], "a": [0.5, 0.6, 0.7], "b_or_c": [1.0, 1.0, 0.95]}
+    return ControlsReport((0, 1, 2), scores, **options)
+
+
 def test_controls_are_drawn_in_pairs():
-    scores = {"real wiring": [0.9, 0.8, 0.7], "a": [0.5, 0.6, 0.7], "b": [0.4, 0.4, 0.4]}
-    report = ControlsReport((0, 1, 2), scores, higher_is_better=False)
-    left, right = plot.controls(report).axes
+    left, right = plot.controls(made_up_controls(higher_is_better=False)).axes
     assert [line.get_ydata().tolist() for line in left.lines] == [
         [0.5, 0.9],
         [0.6, 0.8],
         [0.7, 0.7],
     ]
     assert left.get_ylabel() == "score (lower is better)"
-    assert [label.get_text() for label in right.get_xticklabels()] == ["b", "real\nwiring"]
+    assert labels(right.xaxis) == ["b or c", "real wiring"]
+
+
+@pytest.mark.parametrize(
+    ("higher_is_better", "words"), [(True, ("better", "worse")), (False, ("worse", "better"))]
+)
+def test_controls_say_whether_the_real_wiring_is_better(higher_is_better, words):
+    left, right = plot.controls(made_up_controls(higher_is_better=higher_is_better)).axes
+    assert left.get_title().startswith(f"real wiring {words[0]} by 0.2\n(-0.297 to 0.697)")
+    assert right.get_title().startswith(f"real wiring {words[1]} by 0.183\n(")
+
+
+def test_several_controls_stand_below_their_titles():
+    report = made_up_controls(higher_is_better=True)
+    figure = plot.controls({"first": report, "second": report})
+    assert [row.get_suptitle() for row in figure.subfigs] == ["first", "second"]
+    assert len(figure.axes) == 4 and "Thick bars are means" in figure.get_supxlabel()
+    assert_all_inside(figure)
+
+
+def test_controls_stay_inside_the_picture():
+    scores = {"real wiring": [0.9, 0.8], "a_rather_long_name_of_a_null_model": [0.5, 0.6]}
+    assert_all_inside(plot.controls(ControlsReport((0, 1), scores, higher_is_better=True)))

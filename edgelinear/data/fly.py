@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from edgelinear.edges import as_size
 from edgelinear.topology import Topology
 
 _MARGIN = 6  # columns around the lattice, as many as the longest offset
@@ -43,10 +44,15 @@ def fly_visual_system(extent: int = 15) -> FlyVisualSystem:
     Lappalainen et al., "Connectome-constrained networks predict neural activity across the fly
     visual system" (2024); the data is that of their package flyvis 1.2.0.
 
+    Raises:
+        TypeError: if `extent` is no whole number.
+        ValueError: if it is negative.
+
     Example:
         >>> fly_visual_system(extent=2).topology.num_edges
         28904
     """
+    extent = as_size("extent", extent)
     path = resources.files("edgelinear") / "data" / "fly_visual_system.json.gz"
     data = json.loads(gzip.decompress(path.read_bytes()))
     u, v = np.mgrid[-extent : extent + 1, -extent : extent + 1]

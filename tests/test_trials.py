@@ -2,13 +2,15 @@
 
 import csv
 import itertools
+import random
+import warnings
 
 import numpy as np
 import pytest
 import torch
 
 import edgelinear as el
-from edgelinear.controls import REAL, ControlsReport
+from edgelinear.contrasts import REAL, ControlsReport
 
 TOPOLOGY = el.generators.erdos_renyi(
     30, 20, num_edges=100, generator=torch.Generator().manual_seed(99)
@@ -36,6 +38,47 @@ def test_wiring_that_matters_is_found():
 def test_wiring_that_does_not_matter_is_not_found():
     report = run(lambda model, seed: torch.rand(()).item(), seeds=range(10))
     assert "no evidence that the wiring helps" in report.sentence.lower()
+
+
+def test_data_does_not_depend_on_weights():
+    one_to_one = el.Topology(256, 256, torch.arange(256).repeat(2, 1))
+
+    def make(topology):
+        return el.EdgeLinear.from_topology(topology, bias=False)
+
+    def train(model, seed):  # nothing: were weights and data of one seed, their product would tell
+        with torch.no_grad():
+            return model(torch.rand(64, 256))[0].mean().item()
+
+    report = el.controls(make, one_to_one, train, seeds=range(8), progress=False)
+    assert "no evidence that the wiring helps" in report.sentence.lower()
+
+
+def test_generators_are_seeded_and_left_as_they_were():
+    def draw():
+        return torch.rand(()).item(), np.random.rand(), random.random()
+
+    drawn = []
+
+    def train(model, seed):
+        drawn.append(draw())
+        return 0.0
+
+    torch.manual_seed(1), np.random.seed(1), random.seed(1)
+    expected = draw()
+    torch.manual_seed(1), np.random.seed(1), random.seed(1)
+    run(train, seeds=range(2))
+    assert draw() == expected
+    assert drawn[:4] == [drawn[0]] * 4 and drawn[4:] == [drawn[4]] * 4 and drawn[0] != drawn[4]
+
+
+def test_generators_are_left_as_they_were_after_an_error():
+    torch.manual_seed(1)
+    expected = torch.rand(())
+    torch.manual_seed(1)
+    with pytest.raises(ZeroDivisionError):
+        run(lambda model, seed: 1 / 0)
+    assert torch.equal(torch.rand(()), expected)
 
 
 def test_lower_may_be_better():
@@ -87,9 +130,9 @@ def test_p_value_is_that_of_all_sign_flips():
 
 
 def test_interval_covers_the_truth_as_often_as_it_says():
-    random, covered = np.random.default_rng(0), 0
+    draws, covered = np.random.default_rng(0), 0
     for _ in range(300):
-        scores = {REAL: list(random.normal(0.5, 1.0, 8)), "null": [0.0] * 8}
+        scores = {REAL: list(draws.normal(0.5, 1.0, 8)), "null": [0.0] * 8}
         (found,) = ControlsReport(tuple(range(8)), scores, True).comparisons
         covered += found.low <= 0.5 <= found.high
     assert 0.91 < covered / 300 < 0.98  # 95 %, give or take three standard errors
@@ -98,7 +141,8 @@ def test_interval_covers_the_truth_as_often_as_it_says():
 def test_few_seeds_cannot_tell():
     report = run(overlap, seeds=range(4))
     assert report.sentence == (
-        "4 seeds are too few to tell: even if all agree, p is no less than 0.12."
+        "4 seeds are too few to tell: even if all agree, p is 0.12, and 0.017 is needed. "
+        "Use 7 seeds."
     )
 
 
@@ -133,6 +177,69 @@ def test_file_of_another_topology_is_refused(tmp_path):
         el.controls(el.EdgeLinear.from_topology, TOPOLOGY.T, overlap, seeds=[0], path=path)
 
 
+OTHER_FILES = {
+    "a table": "model,accuracy\nA,0.9\nB,0.8",
+    "one line": "hello",
+    "a report": "wiring,seed,score\nreal wiring,0,1.0\n",
+}
+
+
+@pytest.mark.parametrize("name", OTHER_FILES)
+def test_file_of_something_else_is_left_alone(name, tmp_path):
+    path = tmp_path / "scores.csv"
+    path.write_text(OTHER_FILES[name])
+    with pytest.raises(ValueError, match="is no file of `controls`"):
+        run(overlap, path=path)
+    assert path.read_text() == OTHER_FILES[name]
+
+
+@pytest.mark.parametrize("score", ["nan", "abc", "inf", ""])
+def test_score_in_a_file_must_be_a_number(score, tmp_path):
+    path = tmp_path / "scores.csv"
+    run(overlap, path=path, seeds=[0])
+    text = path.read_text()
+    path.write_text(text.replace(",100.0", f",{score}"))
+    with pytest.raises(ValueError, match="line 2 of .* must hold a finite score"):
+        run(overlap, path=path)
+
+
+def test_report_says_what_was_read(tmp_path):
+    path = tmp_path / "scores.csv"
+    run(overlap, path=path, seeds=range(2))
+    report = run(overlap, path=path, seeds=range(3))
+    assert str(report).endswith(f"8 of 12 scores were read from {path}.")
+
+
+def test_scores_of_other_code_are_used_with_a_warning(tmp_path):
+    path = tmp_path / "scores.csv"
+    first = run(lambda model, seed: 0.5, path=path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run(lambda model, seed: 0.5, path=path)
+    with pytest.warns(UserWarning, match="has other code than when scores"):
+        second = run(lambda model, seed: 0.1, path=path)
+    assert second == first
+
+
+def test_two_runs_do_not_write_to_one_file(tmp_path):
+    path = tmp_path / "scores.csv"
+    with pytest.raises(RuntimeError, match="another run is writing"):
+        run(lambda model, seed: run(overlap, path=path), path=path)
+
+
+def test_one_seed_cannot_tell():
+    report = run(overlap, seeds=[0])
+    assert report.sentence.startswith("1 seed is too few to tell")
+    assert "nan" in str(report)
+    assert all(c.p_value == 1.0 for c in report.comparisons)
+
+
+@pytest.mark.parametrize("scores", [[1.0], [1.0, float("nan")]])
+def test_report_needs_a_finite_score_for_each_seed(scores):
+    with pytest.raises(ValueError, match="null must have a finite score for each of the 2 seeds"):
+        ControlsReport((0, 1), {REAL: [1.0, 2.0], "null": scores}, True)
+
+
 def test_report_is_written_as_a_table(tmp_path):
     report = run(overlap)
     report.to_csv(tmp_path / "report.csv")
@@ -159,6 +266,43 @@ def test_impossible_request_is_refused(options, message):
         run(overlap, **options)
 
 
-def test_score_must_be_a_number():
+@pytest.mark.parametrize("score", [None, "0.5", True, torch.zeros(2), [0.5]])
+def test_score_must_be_a_number(score):
+    with pytest.raises(TypeError, match="must return a number, got .* for seed 0 on real wiring"):
+        run(lambda model, seed: score)
+
+
+@pytest.mark.parametrize("score", [torch.tensor(0.5), np.float32(0.5), 1])
+def test_score_may_be_any_number(score):
+    assert run(lambda model, seed: score).scores[REAL] == [float(score)] * 6
+
+
+def test_score_must_be_finite():
     with pytest.raises(ValueError, match="finite number, got nan for seed 0 on real wiring"):
         run(lambda model, seed: float("nan"))
+
+
+@pytest.mark.parametrize(
+    "topology, error, message",
+    [
+        (el.EdgeLinear.from_topology(TOPOLOGY), TypeError, "got EdgeLinear: use its `.topology`"),
+        ([], ValueError, "at least one Topology"),
+        ([(0, 0)], TypeError, "must be a Topology or a list of some, got list"),
+    ],
+)
+def test_wrong_topology_is_refused(topology, error, message):
+    with pytest.raises(error, match=message):
+        el.controls(el.EdgeLinear.from_topology, topology, overlap, seeds=[0])
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"seeds": 5}, "whole numbers, .* got 5"),
+        ({"seeds": [0.5, 1.5]}, "whole numbers"),
+        ({"null_models": "permute_targets"}, "must be a list, got 'permute_targets'"),
+    ],
+)
+def test_wrong_kind_is_refused(options, message):
+    with pytest.raises(TypeError, match=message):
+        run(overlap, **options)
