@@ -80,7 +80,7 @@ def demo(out: Path, epochs: int) -> None:
 )
 @click.option("--duplicates", type=click.Choice(DUPLICATES), default="error", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
-@click.option("--plot", type=click.Path(path_type=Path), help="Save the bars as a picture.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Save a picture.")
 def compare(
     file: Path,
     batch: int,

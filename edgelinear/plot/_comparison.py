@@ -1,4 +1,4 @@
-"""The dots and curves that `plot.comparison` draws."""
+"""Contenders of a comparison as dots of time and memory, and curves of training."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgelinear import report
+from edgelinear.plot._figure import BLUE, GREY, ORANGE, make_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,11 +15,33 @@ if TYPE_CHECKING:
 
     from edgelinear.comparison import Comparison
 
-_BLUE, _ORANGE, _PALE_BLUE, _PALE_ORANGE = "#2f5d8c", "#c8722c", "#a9c4de", "#ecc5a2"
+_PALE_BLUE, _PALE_ORANGE = "#a9c4de", "#ecc5a2"
 _WHISKER = "#404040"
 
 
-def draw(
+def comparison(
+    comparison: "Comparison", curves: Mapping[str, Sequence[float]] | None = None
+) -> "Figure":
+    """Return dots of time and memory on logarithmic axes, medians with quartiles, and curves.
+
+    Args:
+        curves: the loss of each epoch, by the name of what was trained.
+
+    Raises:
+        ImportError: without matplotlib: `pip install 'edgelinear[plot]'`.
+
+    Example:
+        >>> from edgelinear import plot
+        >>> comparison = el.compare(EdgeLinear(3, 2, [(0, 0), (2, 1)]), backends="reference")
+        >>> [axes.get_title() for axes in plot.comparison(comparison).axes]
+        ['time in ms: medians, quartiles', 'memory of a step']
+    """
+    figure = make_figure(4.6 * (2 + bool(curves)), 1.9 + 0.45 * len(comparison.rows))
+    _draw(figure, comparison, curves)
+    return figure
+
+
+def _draw(
     figure: "Figure", comparison: "Comparison", curves: Mapping[str, Sequence[float]] | None
 ) -> None:
     """Draw time, memory and, where there are any, curves side by side; dense layers in orange."""
@@ -66,7 +89,7 @@ def _dots(axes: "Axes", names: list[str], groups: dict[str, list], text: Any) ->
         at = np.arange(len(names)) + (0.17 if pale else -0.17)
         median, low, high = np.array(values, dtype=float).reshape(-1, 3).T
         axes.hlines(at, low, high, color=_WHISKER, lw=1, zorder=2)
-        colours = (_PALE_BLUE, _PALE_ORANGE) if pale else (_BLUE, _ORANGE)
+        colours = (_PALE_BLUE, _PALE_ORANGE) if pale else (BLUE, ORANGE)
         for kind, colour, of in zip((~dense, dense), colours, ("", "dense, "), strict=True):
             if kind.any():
                 axes.scatter(median[kind], at[kind], s=42, color=colour, label=of + label, zorder=3)
@@ -83,7 +106,7 @@ def _dots(axes: "Axes", names: list[str], groups: dict[str, list], text: Any) ->
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(-0.5, len(names) - 0.5)
     for between in range(1, len(names)):
-        axes.axhline(between - 0.5, color="#b0b0b0", lw=0.8, alpha=0.3)
+        axes.axhline(between - 0.5, color=GREY, lw=0.8, alpha=0.3)
     axes.grid(axis="x", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     # The pad, in letters, stays clear of the tick labels at any height of the axes.
@@ -96,7 +119,7 @@ def _curves(axes: "Axes", curves: Mapping[str, Sequence[float]]) -> None:
     from matplotlib.ticker import LogLocator, MaxNLocator
 
     styles = [("-", 4.0), ("--", 1.5), (":", 1.5), ("-.", 1.5)]  # the second shows on the first
-    colours = (_PALE_BLUE, _ORANGE, "black", _BLUE)
+    colours = (_PALE_BLUE, ORANGE, "black", BLUE)
     for i, (name, losses) in enumerate(curves.items()):
         line, width = styles[i % 4]
         epochs = range(1, len(losses) + 1)

@@ -1,4 +1,4 @@
-"""The paired points that `plot.controls` draws."""
+"""Scores of controls as paired points."""
 
 import textwrap
 from collections.abc import Mapping
@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgelinear.contrasts import REAL
+from edgelinear.plot._figure import BLUE, GREY, ORANGE, make_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from edgelinear.contrasts import Contrast, ControlsReport
 
-_BLUE, _ORANGE, _GREY = "#2f5d8c", "#c8722c", "#b0b0b0"
 _CHARACTERS = 13  # an inch, at 10 points
 _NOTE = (
     "A line joins the scores of one seed. Thick bars are means; in brackets is the 95 % interval "
@@ -21,7 +21,33 @@ _NOTE = (
 )
 
 
-def draw(figure: "Figure", reports: Mapping[str, "ControlsReport"]) -> None:
+def controls(report: "ControlsReport | Mapping[str, ControlsReport]") -> "Figure":
+    """Return a panel for each null model: for each seed, its score beside the real wiring's.
+
+    Thick bars are means. Above each panel stands by how much the real wiring is better in the mean,
+    with the 95 % interval and p.
+
+    Args:
+        report: or several by their titles, one below the other, each with a scale of its own.
+
+    Raises:
+        ImportError: without matplotlib: `pip install 'edgelinear[plot]'`.
+
+    Example:
+        >>> from edgelinear import plot
+        >>> scores = {"real wiring": [0.9, 0.8, 0.9], "permute_targets": [0.5, 0.6, 0.5]}
+        >>> figure = plot.controls(el.ControlsReport((0, 1, 2), scores, True))
+        >>> figure.axes[0].get_ylabel()
+        'score (higher is better)'
+    """
+    reports = report if isinstance(report, Mapping) else {"": report}
+    most = max((len(report.comparisons) for report in reports.values()), default=0)
+    figure = make_figure(1.2 + 2.5 * most, 4.6 * len(reports))
+    _draw(figure, reports)
+    return figure
+
+
+def _draw(figure: "Figure", reports: Mapping[str, "ControlsReport"]) -> None:
     """Draw a row of panels for each report, below its title and its sentence."""
     rows = figure.subfigures(len(reports), 1, squeeze=False)[:, 0]
     width = int(_CHARACTERS * figure.get_figwidth())
@@ -39,8 +65,8 @@ def _draw_panels(figure: Any, report: "ControlsReport") -> None:
     real = np.array(report.scores[REAL])
     for axes, contrast in zip(panels, report.comparisons, strict=True):
         null = np.array(report.scores[contrast.null_model])
-        axes.plot([0, 1], [null, real], color=_GREY, lw=1, zorder=1)
-        for at, scores, colour in ((0, null, _ORANGE), (1, real, _BLUE)):
+        axes.plot([0, 1], [null, real], color=GREY, lw=1, zorder=1)
+        for at, scores, colour in ((0, null, ORANGE), (1, real, BLUE)):
             axes.scatter(np.full(len(scores), at), scores, color=colour, s=24, zorder=2)
             width = 0.18
             axes.hlines(scores.mean(), at - width, at + width, color=colour, lw=2.5, zorder=3)

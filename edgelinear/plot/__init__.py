@@ -1,0 +1,22 @@
+"""Pictures of a wiring and of a comparison. Each function returns a matplotlib `Figure`.
+
+The figures belong to no window and to no global state: `figure.savefig("wiring.png")` writes one,
+and a notebook shows it.
+"""
+
+from edgelinear.plot._bipartite import bipartite
+from edgelinear.plot._comparison import comparison
+from edgelinear.plot._controls import controls
+from edgelinear.plot._degrees import degrees
+from edgelinear.plot._figure import formats
+from edgelinear.plot._matrix import block_counts, matrix
+
+__all__ = [
+    "bipartite",
+    "block_counts",
+    "comparison",
+    "controls",
+    "degrees",
+    "formats",
+    "matrix",
+]
