@@ -69,6 +69,13 @@ def test_manual_seed_decides_without_a_generator(name):
     assert RANDOM[name](None) == first
 
 
+@pytest.mark.parametrize("wrong", [0, "cpu", np.random.default_rng(0)])
+def test_anything_but_a_torch_generator_is_refused(wrong):
+    for make in RANDOM.values():
+        with pytest.raises(TypeError, match="`generator` must be a torch.Generator or None, got"):
+            make(wrong)
+
+
 @pytest.mark.parametrize("num_edges", [0, 1, 60, 119, 120])
 def test_erdos_renyi_has_as_many_edges_as_asked(num_edges):
     assert erdos_renyi(12, 10, num_edges=num_edges).num_edges == num_edges

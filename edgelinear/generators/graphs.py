@@ -1,16 +1,17 @@
 """Patterns of network science: small worlds, preferential attachment, mixed radices."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 import torch
 
 from edgelinear.edges import as_size
-from edgelinear.generators._draw import from_ends, numpy_generator, positive
+from edgelinear.generators._draw import attachments, from_ends, numpy_generator, positive
 from edgelinear.topology import Topology
 
-_MOST_ROUNDS = 100  # of moving edges at once, of which a sparse graph takes a few
+_IN_TURN = 300  # nodes, below which edges are moved one by one
 
 
 def watts_strogatz(
@@ -21,21 +22,25 @@ def watts_strogatz(
     rewiring: float,
     generator: torch.Generator | None = None,
 ) -> Topology:
-    """Return a small world: a ring of near neighbors, some of whose edges lead anywhere.
+    """Return a small world, every edge of it in both directions if in_features = out_features.
 
-    If in_features equals out_features, this is the undirected graph of Watts and Strogatz,
-    "Collective dynamics of small-world networks" (1998), each of its edges in both directions:
-    a node is joined to its `neighbors` nearest others on a ring, half of them on either side, and
-    one end of each edge is moved with probability `rewiring` to a node drawn uniformly from those
-    that are not joined yet.
+    With equal sizes this is the undirected graph of Watts and Strogatz, "Collective dynamics of
+    small-world networks" (1998): a node is joined to its `neighbors` nearest others on a ring, half
+    of them on either side. Then edges are taken in turn, those of nearest nodes first, and each is
+    moved with probability `rewiring`: the later end on the ring is replaced by a node drawn
+    uniformly from those that the other end is not joined to at that time. An edge of a node that is
+    joined to all others stays. This is the law of networkx.watts_strogatz_graph.
 
-    Otherwise it is bipartite, after Zhang et al., "Brain network science modelling of sparse neural
-    networks" (2024): sources and targets stand on two rings of the same length, a target sees the
-    `neighbors` sources nearest to it, and an edge is given another source in the same way.
+    With different sizes it is bipartite, after Zhang et al., "Brain network science modelling of
+    sparse neural networks" (2024), and of one direction: source s stands at s / in_features of a
+    ring and target t at t / out_features, and a target sees the `neighbors` sources nearest to it;
+    of two that are as near, it sees the one after it. Then each of its edges in turn, along the
+    ring, is moved with probability `rewiring` to a source drawn uniformly from those that the
+    target does not see at that time.
 
     Args:
         neighbors: even if in_features equals out_features.
-        rewiring: a probability; 0 gives the ring, 1 a random graph.
+        rewiring: a probability; 0 gives the ring, 1 moves every edge.
         generator: source of randomness; torch's default one, which `torch.manual_seed` sets.
 
     Raises:
@@ -62,17 +67,95 @@ def watts_strogatz(
             f"`neighbors` must be even and at most {max(0, nodes - 1)}, as each of {nodes} nodes "
             f"is joined to half of them on either side, got {neighbors}."
         )
-    node = np.repeat(np.arange(nodes), neighbors // 2)
-    other = (node + np.tile(np.arange(1, neighbors // 2 + 1), nodes)) % max(1, nodes)
-
-    def key(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return np.minimum(a, b) * nodes + np.maximum(a, b)
-
+    node = np.tile(np.arange(nodes), neighbors // 2)  # edge e is that of node e % nodes
+    other = (node + np.repeat(np.arange(1, neighbors // 2 + 1), nodes)) % max(1, nodes)
     moved = random.random(node.size) < rewiring
     if neighbors == nodes - 1:
         moved[:] = False  # all are joined: there is nowhere to move to
-    other = _move(node, other, moved, nodes, key, random, to_itself=False)
+    # At once, an edge of a node that all others joined would draw for ever. Where nodes are 300 or
+    # more, each joined to at most half of the others, the odds of one are below 1e-30.
+    move = _move_in_turn if nodes < max(_IN_TURN, 2 * neighbors) else _move_at_once
+    other = move(other, moved, nodes, random)
     return from_ends(nodes, nodes, np.concatenate([node, other]), np.concatenate([other, node]))
+
+
+def _move_in_turn(
+    other: np.ndarray,  # (edges,)
+    moved: np.ndarray,  # (edges,)
+    nodes: int,
+    random: np.random.Generator,
+) -> np.ndarray:  # (edges,)
+    """Return the new ends, drawn edge by edge; one that has nowhere to go stays.
+
+    The matrix of who is joined takes memory in proportion to edges, as this is for dense graphs.
+    """
+    node, other = np.arange(other.size) % max(1, nodes), other.copy()
+    free = ~np.eye(nodes, dtype=bool)
+    free[node, other] = free[other, node] = False
+    is_free = free.data  # of which Python reads single elements fast
+    drawn = _integers(nodes, random)
+    for edge in map(int, np.flatnonzero(moved)):
+        here, old = edge % nodes, int(other[edge])
+        new = next((there for there in islice(drawn, 8) if is_free[here, there]), None)
+        if new is None:
+            (places,) = free[here].nonzero()
+            if places.size == 0:
+                continue
+            new = int(places[random.integers(places.size)])
+        other[edge] = new
+        is_free[here, old] = is_free[old, here] = True
+        is_free[here, new] = is_free[new, here] = False
+    return other
+
+
+def _integers(below: int, random: np.random.Generator) -> Iterator[int]:
+    while True:
+        yield from random.integers(below, size=1000).tolist()
+
+
+def _move_at_once(
+    other: np.ndarray,  # (edges,)
+    moved: np.ndarray,  # (edges,)
+    nodes: int,
+    random: np.random.Generator,
+) -> np.ndarray:  # (edges,)
+    """Return what edge by edge gives, draw for draw, from draws for all edges at once.
+
+    Each edge proposes to a place drawn uniformly. A place on the ring turns down the edges that
+    come before its own has left, and any place keeps the earliest that proposed to it; the others
+    draw again. Who has which place in the end does not depend on the order of proposals: Gale and
+    Shapley, "College admissions and the stability of marriage" (1962).
+    """
+    half = other.size // nodes
+    place, holder = np.empty((2, 0), dtype=np.int64)  # in ascending places; the edge at each
+    waiting = moved.copy()
+    while waiting.any():
+        edge = np.flatnonzero(waiting)
+        here, there = edge % nodes, random.integers(nodes, size=edge.size)
+        ahead = (there - here) % nodes
+        step = np.minimum(ahead, nodes - ahead)
+        free = step > half
+        ring = np.flatnonzero(~free & (step > 0))
+        owner = (step[ring] - 1) * nodes + np.where(ahead == step, here, there)[ring]
+        free[ring] = moved[owner] & (owner < edge[ring])
+
+        proposed = np.minimum(here, there)[free] * nodes + np.maximum(here, there)[free]
+        proposed, first = np.unique(proposed, return_index=True)  # the earliest, as edges ascend
+        edge = edge[free][first]
+        at = np.searchsorted(place, proposed)
+        held = at < place.size
+        held[held] = place[at[held]] == proposed[held]
+        (earlier,) = np.nonzero(held)
+        earlier = earlier[edge[earlier] < holder[at[earlier]]]
+        waiting[holder[at[earlier]]] = True
+        waiting[edge[earlier]] = waiting[edge[~held]] = False
+        holder[at[earlier]] = edge[earlier]
+        place = np.insert(place, at[~held], proposed[~held])
+        holder = np.insert(holder, at[~held], edge[~held])
+    other = other.copy()
+    low, high = np.divmod(place, nodes)
+    other[holder] = low + high - holder % nodes
+    return other
 
 
 def _bipartite_small_world(
@@ -82,83 +165,28 @@ def _bipartite_small_world(
     rewiring: float,
     random: np.random.Generator,
 ) -> Topology:
+    """Return targets that see a window of the ring, some edges of which are moved in turn.
+
+    An edge that is moved draws one of the places that are free, and leaves its own in exchange. So
+    it gets the old source of the edge that drew this place before, if there is one.
+    """
     if neighbors > in_features:
         raise ValueError(f"`neighbors` must be at most in_features={in_features}, got {neighbors}.")
-    dst = np.repeat(np.arange(out_features), neighbors)
-    nearest = np.arange(out_features) * in_features // max(1, out_features)
-    offsets = np.arange(neighbors) - (neighbors - 1) // 2
-    src = (nearest[:, None] + offsets).ravel() % max(1, in_features)
-
-    def key(target: np.ndarray, source: np.ndarray) -> np.ndarray:
-        return target * in_features + source
-
-    moved = random.random(dst.size) < rewiring
-    if neighbors == in_features:
-        moved[:] = False
-    src = _move(dst, src, moved, in_features, key, random, to_itself=True)
+    target = np.arange(out_features)
+    # Just past half a window before target * in_features / out_features, where the target stands.
+    start = (2 * target * in_features - neighbors * out_features) // max(1, 2 * out_features) + 1
+    src = (start[:, None] + np.arange(neighbors)).ravel() % max(1, in_features)
+    dst = np.repeat(target, neighbors)
+    places = in_features - neighbors
+    moved = np.flatnonzero((random.random(src.size) < rewiring) & (places > 0))
+    drawn = random.integers(max(1, places), size=moved.size)
+    new = (start[dst[moved]] + neighbors + drawn) % max(1, in_features)
+    cell = dst[moved] * places + drawn
+    order = np.argsort(cell, kind="stable")
+    again = np.flatnonzero(cell[order[1:]] == cell[order[:-1]])
+    new[order[again + 1]] = src[moved[order[again]]]
+    src[moved] = new
     return from_ends(in_features, out_features, src, dst)
-
-
-def _move(
-    node: np.ndarray,  # (edges,)
-    other: np.ndarray,  # (edges,)
-    moved: np.ndarray,  # (edges,)
-    population: int,
-    key: Callable[[np.ndarray, np.ndarray], np.ndarray],  # what is the same for the same edge
-    random: np.random.Generator,
-    *,
-    to_itself: bool,
-) -> np.ndarray:
-    """Return `other` with new ends for the edges that are `moved`, so that no two are the same.
-
-    All are moved at once. A new end is drawn anew as long as its edge is there already. Where nodes
-    are joined to almost all others, edges are moved in turn instead.
-    """
-    original, other = other, other.copy()
-    waiting = np.flatnonzero(moved)
-    taken = np.sort(key(node[~moved], other[~moved]))
-    rounds = 0
-    while waiting.size:
-        rounds += 1
-        if rounds > _MOST_ROUNDS and not to_itself:
-            return _move_in_turn(node, original, moved, population, random)
-        drawn = random.integers(population, size=waiting.size)
-        keys = key(node[waiting], drawn)
-        _, first = np.unique(keys, return_index=True)
-        free = np.zeros(waiting.size, dtype=bool)
-        free[first] = True
-        free &= ~_is_in(keys, taken) & (to_itself | (drawn != node[waiting]))
-        other[waiting[free]] = drawn[free]
-        taken = np.sort(np.concatenate([taken, keys[free]]))
-        waiting = waiting[~free]
-    return other
-
-
-def _move_in_turn(
-    node: np.ndarray, other: np.ndarray, moved: np.ndarray, nodes: int, random: np.random.Generator
-) -> np.ndarray:
-    """Do the same for undirected edges, as published: one that has nowhere to go stays.
-
-    The matrix of who is joined takes memory in proportion to edges: it is needed where most are.
-    """
-    other, joined = other.copy(), np.eye(nodes, dtype=bool)
-    joined[node, other] = joined[other, node] = True
-    for edge in np.flatnonzero(moved):
-        here, old = node[edge], other[edge]
-        (free,) = np.nonzero(~joined[here])
-        if free.size:
-            new = other[edge] = random.choice(free)
-            joined[here, old] = joined[old, here] = False
-            joined[here, new] = joined[new, here] = True
-    return other
-
-
-def _is_in(keys: np.ndarray, ordered: np.ndarray) -> np.ndarray:
-    place = np.searchsorted(ordered, keys)
-    found = np.zeros(keys.size, dtype=bool)
-    inside = place < ordered.size
-    found[inside] = ordered[place[inside]] == keys[inside]
-    return found
 
 
 def barabasi_albert(
@@ -168,16 +196,18 @@ def barabasi_albert(
     edges_per_node: int,
     generator: torch.Generator | None = None,
 ) -> Topology:
-    """Return a network with hubs: newcomers join what many others have joined.
+    """Return a network with hubs, every edge in both directions if in_features = out_features.
 
-    If in_features equals out_features, this is the undirected graph of Barabasi and Albert,
-    "Emergence of scaling in random networks" (1999), each of its edges in both directions: after a
-    star of edges_per_node + 1 nodes, each new node is joined to `edges_per_node` distinct ones, an
-    old one the more likely the more edges it has.
+    With equal sizes this is the undirected graph of Barabasi and Albert, "Emergence of scaling in
+    random networks" (1999): after a star of edges_per_node + 1 nodes, each new node in turn is
+    joined to `edges_per_node` distinct ones: the first to come up as ends of edges are drawn
+    uniformly, so that an old one is the more likely the more edges it has. This is the law of
+    networkx.barabasi_albert_graph.
 
-    Otherwise it is bipartite, after Guillaume and Latapy, "Bipartite graphs as models of complex
-    networks" (2006): each target in turn is given `edges_per_node` distinct sources, each drawn
-    with a probability in proportion to one more than the edges that it has.
+    With different sizes it is bipartite, after Guillaume and Latapy, "Bipartite graphs as models of
+    complex networks" (2006), and of one direction: each target in turn is given `edges_per_node`
+    distinct sources, each drawn from those that it has not yet with a probability in proportion to
+    one more than the edges that the source had before this target.
 
     Args:
         generator: source of randomness; torch's default one, which `torch.manual_seed` sets.
@@ -199,60 +229,20 @@ def barabasi_albert(
             raise ValueError(
                 f"`edges_per_node` must be less than the {in_features} nodes, got {count}."
             )
-        # Ends of edges so far, of which one is drawn: those of the star, then of each newcomer.
-        star = np.stack([np.zeros(count, dtype=np.int64), np.arange(1, count + 1)], axis=1)
-        newcomer = np.repeat(np.arange(count + 1, in_features), count)
-        old = _attach(star.ravel(), newcomer, count, random, both_ends=True)
-        node = np.concatenate([star[:, 1], newcomer])
-        other = np.concatenate([star[:, 0], old])
+        star = np.stack([np.zeros(count, dtype=np.int64), np.arange(1, count + 1)])
+        newcomers = in_features - count - 1
+        chosen = attachments(star.ravel(), newcomers, count, random, joined=True)
+        node = np.concatenate([star[1], np.repeat(np.arange(count + 1, in_features), count)])
+        other = np.concatenate([star[0], chosen.ravel()])
         ends = np.concatenate([node, other]), np.concatenate([other, node])
         return from_ends(in_features, in_features, *ends)
     if count > in_features:
         raise ValueError(
             f"`edges_per_node` must be at most in_features={in_features}, got {count}."
         )
+    src = attachments(np.arange(in_features), out_features, count, random, joined=False)
     dst = np.repeat(np.arange(out_features), count)
-    src = _attach(np.arange(in_features), dst, count, random, both_ends=False)
-    return from_ends(in_features, out_features, src, dst)
-
-
-def _attach(
-    pool: np.ndarray,  # ends to draw from before there is a newcomer
-    newcomer: np.ndarray,  # (edges,): `count` edges of each, in order
-    count: int,
-    random: np.random.Generator,
-    *,
-    both_ends: bool,
-) -> np.ndarray:
-    """Return the other end of each edge: one drawn from the pool and all ends of earlier newcomers.
-
-    An end that was drawn itself is followed to where it leads: Batagelj and Brandes, "Efficient
-    generation of large random networks" (2005).
-    """
-    ends = 2 if both_ends else 1  # of an edge, that count
-    size = pool.size + ends * (np.arange(newcomer.size) // count * count)
-    drawn = random.integers(size)
-    while True:
-        other, at = np.empty(newcomer.size, dtype=np.int64), drawn.copy()
-        following = np.arange(newcomer.size)
-        while following.size:
-            here = at[following]
-            in_pool = here < pool.size
-            other[following[in_pool]] = pool[here[in_pool]]
-            following, here = following[~in_pool], here[~in_pool]
-            edge, end = np.divmod(here - pool.size, ends)
-            if both_ends:
-                other[following[end == 0]] = newcomer[edge[end == 0]]
-                following, edge = following[end == 1], edge[end == 1]
-            at[following] = drawn[edge]
-        rows = other.reshape(-1, count)
-        order = np.argsort(rows, axis=1, kind="stable")
-        ordered = np.take_along_axis(rows, order, axis=1)
-        row, rank = np.nonzero(ordered[:, 1:] == ordered[:, :-1])
-        if row.size == 0:
-            return other
-        repeats = row * count + order[row, rank + 1]
-        drawn[repeats] = random.integers(size[repeats])
+    return from_ends(in_features, out_features, src.ravel(), dst)
 
 
 def radix_net(
