@@ -1,6 +1,6 @@
 """The wiring in a state dict: checked like any other, compared, and never taken unasked."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
@@ -50,14 +50,14 @@ def difference(here: Topology, state: Mapping[str, Tensor], prefix: str = "") ->
 
 
 def rank_0_compares(
-    parameter: Tensor | None, state: Mapping[str, Tensor], prefix: str = ""
+    parameters: Iterable[Tensor | None], state: Mapping[str, Tensor], prefix: str = ""
 ) -> bool:
     """Whether this is what torch's `broadcast_from_rank0` hands to other ranks: parameters alone.
 
     They come as shards. The wiring they were saved with stays on rank 0, which compares it.
     """
     return (
-        hasattr(parameter, "device_mesh")
+        any(hasattr(parameter, "device_mesh") for parameter in parameters)
         and torch.distributed.get_rank() > 0
         and not any(prefix + key in state for key in WIRING)
     )

@@ -31,7 +31,7 @@ class ControlsReport:
     """Scores of every seed, and what they say. `str(report)` is a table and a sentence.
 
     Raises:
-        ValueError: if a wiring has not a finite score for each seed.
+        ValueError: if a wiring has not a finite score for each seed, or there is no null model.
 
     Example:
         >>> scores = {"real wiring": [0.9, 0.8, 0.9], "permute_targets": [0.5, 0.6, 0.5]}
@@ -45,6 +45,10 @@ class ControlsReport:
     note: str = field(default="", compare=False)  # where scores are from
 
     def __post_init__(self) -> None:
+        if REAL not in self.scores or len(self.scores) < 2:
+            raise ValueError(
+                f"`scores` must have those of {REAL!r} and of a null model, got {[*self.scores]}."
+            )
         for name, scores in self.scores.items():
             if len(scores) != len(self.seeds) or not np.isfinite(scores).all():
                 raise ValueError(
@@ -65,7 +69,7 @@ class ControlsReport:
     @property
     def level(self) -> float:
         """What each p-value is held against: 0.05 over the number of null models (Bonferroni)."""
-        return _LEVEL / max(1, len(self.scores) - 1)
+        return _LEVEL / (len(self.scores) - 1)
 
     @property
     def sentence(self) -> str:
@@ -109,7 +113,7 @@ class ControlsReport:
 
     def to_csv(self, path: str | Path) -> None:
         """Write a row for each seed and wiring."""
-        with Path(path).open("w", newline="") as file:
+        with Path(path).open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(["wiring", "seed", "score"])
             for name, scores in self.scores.items():

@@ -42,8 +42,9 @@ def edge_linear(
         >>> edge_linear(torch.tensor([1.0, 2.0, 3.0]), weight, topology)
         tensor([ 31., 200.], grad_fn=<ViewBackward0>)
     """
-    if not isinstance(input, Tensor):
-        raise TypeError(f"`input` must be a tensor, got {type(input).__name__}.")
+    if not isinstance(input, Tensor) or not isinstance(weight, Tensor):
+        name, wrong = ("weight", weight) if isinstance(input, Tensor) else ("input", input)
+        raise TypeError(f"`{name}` must be a tensor, got {type(wrong).__name__}.")
     if not isinstance(topology, Topology):
         raise TypeError(
             f"`topology` must be a Topology, got {type(topology).__name__}: "

@@ -31,7 +31,7 @@ class EdgeLinear(nn.Module):
         in_features: number of inputs.
         out_features: number of outputs.
         edge_index: (2, num_edges) integers: a tensor, an array, a PyG `EdgeIndex`, a list of
-            (source, target) tuples, or a `Topology`, which layers may share.
+            (source, target) tuples, or a `Topology`, which layers may share, as it is.
         bias: whether to learn an offset for each output.
         weight: (num_edges,) initial values, one an edge in the order given; copied.
         duplicates: "error" refuses an edge given twice, "keep" gives each its own weight, "merge"
@@ -74,8 +74,8 @@ class EdgeLinear(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        if dtype is not None and not dtype.is_floating_point:
-            raise TypeError(f"`dtype` must be a real floating type, got {dtype}.")
+        if dtype is not None and not getattr(dtype, "is_floating_point", False):
+            raise TypeError(f"`dtype` must be a real floating type of torch, got {dtype!r}.")
         topology, weight = topology_with_weight(
             in_features, out_features, edge_index, weight, duplicates=duplicates
         )
@@ -418,8 +418,9 @@ class EdgeLinear(nn.Module):
         refused = self._differences(state_dict, prefix)
         if refused:
             error_msgs += refused
-            # Nothing is loaded then: below this layer, rules find the values that they have.
-            state_dict |= {prefix + name: p.detach() for name, p in self.named_parameters()}
+            # Nothing is loaded then: what is below this layer finds the values that it has.
+            ours = (*self.named_parameters(), *self.named_buffers())
+            state_dict |= {prefix + name: tensor for name, tensor in ours}
             return
         for key, size in zip(names.NAMES, self._sizes, strict=True):
             saved = names.from_state(state_dict, prefix + key, size)
@@ -433,14 +434,16 @@ class EdgeLinear(nn.Module):
     def _differences(self, state: dict[str, Tensor], prefix: str) -> list[str]:
         """Return sentences that say why a state dict is not one of this layer, if so."""
         found: list[str | None] = []
-        parameter = state.get(prefix + ("weight" if not self.rules else _BEHIND_RULES))
-        if not checkpoint.rank_0_compares(parameter, state, prefix):
+        behind = prefix + "parametrizations.weight."
+        saved_rules = [value for key, value in state.items() if key.startswith(behind)]
+        parameters = saved_rules if self.rules else [state.get(prefix + "weight")]
+        if not checkpoint.rank_0_compares(parameters, state, prefix):
             another = checkpoint.difference(self.topology, state, prefix)
             if another is not None:
                 return [another]
             for i, rule in enumerate(self.rules):
-                if parameter is not None and hasattr(rule, "difference"):
-                    found.append(rule.difference(state, f"{prefix}parametrizations.weight.{i}."))
+                if saved_rules and hasattr(rule, "difference"):
+                    found.append(rule.difference(state, f"{behind}{i}."))
         for key, size in zip(names.NAMES, self._sizes, strict=True):
             try:
                 saved = names.from_state(state, prefix + key, size)

@@ -1,14 +1,14 @@
 """Names of the nodes of a layer: checked, and as the tensors that a state dict holds."""
 
 import json
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from edgelinear.convert.wiring import check_names
+from edgelinear.convert.wiring import as_list, check_names
 
 NAMES = ("in_names", "out_names")  # what a state dict holds, where nodes have names
 
@@ -22,11 +22,7 @@ def as_names(argument: str, names: Sequence[Any] | None, size: int) -> list[str 
     """
     if names is None:
         return None
-    if isinstance(names, (Set, str)):
-        raise TypeError(
-            f"`{argument}` must be a list, whose order is that of the features, "
-            f"got a {type(names).__name__}."
-        )
+    names = as_list(argument, names)
     names = [int(name) if isinstance(name, np.integer) else name for name in names]
     for name in names:
         if not isinstance(name, (str, int)) or isinstance(name, bool):

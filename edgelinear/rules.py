@@ -160,7 +160,7 @@ def freeze(layer: EdgeLinear, mask: Any) -> EdgeLinear:
     """Keep the weights of the edges in `mask` as they are, and return the layer.
 
     The other edges are the parameter, so that neither decay nor momentum moves a frozen one. Frozen
-    weights stand beside it, as a parameter that requires no gradient.
+    weights stand beside it, as a buffer.
 
     Args:
         mask: (num_edges,) truth values.
@@ -303,25 +303,24 @@ class _Signed(_Rule):
 
 class _Frozen(_Rule):
     fixed = ("moving", "still")
+    frozen: Tensor
 
     def __init__(self, mask: Tensor, weight: Tensor) -> None:
         super().__init__()
         self.moving = (~mask).nonzero()[:, 0]
         self.still = mask.nonzero()[:, 0]
-        # A parameter, so that processes that drew other weights take those of rank 0.
-        self.frozen = nn.Parameter(weight[mask], requires_grad=False)
+        # A buffer, so that processes that drew other weights take those of rank 0.
+        self.register_buffer("frozen", weight[mask])
 
     def _apply(self, fn: Any, recurse: bool = True) -> "_Frozen":
-        before = self.frozen.detach()
+        before = self.frozen
         super()._apply(fn, recurse)
         if "meta" not in (before.device.type, self.frozen.device.type):
-            with torch.no_grad():
-                self.frozen.copy_(before)  # which `to_empty` drops
+            self.frozen.copy_(before)  # which `to_empty` drops
         return self
 
     def forward(self, values: Tensor) -> Tensor:
-        # Detached, as `model.requires_grad_()` is meant for what may move.
-        frozen = self.frozen.detach().to(values.dtype)
+        frozen = self.frozen.to(values.dtype)
         weight = values.new_empty(len(self.still) + len(self.moving))
         return weight.scatter(0, self.still, frozen).scatter(0, self.moving, values)
 
@@ -383,20 +382,35 @@ def _check_layer(layer: EdgeLinear) -> None:
 def _register_first(layer: EdgeLinear, rule: _Rule, name: str) -> EdgeLinear:
     """Register a rule that changes the shape of the parameter: below signs, if there are any."""
     signs = layer.rules
-    if not all(isinstance(other, _Signed) for other in signs):
+    others = [type(other).__name__.strip("_") for other in signs if not isinstance(other, _Signed)]
+    if others:
         raise ValueError(
-            f"`{name}` must be the one rule of its kind: this layer is tied or frozen already, "
-            "and a layer is either."
+            f"`{name}` goes with signs alone, and the weights of this layer are "
+            f"{' and '.join(others).lower()} already."
         )
     weight = rule.project(layer.weight)
-    for check in (rule, *signs):  # before anything is changed
-        check.right_inverse(weight)
-    if signs:
-        parametrize.remove_parametrizations(layer, "weight")
-    layer.weight.copy_(weight)
-    layer.weight.grad = None  # of another shape than the parameter will have
-    for module in (rule, *signs):
-        parametrize.register_parametrization(layer, "weight", module)
+    lost = layer.weight.isfinite() & ~weight.isfinite()
+    if lost.any():
+        raise ValueError(
+            f"the parameter of edge {int(lost.nonzero()[0])} would be too large for "
+            f"{weight.dtype}, as its scale is too small."
+        )
+    try:
+        for check in (rule, *signs):  # before anything is changed
+            check.right_inverse(weight)
+    except ValueError as error:
+        raise ValueError(f"`{name}` does not agree with the signs: with it, {error}") from error
+    if not signs:
+        layer.weight.copy_(weight)
+        layer.weight.grad = None  # of another shape than the parameter will have
+        return parametrize.register_parametrization(layer, "weight", rule)  # type: ignore
+    # Not taken off and made anew: that would take the weight away from copies of the layer.
+    parameter = layer.get_parameter("parametrizations.weight.original")
+    parameter.copy_(weight)
+    parameter.grad = None
+    layer.parametrizations["weight"] = parametrize.ParametrizationList(  # type: ignore
+        [rule, *signs], parameter
+    )
     return layer
 
 

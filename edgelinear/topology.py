@@ -292,6 +292,10 @@ def topology_with_weight(
                 f"the topology must have {in_features} -> {out_features} features, "
                 f"got {sizes[0]} -> {sizes[1]}."
             )
+        if duplicates != "error":
+            raise ValueError(
+                f"`duplicates` is settled when a Topology is built, got {duplicates!r} with one."
+            )
         return edge_index, None if weight is None else check_weight(weight, edge_index.num_edges)
     edges = as_edge_index(edge_index)
     weight = None if weight is None else check_weight(weight, edges.shape[1])

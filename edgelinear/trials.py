@@ -8,7 +8,9 @@ import operator
 import random
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
+from inspect import isfunction, unwrap
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -61,7 +63,9 @@ def controls(
         null_models: names in `edgelinear.null_models`, or functions like those.
         path: a CSV file that keeps the score of every training as soon as it is there. What it
             holds is not trained again, so that a run that was stopped goes on: name another file
-            when you change the model or its training. A warning says so where their code differs.
+            when you change the model or its training. A warning says so where the code of
+            `make_model`, `train` or a null model differs; what these call, and values from outside
+            of them, it does not see.
         progress: whether to show a bar, where rich (extra `cli`) is installed.
 
     Raises:
@@ -86,7 +90,7 @@ def controls(
     seeds = _as_seeds(seeds)
     wirings = {REAL: None} | _by_name(null_models)
     real = _as_topologies(topology)
-    code = _fingerprint([make_model, train, *filter(callable, null_models)])
+    code = {name: _fingerprint(make_model, train, draw) for name, draw in wirings.items()}
     trials = [(seed, name) for seed in seeds for name in wirings]
     with _opened(path, _digest(real), code) as store, _left_as_they_were():
         known = [trial for trial in trials if trial in store.scores]
@@ -193,25 +197,32 @@ def _digest(topologies: list[Topology]) -> str:
     return hashlib.sha256(digests.encode()).hexdigest()[:16]
 
 
-def _fingerprint(functions: Iterable[Any]) -> str:
+def _fingerprint(*functions: Any) -> str:
     """Return what tells the code of functions from another: names and numbers in it included."""
+    return hashlib.sha256("\n".join(map(_described, functions)).encode()).hexdigest()[:16]
 
-    def describe(value: Any) -> str:
-        if isinstance(value, CodeType):
-            inner = [describe(constant) for constant in value.co_consts]
-            return f"{value.co_code.hex()} {value.co_names} {inner}"
-        if isinstance(value, frozenset):  # its order differs from run to run
-            return str(sorted(map(repr, value)))
-        return repr(value)
 
-    text = "\n".join(describe(getattr(function, "__code__", None)) for function in functions)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def _described(value: Any) -> str:
+    if isinstance(value, partial):
+        return str([_described(part) for part in (value.func, *value.args, value.keywords)])
+    if isinstance(value, type):
+        return str([_described(v) for _, v in sorted(vars(value).items()) if isfunction(v)])
+    if isinstance(value, frozenset):  # its order differs from run to run
+        return str(sorted(map(repr, value)))
+    if isinstance(value, CodeType):
+        return f"{value.co_code.hex()} {value.co_names} {[*map(_described, value.co_consts)]}"
+    function = unwrap(value) if callable(value) else value
+    code = getattr(function, "__code__", None)
+    if code is not None:
+        return f"{_described(code)} {function.__defaults__} {function.__kwdefaults__}"
+    # Not the `repr` of an object, which is another in each run.
+    return _described(type(value)) if callable(value) else repr(value)
 
 
 class _Store:
     """Scores by (seed, wiring), kept in a file where there is one."""
 
-    def __init__(self, digest: str, code: str) -> None:
+    def __init__(self, digest: str, code: dict[str, str]) -> None:
         self.digest = digest
         self.code = code
         self.scores: dict[tuple[int, str], float] = {}
@@ -220,25 +231,24 @@ class _Store:
     def add(self, seed: int, name: str, score: float) -> None:
         self.scores[seed, name] = score
         if self.file is not None:
-            row = [self.digest, self.code, name, seed, repr(score)]
+            row = [self.digest, self.code[name], name, seed, repr(score)]
             csv.writer(self.file, lineterminator="\n").writerow(row)
             self.file.flush()
 
 
 @contextmanager
-def _opened(path: str | Path | None, digest: str, code: str) -> Iterator[_Store]:
+def _opened(path: str | Path | None, digest: str, code: dict[str, str]) -> Iterator[_Store]:
     """Yield the scores in a file, which no other run may write to until this one is done."""
     store = _Store(digest, code)
     if path is None:
         yield store
         return
-    with Path(path).open("a+", newline="", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RuntimeError(f"another run is writing to {path}: name another file.") from None
+    with Path(path).open("a+", newline="", encoding="utf-8") as file, _locked(file, path):
         file.seek(0)
-        text = file.read()
+        try:
+            text = file.read()
+        except UnicodeDecodeError:
+            text = "something else"
         complete = text[: text.rfind("\n") + 1]  # the last line may have been cut short
         if text and complete.partition("\n")[0].strip() != ",".join(_COLUMNS):
             raise ValueError(
@@ -253,8 +263,28 @@ def _opened(path: str | Path | None, digest: str, code: str) -> Iterator[_Store]
         yield store
 
 
+@contextmanager
+def _locked(file: Any, path: str | Path) -> Iterator[None]:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise RuntimeError(
+            f"another run, or a process that it left behind, is writing to {path}: "
+            "wait for it, or name another file."
+        ) from None
+    except OSError:  # there are file systems without locks
+        pass
+    try:
+        yield
+    finally:
+        file.flush()
+        # Closing is not enough, where `train` started processes that have the file open too.
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+
 def _read(store: _Store, lines: list[str], path: str | Path) -> None:
-    codes = set()
+    changed = False
     for number, row in enumerate(csv.reader(lines), start=2):
         try:
             topology, code, name, seed, score = row
@@ -268,9 +298,9 @@ def _read(store: _Store, lines: list[str], path: str | Path) -> None:
             ) from None
         if topology != store.digest:
             raise ValueError(f"{path} holds scores of another topology: name another file.")
-        codes.add(code)
+        changed |= store.code.get(name, code) != code
         store.scores.update([value])
-    if codes - {store.code}:
+    if changed:
         warnings.warn(
             f"`make_model`, `train` or a null model has other code than when scores in {path} were "
             "kept: they are not trained anew. Name another file if they should be.",

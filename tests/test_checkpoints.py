@@ -451,14 +451,14 @@ def test_adopt_wiring_changes_nothing_when_one_layer_is_missing():
 
 def test_adopt_wiring_leaves_shared_weights_shared():
     first, second = make_layer(), make_layer()
-    second.weight = first.weight
+    before = second.weight = first.weight
     model = nn.Sequential(first, nn.Linear(4, 5), second)
     state = {k: v for k, v in model.state_dict().items()}
     for key in ("0.edge_index", "2.edge_index"):
         state[key] = state[key].flip(1)
     el.adopt_wiring(model, state)
     assert model[0].weight is model[2].weight
-    assert model[0].weight is not first
+    assert model[0].weight is not before
 
 
 def test_prefix_that_is_wrong_is_named_beside_those_there():

@@ -765,7 +765,7 @@ def test_node_listed_twice_is_refused():
 
 
 def test_set_of_nodes_is_refused():
-    with pytest.raises(TypeError, match="`inputs` must be a list of nodes"):
+    with pytest.raises(TypeError, match="`inputs` must be a list, whose order"):
         convert.from_networkx(digraph(), inputs=set(INPUTS), outputs=OUTPUTS)
 
 
@@ -908,10 +908,12 @@ def test_names_in_a_file_are_read_as_those_given(tmp_path):
     [
         (["a", "b"], "'source' has 'c' in row 3, which is not among `in_names`: add it"),
         (["a", "b", "a"], "`in_names` lists 'a' twice"),
+        ({"a", "b", "c"}, "`in_names` must be a list, whose order"),
+        ("abc", "`in_names` must be a list, whose order"),
     ],
 )
 def test_name_that_is_not_listed_is_refused(names, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         convert.from_table(named_table(), in_names=names)
 
 
@@ -919,6 +921,18 @@ def test_name_of_another_type_is_refused():
     table = pandas.DataFrame({"source": [7], "target": ["x"]})
     with pytest.raises(ValueError, match="has 7 in row 0, .*, where names are str"):
         convert.from_table(table, in_names=["7"])
+
+
+def test_name_that_is_no_number_is_named_first(tmp_path):
+    path = written(tmp_path, "source,target\n7,x\n8,x\nTOTAL,x\n")
+    with pytest.raises(ValueError, match="has 'TOTAL' in row 2"):
+        convert.from_table(path, in_names=[7, 8])
+
+
+def test_nodes_that_are_listed_keep_their_names():
+    graph = convert.to_networkx(el.EdgeLinear(2, 2, [(0, 0), (1, 1)]))
+    wiring = convert.from_networkx(graph, inputs=list(graph), outputs=list(graph))
+    assert wiring.in_names == list(graph)
 
 
 def test_names_and_sizes_exclude_each_other():

@@ -321,6 +321,12 @@ def test_layer_takes_a_topology_of_its_sizes():
         el.EdgeLinear(7, 13, topology)
 
 
+@pytest.mark.parametrize("duplicates", ["keep", "merge", "nonsense"])
+def test_duplicates_of_a_topology_are_settled(duplicates):
+    with pytest.raises(ValueError, match="settled when a Topology is built"):
+        el.EdgeLinear.from_topology(PROBLEM.topology(), duplicates=duplicates)
+
+
 def test_values_that_are_not_there_are_refused():
     with pytest.raises(ValueError, match="the values of the data, which has none"):
         el.EdgeLinear.from_wiring(el.convert.from_edges(3, 2, [(0, 0)]), values="weight")
@@ -337,6 +343,8 @@ def test_values_that_are_not_there_are_refused():
         (lambda t: el.EdgeLinear(2, 2, {(0, 1)}), "got set: pass a"),
         (lambda t: el.EdgeLinear.from_adjacency([["a"]]), "real numbers in rows"),
         (lambda t: el.EdgeLinear.from_topology(t, dtype=torch.complex64), "real floating type"),
+        (lambda t: el.EdgeLinear.from_topology(t, dtype="float32"), "real floating type"),
+        (lambda t: el.edge_linear(random(2, 13), [1.0], t), "`weight` must be a tensor, got list"),
         (lambda t: el.EdgeLinear.from_topology(t)(random(2, 13).numpy()), "tensor, got ndarray"),
         (lambda t: el.edge_linear(random(2, 13), random(40), t.edge_index),
          "must be a Topology, got Tensor: use `el.Topology"),

@@ -164,6 +164,13 @@ def test_labels_of_a_data_frame_are_names():
     assert el.EdgeLinear.from_adjacency(pd.DataFrame([[1, 0], [0, 2]])).in_names is None
 
 
+@pytest.mark.parametrize("labels", [["a", "a"], [0.5, 1.5], [("a", 1), ("a", 2)], [1, None]])
+def test_labels_that_cannot_be_names_are_left(labels):
+    frame = pd.DataFrame([[1, 0], [0, 2]], index=pd.Index(labels, tupleize_cols=False))
+    assert el.EdgeLinear.from_adjacency(frame).in_names is None
+    assert el.EdgeLinear.from_weight_mask(frame).out_names is None
+
+
 def test_layer_without_names_has_none_after_networkx():
     layer = make_layer(in_names=None)
     wiring = el.convert.from_networkx(el.convert.to_networkx(layer))

@@ -213,7 +213,7 @@ def test_state_dict_holds_copies_of_what_is_fixed(name):
     layer = RULES[name](make_layer())
     before = layer.weight.detach().clone()
     for key, value in layer.state_dict().items():
-        if key not in dict(layer.named_parameters()):
+        if key not in dict([*layer.named_parameters(), *layer.named_buffers()]):
             value.zero_()
     assert torch.equal(layer.weight, before)
 
@@ -291,20 +291,31 @@ def test_checkpoint_brings_the_frozen_weights():
 @every_rule
 def test_rules_are_no_buffers_and_survive_to_empty(name):
     layer = RULES[name](make_layer())
-    assert not list(layer.buffers())  # which DDP would send around at every step
+    # DDP would send buffers around at every step: of frozen edges, their weights alone are one.
+    assert len(list(layer.buffers())) == name.count("frozen")
     state = {key: value.clone() for key, value in layer.state_dict().items()}
     weight = layer.weight.detach().clone()
     layer.to_empty(device="cpu").load_state_dict(state)
     assert torch.equal(layer.weight, weight)
 
 
-def test_frozen_weights_need_no_gradient_even_if_asked():
+def test_frozen_weights_are_no_parameters():
     layer = rules.freeze(make_layer(), MASK)
-    frozen = layer.parametrizations.weight[0].frozen
-    assert frozen.shape == (10,) and not frozen.requires_grad
-    layer.requires_grad_()  # as some do to thaw a model
-    layer(PROBLEM.x()).sum().backward()
-    assert frozen.grad is None
+    assert [p.shape for p in layer.parameters()] == [(7,), (30,)]
+    assert [b.shape for b in layer.buffers()] == [(10,)]
+
+
+@pytest.mark.parametrize("name", ["frozen", "tied"])
+def test_rule_below_signs_leaves_copies_and_optimizers_whole(name):
+    signs = SIGNS if name == "frozen" else torch.ones(13)
+    layer = rules.fix_signs(with_signs(make_layer(), signs), signs)
+    twin, parameter = copy.deepcopy(layer), layer.parametrizations.weight.original
+    RULES[name](layer)
+    assert layer.parametrizations.weight.original is parameter
+    assert twin(PROBLEM.x()).shape == (5, 7)
+    RULES[name](twin)
+    layer.load_state_dict(twin.state_dict())
+    assert torch.equal(layer(PROBLEM.x()), twin(PROBLEM.x()))
 
 
 @every_rule
@@ -404,6 +415,30 @@ def test_weight_decay_reaches_the_parameter():
     assert [p.shape for p in decaying["params"]] == [(7,)]
 
 
+def test_rules_beside_parametrizations_of_torch_are_compared():
+    layer, other = (
+        rules.fix_signs(weight_norm(make_layer()), signs * torch.ones(13)) for signs in (1, -1)
+    )
+    with pytest.raises(RuntimeError, match="that of another rule"):
+        other.load_state_dict(layer.state_dict())
+    with pytest.raises(ValueError, match="`freeze` goes with signs alone, .* are weightnorm"):
+        rules.freeze(weight_norm(make_layer()), MASK)
+
+
+def test_refused_state_leaves_parameters_where_they_are():
+    layer = rules.freeze(make_layer(), MASK)
+    before = dict(layer.named_parameters())
+    with pytest.raises(RuntimeError):
+        layer.load_state_dict(rules.freeze(make_layer(), ~MASK).state_dict(), assign=True)
+    assert all(p is before[key] for key, p in layer.named_parameters())
+
+
+def test_scale_too_small_for_the_type_is_refused():
+    layer = make_layer(torch.float16, weight=torch.full((40,), 100.0))
+    with pytest.raises(ValueError, match="of edge 0 would be too large for torch.float16"):
+        rules.tie(layer, INDEX, scale=torch.full((40,), 1e-4))
+
+
 def test_parametrizations_of_torch_may_be_used():
     layer = weight_norm(make_layer())
     decaying, _ = el.param_groups(layer, weight_decay=0.1)
@@ -482,7 +517,7 @@ def test_rules_can_be_taken_off():
         (lambda layer: rules.tie(layer, INDEX - 1), ValueError, "not be negative, got -1"),
         (lambda layer: rules.tie(layer, INDEX.double()), TypeError, "whole numbers"),
         (lambda layer: rules.tie(layer, INDEX, scale=INDEX), ValueError, "got 0.0 for edge 0"),
-        (lambda layer: rules.tie(rules.tie(layer, INDEX), INDEX), ValueError, "tied or frozen"),
+        (lambda layer: rules.tie(rules.tie(layer, INDEX), INDEX), ValueError, "are tied already"),
         (lambda layer: rules.fix_signs(layer, SIGNS * 2), ValueError, "got -2 for input 0"),
         (lambda layer: rules.fix_signs(layer, SIGNS > 0), ValueError, "got 0 for input 0"),
         (
@@ -493,7 +528,7 @@ def test_rules_can_be_taken_off():
         (lambda layer: rules.freeze(torch.nn.Linear(2, 2), MASK), TypeError, "got Linear"),
         (lambda layer: rules.fix_signs(layer, [1, -1]), ValueError, "each of the 13 inputs"),
         (lambda layer: rules.freeze(layer, MASK.int()), TypeError, "truth values"),
-        (lambda layer: rules.freeze(rules.tie(layer, INDEX), MASK), ValueError, "tied or frozen"),
+        (lambda layer: rules.freeze(rules.tie(layer, INDEX), MASK), ValueError, "are tied already"),
     ],
 )
 def test_impossible_rule_is_refused(call, error, message):

@@ -2,8 +2,13 @@
 
 import csv
 import itertools
+import multiprocessing
 import random
+import subprocess
+import sys
+import time
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -178,19 +183,20 @@ def test_file_of_another_topology_is_refused(tmp_path):
 
 
 OTHER_FILES = {
-    "a table": "model,accuracy\nA,0.9\nB,0.8",
-    "one line": "hello",
-    "a report": "wiring,seed,score\nreal wiring,0,1.0\n",
+    "a table": b"model,accuracy\nA,0.9\nB,0.8",
+    "one line": b"hello",
+    "no text": b"\xff\xfe",
+    "a report": b"wiring,seed,score\nreal wiring,0,1.0\n",
 }
 
 
 @pytest.mark.parametrize("name", OTHER_FILES)
 def test_file_of_something_else_is_left_alone(name, tmp_path):
     path = tmp_path / "scores.csv"
-    path.write_text(OTHER_FILES[name])
+    path.write_bytes(OTHER_FILES[name])
     with pytest.raises(ValueError, match="is no file of `controls`"):
         run(overlap, path=path)
-    assert path.read_text() == OTHER_FILES[name]
+    assert path.read_bytes() == OTHER_FILES[name]
 
 
 @pytest.mark.parametrize("score", ["nan", "abc", "inf", ""])
@@ -210,21 +216,95 @@ def test_report_says_what_was_read(tmp_path):
     assert str(report).endswith(f"8 of 12 scores were read from {path}.")
 
 
-def test_scores_of_other_code_are_used_with_a_warning(tmp_path):
+def constant(model, seed, score=0.5):
+    return score
+
+
+def other(model, seed, score=0.1):
+    return score
+
+
+class Constant:
+    def __init__(self, score):
+        self.score = score
+
+    def __call__(self, model, seed):
+        return self.score
+
+
+class Other(Constant):
+    def __call__(self, model, seed):
+        return self.score + 1
+
+
+def null_model(topology, *, generator):
+    return topology
+
+
+CHANGES = {
+    "a number": (lambda model, seed: 0.5, lambda model, seed: 0.1),
+    "a default": (constant, other),
+    "an argument": (partial(constant, score=0.5), partial(constant, score=0.1)),
+    "a wrapped function": (torch.no_grad()(constant), torch.no_grad()(other)),
+    "a class": (Constant(0.5), Other(0.5)),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_scores_of_other_code_are_used_with_a_warning(name, tmp_path):
+    before, after = CHANGES[name]
     path = tmp_path / "scores.csv"
-    first = run(lambda model, seed: 0.5, path=path)
+    first = run(before, path=path)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        run(lambda model, seed: 0.5, path=path)
+        run(before, path=path)
     with pytest.warns(UserWarning, match="has other code than when scores"):
-        second = run(lambda model, seed: 0.1, path=path)
+        second = run(after, path=path)
     assert second == first
+
+
+def test_another_null_model_is_no_other_code(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for models in (["permute_targets"], ["permute_targets", null_model], ["permute_targets"]):
+            run(constant, path=tmp_path / "scores.csv", null_models=models)
+
+
+def test_code_is_the_same_in_another_process(tmp_path):
+    script = f"""
+import edgelinear as el
+def train(model, seed):
+    return float(str(seed) in {{"1", "2", "3", "4"}})
+el.controls(el.EdgeLinear.from_topology, el.Topology(3, 3, [(0, 1), (1, 2)]), train,
+            seeds=range(2), path={str(tmp_path / "scores.csv")!r}, progress=False)
+"""
+    for _ in range(3):
+        subprocess.run([sys.executable, "-W", "error::UserWarning", "-c", script], check=True)
 
 
 def test_two_runs_do_not_write_to_one_file(tmp_path):
     path = tmp_path / "scores.csv"
-    with pytest.raises(RuntimeError, match="another run is writing"):
+    with pytest.raises(RuntimeError, match="another run.* is writing"):
         run(lambda model, seed: run(overlap, path=path), path=path)
+
+
+def test_file_is_free_after_a_run_that_started_a_process(tmp_path):
+    path = tmp_path / "scores.csv"
+    started = []
+
+    def train(model, seed):
+        if not started:
+            started.append(
+                multiprocessing.get_context("fork").Process(target=time.sleep, args=[60])
+            )
+            started[0].start()
+        return 0.0
+
+    try:
+        run(train, path=path)
+        run(train, path=path)
+    finally:
+        started[0].kill()
 
 
 def test_one_seed_cannot_tell():
@@ -238,6 +318,12 @@ def test_one_seed_cannot_tell():
 def test_report_needs_a_finite_score_for_each_seed(scores):
     with pytest.raises(ValueError, match="null must have a finite score for each of the 2 seeds"):
         ControlsReport((0, 1), {REAL: [1.0, 2.0], "null": scores}, True)
+
+
+@pytest.mark.parametrize("scores", [{REAL: [1.0]}, {"null": [1.0]}, {}])
+def test_report_needs_a_real_wiring_and_a_null_model(scores):
+    with pytest.raises(ValueError, match="those of 'real wiring' and of a null model"):
+        ControlsReport((0,), scores, True)
 
 
 def test_report_is_written_as_a_table(tmp_path):

@@ -1,7 +1,7 @@
 """Graphs: edge lists, PyG and networkx."""
 
 import numbers
-from collections.abc import Hashable, Sequence, Set
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from edgelinear.convert.wiring import (
     Wiring,
+    as_list,
     as_values,
     check_layer,
     check_names,
@@ -142,7 +143,7 @@ def from_networkx(
         out_names=out_names,
         unit="edges",
     )
-    if in_names + out_names and all(map(_is_ours, in_names + out_names)):
+    if {*_kinds(in_names)} <= {"in"} and {*_kinds(out_names)} <= {"out"}:
         wiring = wiring._replace(in_names=_numbers(in_names), out_names=_numbers(out_names))
     return wiring
 
@@ -216,6 +217,10 @@ def _is_ours(node: Any) -> bool:
     return pair and node[0] in ("in", "out")
 
 
+def _kinds(nodes: list) -> list[str | None]:
+    return [node[0] if _is_ours(node) else None for node in nodes]
+
+
 def _numbers(nodes: list) -> list[int] | None:
     numbers = [number for _, number in nodes]
     return None if numbers == list(range(len(numbers))) else numbers
@@ -224,12 +229,7 @@ def _numbers(nodes: list) -> list[int] | None:
 def _listed(
     argument: str, nodes: Sequence[Hashable], graph: Any
 ) -> tuple[list, dict[Hashable, int]]:
-    if isinstance(nodes, (Set, str)):
-        raise TypeError(
-            f"`{argument}` must be a list of nodes, whose order is that of the features, "
-            f"got a {type(nodes).__name__}."
-        )
-    nodes = list(nodes)
+    nodes = as_list(argument, nodes)
     for node in nodes:
         if node not in graph:
             raise ValueError(f"`{argument}` names {node!r}, which is no node of the graph.")

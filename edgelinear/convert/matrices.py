@@ -90,7 +90,7 @@ def from_adjacency(adjacency: Any, *, duplicates: str = "error") -> Wiring:
     """Read an adjacency of any kind, where `adjacency[i, j]` is the edge i -> j: shape (in, out).
 
     Takes what `from_scipy` and `from_torch` take, arrays, nested lists, and data frames, whose
-    labels become the names of nodes.
+    labels become the names of nodes if they are distinct strings or whole numbers.
 
     Example:
         >>> from_adjacency([[0, 2], [0, 0], [3, 0]]).topology.edge_index
@@ -196,11 +196,14 @@ def _refuse_infinite(row: Tensor, col: Tensor, values: Tensor) -> None:
 
 
 def _labels(matrix: Any, axis: int) -> list | None:
-    """Return the labels of a data frame, unless they are those of pandas: 0, 1, 2 and so on."""
+    """Return the labels of a data frame that can be names, but for pandas' own: 0, 1, 2, ..."""
     if not (hasattr(matrix, "index") and hasattr(matrix, "columns")):
         return None
     labels = (matrix.index, matrix.columns)[axis].tolist()
-    return None if labels == list(range(len(labels))) else labels
+    plain = all(isinstance(label, (str, int)) for label in labels)
+    if not plain or len({*labels}) < len(labels) or labels == list(range(len(labels))):
+        return None
+    return labels
 
 
 def _as_tensor(matrix: Any) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 from edgelinear.convert.matrices import weight_array
 from edgelinear.convert.wiring import (
     Wiring,
+    as_list,
     as_values,
     check_layer,
     check_names,
@@ -246,13 +247,18 @@ def _names(
     """Return the index of each cell's node, and the name of each node: those given, if any."""
     if given is None:
         return _found_names(column, from_file)
-    given = list(given)
+    given = as_list(argument, given)
     index = positions(argument, given)
     cells, found = _found_names(column, from_file and not any(isinstance(n, str) for n in given))
-    unknown = next((i for i, name in enumerate(found) if name not in index), None)
+    alike = {str(n) for n in given}
+    # Of names that are not there, those that differ in more than their type come first.
+    unknown = min(
+        (i for i, name in enumerate(found) if name not in index),
+        key=lambda i: str(found[i]) in alike,
+        default=None,
+    )
     if unknown is not None:
         name = found[unknown]
-        alike = {str(n) for n in given}
         kind = f", where names are {type(given[0]).__name__}" if str(name) in alike else ""
         raise ValueError(
             f"column {column.name!r} has {name!r} in row {int((cells == unknown).argmax())}, "

@@ -1,7 +1,7 @@
 """What every importer returns, and the steps that importers share."""
 
 import importlib
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Sequence, Set
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -107,11 +107,21 @@ def check_names(argument: str, names: Sequence[Hashable] | None, size: int) -> l
     """Return `names` as a list of `size` different names."""
     if names is None:
         return None
-    names = list(names)
+    names = as_list(argument, names)
     if len(names) != size:
         raise ValueError(f"`{argument}` must hold {size} names, got {len(names)}.")
     positions(argument, names)
     return names
+
+
+def as_list(argument: str, names: Any) -> list:
+    """Return names as a list, whose order is that of the features: a set has none."""
+    if isinstance(names, (Set, str)):
+        raise TypeError(
+            f"`{argument}` must be a list, whose order is that of the features, "
+            f"got a {type(names).__name__}."
+        )
+    return list(names)
 
 
 def positions(argument: str, names: list) -> dict[Hashable, int]:
