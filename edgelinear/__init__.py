@@ -4,7 +4,8 @@ from edgelinear import backends, baselines, convert, generators, null_models, pl
 from edgelinear.comparison import Comparison, compare
 from edgelinear.contrasts import ControlsReport
 from edgelinear.functional import edge_linear
-from edgelinear.layers import EdgeLinear, adopt_wiring, param_groups
+from edgelinear.layers import EdgeLinear
+from edgelinear.models import adopt_wiring, param_groups
 from edgelinear.topology import CSR, Topology
 from edgelinear.trials import controls
 

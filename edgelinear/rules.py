@@ -12,10 +12,11 @@ written into `layer.weight` in place is lost, as it is computed anew at each use
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils import parametrize
 
 from edgelinear.layers import EdgeLinear
+from edgelinear.parametrizations import Frozen, Rule, Signed, Tied
 
 
 def tie(
@@ -61,7 +62,7 @@ def tie(
     if wrong.any():
         edge = int(wrong.nonzero()[0])
         raise ValueError(f"`scale` must be finite and not zero, got {scale[edge]} for edge {edge}.")
-    rule = _Tied(index.long().clone(), scale.detach().clone(), torch.tensor(bool(nonnegative)))
+    rule = Tied(index.long().clone(), scale.detach().clone(), torch.tensor(bool(nonnegative)))
     return _register_first(layer, rule, "tie")
 
 
@@ -100,7 +101,7 @@ def fix_signs(layer: EdgeLinear, signs: Any, *, of: str = "sources") -> EdgeLine
         raise ValueError(f"`signs` must hold 1 or -1, got {signs[first]:g} for {unit} {first}.")
     if of == "sources":
         signs = signs[layer.topology.src.long()]
-    rule = _Signed(signs.clone())
+    rule = Signed(signs.clone())
     try:
         _assign(layer, rule.project(layer.weight))
     except ValueError as error:
@@ -179,175 +180,7 @@ def freeze(layer: EdgeLinear, mask: Any) -> EdgeLinear:
     mask = _per_edge(layer, "mask", mask)
     if mask.dtype != torch.bool:
         raise TypeError(f"`mask` must hold truth values, got {mask.dtype}.")
-    return _register_first(layer, _Frozen(mask, layer.weight.detach()), "freeze")
-
-
-class _Rule(nn.Module):
-    """A parametrization with tensors that are part of the rule: no parameters, and no buffers.
-
-    As for wirings, a state dict holds them, and the layer compares them before anything is loaded.
-    """
-
-    fixed: tuple[str, ...]  # the attributes that hold them
-
-    def project(self, weight: Tensor) -> Tensor:
-        """Return weights that follow the rule, near to those given."""
-        raise NotImplementedError
-
-    def note(self, edge: int) -> str:
-        """Return what the rule says of an edge, in a word or two."""
-        raise NotImplementedError
-
-    def difference(self, state: dict[str, Tensor], prefix: str) -> str | None:
-        """Return None if the saved rule is this one, or a sentence that says that it is not."""
-        for name in self.fixed:
-            ours, theirs = getattr(self, name).cpu(), state.get(prefix + name)
-            if theirs is None:
-                return f"the state dict holds no `{prefix}{name}`, which the rule of weights needs."
-            if not _equal(ours, theirs.cpu()):
-                return f"`{prefix}{name}` in this checkpoint is that of another rule."
-        return None
-
-    def _apply(self, fn: Any, recurse: bool = True) -> "_Rule":
-        super()._apply(fn, recurse)
-        # As the topology does, they keep their numbers where `fn` is that of `to_empty`; and their
-        # types, as half of a scale, or of an index, would be another rule.
-        for name in self.fixed:
-            tensor = getattr(self, name)
-            device = fn(tensor.new_empty(0)).device
-            if device.type != "meta":
-                setattr(self, name, tensor.to(device))
-        return self
-
-    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        super()._save_to_state_dict(destination, prefix, keep_vars)
-        for name in self.fixed:
-            destination[prefix + name] = getattr(self, name).clone()
-
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *arguments: Any) -> None:
-        keys = {prefix + name for name in self.fixed}
-        rest = {key: value for key, value in state_dict.items() if key not in keys}
-        super()._load_from_state_dict(rest, prefix, *arguments)
-
-
-class _Tied(_Rule):
-    fixed = ("index", "scale", "nonnegative")
-
-    def __init__(self, index: Tensor, scale: Tensor, nonnegative: Tensor) -> None:
-        super().__init__()
-        self.index = index
-        self.scale = scale
-        self.nonnegative = nonnegative
-        self.takes_absolute = bool(nonnegative)
-        self.number = int(index.max()) + 1 if index.numel() else 0
-
-    def forward(self, values: Tensor) -> Tensor:
-        values = values.abs() if self.takes_absolute else values
-        # Inductor fails on the derivative of `values[index]`.
-        return (values.gather(0, self.index) * self.scale).to(values.dtype)
-
-    def project(self, weight: Tensor) -> Tensor:
-        exact, scale = weight.double(), self.scale.double()
-        squares = self._total(exact.square()) / self._total(scale.square()).clamp(min=1e-300)
-        sign = torch.where(self._total(exact * scale) < 0, -1.0, 1.0)
-        return self.forward((squares.sqrt() * sign).to(weight))
-
-    def right_inverse(self, weight: Tensor) -> Tensor:
-        count = torch.bincount(self.index, minlength=self.number).clamp(min=1)
-        values = (self._total(weight.double() / self.scale) / count).to(weight)
-        follows = self.forward(values)
-        tolerance = max(1e-5, 4 * torch.finfo(weight.dtype).eps)
-        close = torch.isclose(follows, weight, rtol=tolerance, atol=0.0, equal_nan=True)
-        if not close.all():
-            edge = int((~close).nonzero()[0])
-            raise ValueError(
-                f"`weight` must hold one number times the scale for all edges of an index, got "
-                f"{weight[edge]:.6g} for edge {edge}, where the others of index "
-                f"{int(self.index[edge])} ask for {follows[edge]:.6g}."
-            )
-        return values
-
-    def note(self, edge: int) -> str:
-        return f"shares parameter {int(self.index[edge])}"
-
-    def _total(self, values: Tensor) -> Tensor:
-        return values.new_zeros(self.number).index_add(0, self.index, values)
-
-
-class _Signed(_Rule):
-    fixed = ("signs",)
-
-    def __init__(self, signs: Tensor) -> None:
-        super().__init__()
-        self.signs = signs
-
-    def forward(self, values: Tensor) -> Tensor:
-        return (values.abs() * self.signs).to(values.dtype)
-
-    def project(self, weight: Tensor) -> Tensor:
-        return self.forward(weight)
-
-    def right_inverse(self, weight: Tensor) -> Tensor:
-        wrong = weight * self.signs < 0
-        if wrong.any():
-            edge = int(wrong.nonzero()[0])
-            raise ValueError(
-                f"`weight` must keep its signs, got {weight[edge]:.6g} for edge {edge}, whose sign "
-                f"is {int(self.signs[edge]):+d}."
-            )
-        return weight
-
-    def note(self, edge: int) -> str:
-        return "keeps its sign"
-
-
-class _Frozen(_Rule):
-    fixed = ("moving", "still")
-    frozen: Tensor
-
-    def __init__(self, mask: Tensor, weight: Tensor) -> None:
-        super().__init__()
-        self.moving = (~mask).nonzero()[:, 0]
-        self.still = mask.nonzero()[:, 0]
-        # A buffer, so that processes that drew other weights take those of rank 0.
-        self.register_buffer("frozen", weight[mask])
-
-    def _apply(self, fn: Any, recurse: bool = True) -> "_Frozen":
-        before = self.frozen
-        super()._apply(fn, recurse)
-        if "meta" not in (before.device.type, self.frozen.device.type):
-            self.frozen.copy_(before)  # which `to_empty` drops
-        return self
-
-    def forward(self, values: Tensor) -> Tensor:
-        frozen = self.frozen.to(values.dtype)
-        weight = values.new_empty(len(self.still) + len(self.moving))
-        return weight.scatter(0, self.still, frozen).scatter(0, self.moving, values)
-
-    def project(self, weight: Tensor) -> Tensor:
-        return self.forward(weight[self.moving])
-
-    def right_inverse(self, weight: Tensor) -> Tensor:
-        asked = weight[self.still]
-        moved = (asked != self.frozen) & ~(asked.isnan() & self.frozen.isnan())
-        if moved.any():
-            first = int(moved.nonzero()[0])
-            raise ValueError(
-                f"`weight` must leave frozen edges as they are, got {asked[first]:.6g} for edge "
-                f"{int(self.still[first])}, which is frozen at {self.frozen[first]:.6g}."
-            )
-        return weight[self.moving]
-
-    def note(self, edge: int) -> str:
-        return "frozen" if bool((self.still == edge).any()) else ""
-
-
-def _equal(ours: Tensor, theirs: Tensor) -> bool:
-    """Return whether the numbers are the same, in the coarser type of both."""
-    if ours.is_floating_point() and theirs.is_floating_point():
-        coarse = max(ours.dtype, theirs.dtype, key=lambda dtype: torch.finfo(dtype).eps)
-        ours, theirs = ours.to(coarse), theirs.to(coarse)
-    return torch.equal(ours, theirs.to(ours.dtype))
+    return _register_first(layer, Frozen(mask, layer.weight.detach()), "freeze")
 
 
 def _per_edge(layer: EdgeLinear, name: str, values: Any) -> Tensor:
@@ -379,14 +212,14 @@ def _check_layer(layer: EdgeLinear) -> None:
 
 
 @torch.no_grad()
-def _register_first(layer: EdgeLinear, rule: _Rule, name: str) -> EdgeLinear:
+def _register_first(layer: EdgeLinear, rule: Rule, name: str) -> EdgeLinear:
     """Register a rule that changes the shape of the parameter: below signs, if there are any."""
     signs = layer.rules
-    others = [type(other).__name__.strip("_") for other in signs if not isinstance(other, _Signed)]
+    others = [type(other).__name__ for other in signs if not isinstance(other, Signed)]
     if others:
         raise ValueError(
             f"`{name}` goes with signs alone, and the weights of this layer are "
-            f"{' and '.join(others).lower()} already."
+            f"{' and '.join(others).strip('_').lower()} already."
         )
     weight = rule.project(layer.weight)
     lost = layer.weight.isfinite() & ~weight.isfinite()

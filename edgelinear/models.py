@@ -1,0 +1,90 @@
+"""What concerns every EdgeLinear of a model: the wiring of a checkpoint, and optimizer groups."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor, nn
+
+from edgelinear import checkpoint, names
+from edgelinear.layers import EdgeLinear
+from edgelinear.topology import Topology
+
+
+def adopt_wiring(module: nn.Module, state: dict[str, Tensor]) -> None:
+    """Rewire every EdgeLinear in `module` as `state` says, so that `load_state_dict` takes it.
+
+    Where the wiring changes, weights become new parameters of the new size, drawn anew: rebuild any
+    optimizer that held the old ones.
+
+    Raises:
+        ValueError: if the state dict lacks the wiring of one of the layers, it is corrupt, or
+            weights whose wiring would change have rules. Nothing is changed then.
+
+    Example:
+        >>> saved = nn.Sequential(EdgeLinear(3, 2, [(0, 0), (2, 1)])).state_dict()
+        >>> model = nn.Sequential(EdgeLinear(3, 2, [(1, 1)]))
+        >>> adopt_wiring(model, saved)
+        >>> model.load_state_dict(saved)
+        <All keys matched successfully>
+    """
+    plan = []  # as nothing must change where something is wrong
+    for name, layer in module.named_modules():
+        if not isinstance(layer, EdgeLinear):
+            continue
+        prefix = f"{name}." if name else ""
+        topology = checkpoint.saved_topology(state, prefix)
+        same = topology == layer.topology.to("cpu")
+        if not same and layer.rules:
+            raise ValueError(
+                f"the weights of `{name or 'this layer'}` have rules made for its edges: take "
+                "another wiring first, and apply rules then."
+            )
+        plan.append(
+            (layer, None if same else topology, _known_names(layer, topology, state, prefix))
+        )
+    shared: dict[tuple, nn.Parameter] = {}  # weights, which layers may have in common
+    for layer, wiring, known in plan:
+        if wiring is not None:
+            before = layer.weight
+            layer._rewire(wiring)
+            layer.weight = shared.setdefault((before, wiring), layer.weight)
+        layer._set_names(*known)
+
+
+def _known_names(
+    layer: EdgeLinear, topology: Topology, state: dict[str, Tensor], prefix: str
+) -> list[list[str | int] | None]:
+    """Return the names of inputs and outputs that are saved, or else the layer's, if they fit."""
+    known = []
+    for key, size in zip(names.NAMES, (topology.in_features, topology.out_features), strict=True):
+        saved, ours = names.from_state(state, prefix + key, size), getattr(layer, key)
+        known.append(ours if saved is None and ours and len(ours) == size else saved)
+    return known
+
+
+def param_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Return two optimizer groups: matrices and edge weights, which decay, and all the rest.
+
+    The usual rule, decay where `p.dim() >= 2`, would skip the 1-D weight of an EdgeLinear.
+
+    Example:
+        >>> model = nn.Sequential(EdgeLinear(3, 2, [(0, 0), (2, 1)]), nn.Linear(2, 1))
+        >>> groups = param_groups(model, weight_decay=0.01)
+        >>> [(group["weight_decay"], len(group["params"])) for group in groups]
+        [(0.01, 2), (0.0, 2)]
+        >>> optimizer = torch.optim.AdamW(groups, lr=1e-3)
+    """
+    layers = [m for m in module.modules() if isinstance(m, EdgeLinear)]
+    edge_weights = {id(p) for layer in layers for p in layer._weights()}
+    parameters = [p for p in module.parameters() if p.requires_grad]
+
+    def group(decay: float, members: Iterable[nn.Parameter]) -> dict[str, Any]:
+        return {"params": list(members), "weight_decay": decay}
+
+    def decays(p: nn.Parameter) -> bool:
+        return p.dim() >= 2 or id(p) in edge_weights
+
+    return [
+        group(weight_decay, (p for p in parameters if decays(p))),
+        group(0.0, (p for p in parameters if not decays(p))),
+    ]
