@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from inspect import isfunction, unwrap
 from pathlib import Path
-from types import CodeType
+from types import CodeType, NoneType
 from typing import Any
 
 import numpy as np
@@ -203,20 +203,25 @@ def _fingerprint(*functions: Any) -> str:
 
 
 def _described(value: Any) -> str:
-    if isinstance(value, partial):
-        return str([_described(part) for part in (value.func, *value.args, value.keywords)])
-    if isinstance(value, type):
-        return str([_described(v) for _, v in sorted(vars(value).items()) if isfunction(v)])
+    """Return the code, or the number or text, as a text that is the same in every process."""
+    if isinstance(value, (int, float, complex, str, bytes, NoneType)):
+        return repr(value)
+    if isinstance(value, (tuple, list)):
+        return str([*map(_described, value)])
+    if isinstance(value, dict):
+        return _described([*value.items()])
     if isinstance(value, frozenset):  # its order differs from run to run
-        return str(sorted(map(repr, value)))
+        return str(sorted(map(_described, value)))
     if isinstance(value, CodeType):
-        return f"{value.co_code.hex()} {value.co_names} {[*map(_described, value.co_consts)]}"
+        return _described((value.co_code, value.co_names, value.co_consts))
+    if isinstance(value, partial):
+        return _described((value.func, value.args, value.keywords))
+    if isinstance(value, type):
+        return _described([v for _, v in sorted(vars(value).items()) if isfunction(v)])
     function = unwrap(value) if callable(value) else value
-    code = getattr(function, "__code__", None)
-    if code is not None:
-        return f"{_described(code)} {function.__defaults__} {function.__kwdefaults__}"
-    # Not the `repr` of an object, which is another in each run.
-    return _described(type(value)) if callable(value) else repr(value)
+    if hasattr(function, "__code__"):
+        return _described((function.__code__, function.__defaults__, function.__kwdefaults__))
+    return f"{type(value).__qualname__} {_described(type(value)) if callable(value) else ''}"
 
 
 class _Store:
