@@ -271,7 +271,7 @@ class EdgeLinear(nn.Module):
         topology = checkpoint.saved_topology(state, prefix)
         if prefix + _BEHIND_RULES in state:
             raise ValueError(
-                f"the weights of `{prefix or 'this layer'}` had rules: build the layer with "
+                f"`{prefix}weight` in this checkpoint has rules: build the layer with "
                 "`from_topology`, apply the same rules, and use `load_state_dict`."
             )
         if prefix + "weight" not in state:
@@ -447,6 +447,10 @@ class EdgeLinear(nn.Module):
             another = checkpoint.difference(self.topology, state, prefix)
             if another is not None:
                 return [another]
+            if saved_rules and not self.rules:
+                found.append(
+                    f"`{prefix}weight` in this checkpoint has rules: apply the same ones first."
+                )
             for i, rule in enumerate(self.rules):
                 if saved_rules and hasattr(rule, "difference"):
                     found.append(rule.difference(state, f"{behind}{i}."))

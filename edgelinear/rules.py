@@ -89,7 +89,7 @@ def fix_signs(layer: EdgeLinear, signs: Any, *, of: str = "sources") -> EdgeLine
     if of not in ("sources", "edges"):
         raise ValueError(f'`of` must be "sources" or "edges", got {of!r}.')
     number, unit = (layer.in_features, "input") if of == "sources" else (layer.num_edges, "edge")
-    signs = torch.as_tensor(signs).detach().to(layer.weight.device, _factor_type(layer))
+    signs = _as_tensor("signs", signs).detach().to(layer.weight.device, _factor_type(layer))
     if signs.shape != (number,):
         raise ValueError(
             f"`signs` must hold 1 or -1 for each of the {number} {unit}s, got shape "
@@ -185,13 +185,23 @@ def freeze(layer: EdgeLinear, mask: Any) -> EdgeLinear:
 
 def _per_edge(layer: EdgeLinear, name: str, values: Any) -> Tensor:
     _check_layer(layer)
-    values = torch.as_tensor(values, device=layer.weight.device)
+    values = _as_tensor(name, values).to(layer.weight.device)
     if values.shape != (layer.num_edges,):
         raise ValueError(
             f"`{name}` must have one entry for each of the {layer.num_edges} edges, "
             f"got shape {tuple(values.shape)}."
         )
     return values
+
+
+def _as_tensor(name: str, values: Any) -> Tensor:
+    try:
+        return torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"`{name}` must be a tensor, an array or a list of numbers, got "
+            f"{type(values).__name__}: {error}. (pandas.factorize numbers names.)"
+        ) from error
 
 
 def _factor_type(layer: EdgeLinear) -> torch.dtype:

@@ -154,11 +154,13 @@ def _by_name(null_models: Sequence[str | Callable[..., Topology]]) -> dict[str, 
         if isinstance(model, str) and model not in NULL_MODELS:
             raise ValueError(f"`null_models` must be among {tuple(NULL_MODELS)}, got {model!r}.")
         name = model if isinstance(model, str) else getattr(model, "__name__", None)
-        if name is None or name == "<lambda>" or name in found:
+        if name is None or name == "<lambda>":
             raise ValueError(
-                f"`null_models` must have names that differ, as scores are kept by name: define a "
-                f"function for {model!r}."
+                f"a null model needs a name, by which its scores are kept: define it by `def`, got "
+                f"{model!r}."
             )
+        if name in found:
+            raise ValueError(f"`null_models` must have names that differ, got {name!r} twice.")
         found[name] = NULL_MODELS[name] if isinstance(model, str) else model
     if not found:
         raise ValueError("`null_models` must name at least one.")

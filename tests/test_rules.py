@@ -338,7 +338,9 @@ def test_checkpoint_of_another_rule_is_refused():
         rules.tie(make_layer(), INDEX.flip(0)).load_state_dict(state)
     with pytest.raises(RuntimeError, match="Missing key.*original"):
         rules.fix_signs(make_layer(), SIGNS).load_state_dict(make_layer().state_dict())
-    with pytest.raises(ValueError, match="had rules"):
+    with pytest.raises(RuntimeError, match="`weight` in this checkpoint has rules: apply the same"):
+        make_layer().load_state_dict(state)
+    with pytest.raises(ValueError, match="has rules: build the layer"):
         el.EdgeLinear.from_state_dict(state)
 
 
@@ -528,6 +530,8 @@ def test_rules_can_be_taken_off():
         (lambda layer: rules.freeze(torch.nn.Linear(2, 2), MASK), TypeError, "got Linear"),
         (lambda layer: rules.fix_signs(layer, [1, -1]), ValueError, "each of the 13 inputs"),
         (lambda layer: rules.freeze(layer, MASK.int()), TypeError, "truth values"),
+        (lambda layer: rules.fix_signs(layer, {"a": 1}), TypeError, "`signs` must be .* got dict"),
+        (lambda layer: rules.tie(layer, ["a"] * 40), TypeError, "`index` must be .*factorize"),
         (lambda layer: rules.freeze(rules.tie(layer, INDEX), MASK), ValueError, "are tied already"),
     ],
 )

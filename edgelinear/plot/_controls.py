@@ -53,11 +53,17 @@ def _draw(figure: "Figure", reports: Mapping[str, "ControlsReport"]) -> None:
     width = int(_CHARACTERS * figure.get_figwidth())
     for row, (title, report) in zip(rows, reports.items(), strict=True):
         if title:
-            row.suptitle(textwrap.fill(title, width), weight="bold")
+            row.suptitle(_wrapped(title, width), weight="bold")
             row = row.subfigures(1, 1)
-        row.suptitle(textwrap.fill(report.sentence, width), fontsize=10)
+        row.suptitle(_wrapped(report.sentence, width), fontsize=10)
         _draw_panels(row, report)
-    figure.supxlabel(textwrap.fill(_NOTE, width), fontsize=9, color="#555555")
+    figure.supxlabel(_wrapped(_NOTE, width), fontsize=9, color="#555555")
+
+
+def _wrapped(text: str, width: int) -> str:
+    """Return text in lines, broken neither in a quotient nor before a percent sign."""
+    text = text.replace(" / ", "\u00a0/\u00a0").replace(" %", "\u00a0%")
+    return textwrap.fill(text, width)
 
 
 def _draw_panels(figure: Any, report: "ControlsReport") -> None:
@@ -71,7 +77,7 @@ def _draw_panels(figure: Any, report: "ControlsReport") -> None:
             width = 0.18
             axes.hlines(scores.mean(), at - width, at + width, color=colour, lw=2.5, zorder=3)
         axes.set_xlim(-0.5, 1.5)
-        null_model = textwrap.fill(contrast.null_model.replace("_", " "), 13)
+        null_model = _wrapped(contrast.null_model.replace("_", " "), 13)
         axes.set_xticks([0, 1], [null_model, "real wiring"])
         axes.set_title(_difference(contrast), fontsize=9)
         axes.spines[["top", "right"]].set_visible(False)
