@@ -1,6 +1,7 @@
 """`edge_linear`, the functional form of the layer: checks, types and shapes around the operator."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,14 +43,7 @@ def edge_linear(
         >>> edge_linear(torch.tensor([1.0, 2.0, 3.0]), weight, topology)
         tensor([ 31., 200.], grad_fn=<ViewBackward0>)
     """
-    if not isinstance(input, Tensor) or not isinstance(weight, Tensor):
-        name, wrong = ("weight", weight) if isinstance(input, Tensor) else ("input", input)
-        raise TypeError(f"`{name}` must be a tensor, got {type(wrong).__name__}.")
-    if not isinstance(topology, Topology):
-        raise TypeError(
-            f"`topology` must be a Topology, got {type(topology).__name__}: "
-            "use `el.Topology(in_features, out_features, edge_index)`."
-        )
+    _check_types(input, weight, topology)
     _check_shapes(input, weight, topology, bias, dim)
     backends.check_name(backend)
     _check_kind(input, weight, topology, bias)
@@ -77,6 +71,17 @@ def edge_linear(
     if len(batch) != 1:
         y = y.view(*batch, topology.out_features)
     return y if dim == -1 else y.movedim(-1, dim).contiguous()
+
+
+def _check_types(input: Any, weight: Any, topology: Any) -> None:
+    for name, value in (("input", input), ("weight", weight)):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"`{name}` must be a tensor, got {type(value).__name__}.")
+    if not isinstance(topology, Topology):
+        raise TypeError(
+            f"`topology` must be a Topology, got {type(topology).__name__}: "
+            "use `el.Topology(in_features, out_features, edge_index)`."
+        )
 
 
 def _check_shapes(

@@ -14,7 +14,7 @@ from edgelinear.functional import edge_linear
 from edgelinear.init import init_by_fan_in
 from edgelinear.topology import Topology, topology_with_weight
 
-_BEHIND_RULES = "parametrizations.weight.original"  # the parameter that weights with rules follow
+_RULES = "parametrizations.weight."  # what stands in a state dict where weights have rules
 
 
 class EdgeLinear(nn.Module):
@@ -269,7 +269,7 @@ class EdgeLinear(nn.Module):
             True
         """
         topology = checkpoint.saved_topology(state, prefix)
-        if prefix + _BEHIND_RULES in state:
+        if any(key.startswith(prefix + _RULES) for key in state):
             raise ValueError(
                 f"`{prefix}weight` in this checkpoint has rules: build the layer with "
                 "`from_topology`, apply the same rules, and use `load_state_dict`."
@@ -421,15 +421,14 @@ class EdgeLinear(nn.Module):
     ) -> None:
         own = {prefix + key for key in (*checkpoint.WIRING, *names.NAMES)}
         rest = {k: v for k, v in state_dict.items() if k not in own}
-        refused = self._differences(state_dict, prefix)
+        refused, saved_names = self._compare(state_dict, prefix)
         if refused:
             error_msgs += refused
             # Nothing is loaded then: what is below this layer finds the values that it has.
             ours = (*self.named_parameters(), *self.named_buffers())
             state_dict |= {prefix + name: tensor for name, tensor in ours}
             return
-        for key, size in zip(names.NAMES, self._sizes, strict=True):
-            saved = names.from_state(state_dict, prefix + key, size)
+        for key, saved in saved_names.items():
             if saved is not None:
                 setattr(self, key, saved)
         super()._load_from_state_dict(
@@ -437,28 +436,29 @@ class EdgeLinear(nn.Module):
         )
         self._place_topology()  # `assign=True` may have brought a weight from another device
 
-    def _differences(self, state: dict[str, Tensor], prefix: str) -> list[str]:
-        """Return sentences that say why a state dict is not one of this layer, if so."""
+    def _compare(self, state: dict[str, Tensor], prefix: str) -> tuple[list[str], dict[str, Any]]:
+        """Return why a state dict is not one of this layer, if so, and the names in it by key."""
         found: list[str | None] = []
-        behind = prefix + "parametrizations.weight."
-        saved_rules = [value for key, value in state.items() if key.startswith(behind)]
+        saved_names: dict[str, Any] = {}
+        rules = prefix + _RULES
+        saved_rules = [value for key, value in state.items() if key.startswith(rules)]
         parameters = saved_rules if self.rules else [state.get(prefix + "weight")]
         if not checkpoint.rank_0_compares(parameters, state, prefix):
             another = checkpoint.difference(self.topology, state, prefix)
             if another is not None:
-                return [another]
+                return [another], {}
             if saved_rules and not self.rules:
                 found.append(
                     f"`{prefix}weight` in this checkpoint has rules: apply the same ones first."
                 )
             for i, rule in enumerate(self.rules):
                 if saved_rules and hasattr(rule, "difference"):
-                    found.append(rule.difference(state, f"{behind}{i}."))
+                    found.append(rule.difference(state, f"{rules}{i}."))
         for key, size in zip(names.NAMES, self._sizes, strict=True):
             try:
-                saved = names.from_state(state, prefix + key, size)
+                saved_names[key] = names.from_state(state, prefix + key, size)
             except ValueError as error:
                 found.append(str(error))
             else:
-                found.append(names.difference(getattr(self, key), saved, prefix + key))
-        return [sentence for sentence in found if sentence is not None]
+                found.append(names.difference(getattr(self, key), saved_names[key], prefix + key))
+        return [sentence for sentence in found if sentence is not None], saved_names

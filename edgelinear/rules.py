@@ -248,7 +248,7 @@ def _register_first(layer: EdgeLinear, rule: Rule, name: str) -> EdgeLinear:
         layer.weight.grad = None  # of another shape than the parameter will have
         return parametrize.register_parametrization(layer, "weight", rule)  # type: ignore
     # Not taken off and made anew: that would take the weight away from copies of the layer.
-    parameter = layer.get_parameter("parametrizations.weight.original")
+    (parameter,) = layer._weights()
     parameter.copy_(weight)
     parameter.grad = None
     layer.parametrizations["weight"] = parametrize.ParametrizationList(  # type: ignore

@@ -172,8 +172,7 @@ def _derived(seed: int, purpose: str) -> int:
 
     Were model and data drawn from one seed, the first inputs would be the first weights, scaled.
     """
-    digest = hashlib.sha256(f"{purpose} {seed}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+    return int(_hash(f"{purpose} {seed}"), 16) >> 1
 
 
 def _seed_all(seed: int) -> None:
@@ -195,13 +194,16 @@ def _left_as_they_were() -> Iterator[None]:
 
 
 def _digest(topologies: list[Topology]) -> str:
-    digests = "".join(topology.digest for topology in topologies)
-    return hashlib.sha256(digests.encode()).hexdigest()[:16]
+    return _hash("".join(topology.digest for topology in topologies))
 
 
 def _fingerprint(*functions: Any) -> str:
     """Return what tells the code of functions from another: names and numbers in it included."""
-    return hashlib.sha256("\n".join(map(_described, functions)).encode()).hexdigest()[:16]
+    return _hash(_described(functions))
+
+
+def _hash(text: str) -> str:  # 64 bits
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _described(value: Any) -> str:

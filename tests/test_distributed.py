@@ -46,10 +46,11 @@ def make_model(seed=0):
     return nn.Sequential(first, nn.Tanh(), second)
 
 
-def shard(model):
-    for layer in (model[0], model[2]):
-        fully_shard(layer)
-    return fully_shard(model)
+def shard(model, **options):
+    for layer in model:
+        if isinstance(layer, el.EdgeLinear):
+            fully_shard(layer, **options)
+    return fully_shard(model, **options)
 
 
 def train(model, rank=0, world=1, steps=3):
@@ -245,11 +246,31 @@ def test_full_state_dict_of_shards_is_that_of_one_process(two_processes):
         assert_close(got, dict(make_model().state_dict()))
 
 
+def loaded_full(make):
+    model = shard(make(seed=1))
+    set_model_state_dict(model, make().state_dict(), options=FULL)
+    return full_state(model)
+
+
+def loaded_broadcast(make, rank):
+    model = shard(make(seed=1))
+    state = make().state_dict() if rank == 0 else {}
+    set_model_state_dict(model, state, options=BROADCAST)
+    return full_state(model)
+
+
+def loaded_from_files(make, folder):
+    dcp.save({"model": get_model_state_dict(shard(make()))}, checkpoint_id=folder)
+    model = shard(make(seed=1))
+    state = {"model": get_model_state_dict(model)}
+    dcp.load(state, checkpoint_id=folder)
+    set_model_state_dict(model, state["model"])
+    return full_state(model)
+
+
 @work
 def load_full(path, rank):
-    model = shard(make_model(seed=1))
-    set_model_state_dict(model, make_model().state_dict(), options=FULL)
-    return full_state(model)
+    return loaded_full(make_model)
 
 
 @work
@@ -261,10 +282,7 @@ def load_shards(path, rank):
 
 @work
 def load_broadcast(path, rank):
-    model = shard(make_model(seed=1))
-    state = make_model().state_dict() if rank == 0 else {}
-    set_model_state_dict(model, state, options=BROADCAST)
-    return full_state(model)
+    return loaded_broadcast(make_model, rank)
 
 
 @work
@@ -279,12 +297,7 @@ def load_broadcast_into_meta(path, rank):
 
 @work
 def save_and_load_files(path, rank):
-    dcp.save({"model": get_model_state_dict(shard(make_model()))}, checkpoint_id=f"{path}/files")
-    model = shard(make_model(seed=1))
-    state = {"model": get_model_state_dict(model)}
-    dcp.load(state, checkpoint_id=f"{path}/files")
-    set_model_state_dict(model, state["model"])
-    return full_state(model)
+    return loaded_from_files(make_model, f"{path}/files")
 
 
 @pytest.mark.parametrize(
@@ -391,12 +404,6 @@ def make_model_with_rules(seed=0):
     return model
 
 
-def shard_with_rules(model, **options):
-    for layer in (model[0], model[2], model[3]):
-        fully_shard(layer, **options)
-    return fully_shard(model, **options)
-
-
 @work
 def train_rules_with_ddp(path, rank):
     model = DistributedDataParallel(make_model_with_rules(seed=rank))
@@ -406,7 +413,7 @@ def train_rules_with_ddp(path, rank):
 
 @work
 def train_rules_with_fsdp(path, rank):
-    model = shard_with_rules(make_model_with_rules())
+    model = shard(make_model_with_rules())
     train(model, rank, 2)
     return weights_and_gradients(model)
 
@@ -422,7 +429,7 @@ def test_rules_train_as_in_one_process(train_rules, two_processes):
 @work
 def run_rules_in_half_types(path, rank):
     policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, output_dtype=torch.float64)
-    model = shard_with_rules(make_model_with_rules(), mp_policy=policy)
+    model = shard(make_model_with_rules(), mp_policy=policy)
     return model(random(8, 5)).detach()
 
 
@@ -434,28 +441,17 @@ def test_rules_run_in_half_types(two_processes):
 
 @work
 def load_rules_full(path, rank):
-    model = shard_with_rules(make_model_with_rules(seed=1))
-    set_model_state_dict(model, make_model_with_rules().state_dict(), options=FULL)
-    return full_state(model)
+    return loaded_full(make_model_with_rules)
 
 
 @work
 def load_rules_broadcast(path, rank):
-    model = shard_with_rules(make_model_with_rules(seed=1))
-    state = make_model_with_rules().state_dict() if rank == 0 else {}
-    set_model_state_dict(model, state, options=BROADCAST)
-    return full_state(model)
+    return loaded_broadcast(make_model_with_rules, rank)
 
 
 @work
 def load_rules_from_files(path, rank):
-    state = get_model_state_dict(shard_with_rules(make_model_with_rules()))
-    dcp.save({"model": state}, checkpoint_id=f"{path}/rules")
-    model = shard_with_rules(make_model_with_rules(seed=1))
-    state = {"model": get_model_state_dict(model)}
-    dcp.load(state, checkpoint_id=f"{path}/rules")
-    set_model_state_dict(model, state["model"])
-    return full_state(model)
+    return loaded_from_files(make_model_with_rules, f"{path}/rules")
 
 
 @pytest.mark.parametrize("load", [load_rules_full, load_rules_broadcast, load_rules_from_files])

@@ -271,27 +271,27 @@ def _found_names(column: Any, from_file: bool) -> tuple[np.ndarray, list]:
     """Return the index of each cell's node, and the name of each node that has an edge."""
     pandas = import_optional("pandas")
     if hasattr(column, "cat"):
-        positions, used = pandas.factorize(column.cat.codes)
+        cells, used = pandas.factorize(column.cat.codes)
         names = column.cat.categories[used]
     else:
-        positions, names = pandas.factorize(column)
+        cells, names = pandas.factorize(column)
     names = pandas.Series(names, dtype=names.dtype).infer_objects()
     whole = _parse_whole(names) if from_file else _whole(names)
     if whole is not None:
         order = np.argsort(whole)
-        return np.argsort(order)[positions], whole[order].tolist()
+        return np.argsort(order)[cells], whole[order].tolist()
     if names.dtype.kind == "f":
         raise ValueError(_misfit(column, "names or whole numbers", _is_whole))
     names = names.tolist()
     strings = np.array([isinstance(name, str) for name in names])
     numeric = np.array([isinstance(name, numbers.Number) for name in names])
     if strings.any() and numeric.any():
-        rows = sorted(int((positions == kind.argmax()).argmax()) for kind in (strings, numeric))
+        rows = sorted(int((cells == kind.argmax()).argmax()) for kind in (strings, numeric))
         raise TypeError(
             f"column {column.name!r} mixes strings and numbers (rows {rows[0]} and {rows[1]}), "
             f"so that 7 and '7' are two nodes: use `table[{column.name!r}].astype(str)`."
         )
-    return positions, names
+    return cells, names
 
 
 def _parse_whole(names: Any) -> np.ndarray | None:
