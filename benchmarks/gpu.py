@@ -95,8 +95,8 @@ ROWS = [
 
 
 def csr_int64(problem: Problem) -> Step | None:
-    views = tuple(v if v is None else v.long() for v in problem.topology.views)
-    return csr_parameter.peer(problem._replace(topology=el.Topology.from_views(views)))
+    views = tuple(v if v is None else v.long() for v in problem.topology._tensors)
+    return csr_parameter.peer(problem._replace(topology=el.Topology._from_tensors(views)))
 
 
 def tf32(problem: Problem) -> Step | None:

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from targets import AUTO, SPARSE, table, targets
 
-from edgelinear import report
+from edgelinear.comparison.units import short
 
 HERE = Path(__file__).parent
 SHOWN = ["CSR parameter", "gather + index_add", "sparselab", "sparseprop", "dense masked"]
@@ -163,7 +163,7 @@ def divide(axes: Axes) -> None:
 
 
 def label(size: pd.Series, workload: str, batch: int) -> str:
-    wiring = f"{size.in_features:,} -> {size.out_features:,}, {report.short(size.edges)} edges"
+    wiring = f"{size.in_features:,} -> {size.out_features:,}, {short(size.edges)} edges"
     return f"{workload}, batch {batch}\n{wiring}"
 
 

@@ -1,13 +1,17 @@
 """Linear layers whose connections are any edge list."""
 
-from edgelinear import backends, baselines, convert, generators, null_models, plot, rules
-from edgelinear.comparison import Comparison, compare
-from edgelinear.contrasts import ControlsReport
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from edgelinear import backends, baselines, convert, generators, null_models, rules
 from edgelinear.functional import edge_linear
-from edgelinear.layers import EdgeLinear
-from edgelinear.models import adopt_wiring, param_groups
-from edgelinear.topology import CSR, Topology
-from edgelinear.trials import controls
+from edgelinear.layers import EdgeLinear, adopt_wiring, param_groups
+from edgelinear.topology import CSR, EdgeMap, Topology
+
+if TYPE_CHECKING:
+    from edgelinear import plot
+    from edgelinear.comparison import Comparison, compare
+    from edgelinear.trials import ControlsReport, controls
 
 __version__ = "0.1.0"
 
@@ -16,6 +20,7 @@ __all__ = [
     "Comparison",
     "ControlsReport",
     "EdgeLinear",
+    "EdgeMap",
     "Topology",
     "adopt_wiring",
     "backends",
@@ -30,3 +35,25 @@ __all__ = [
     "plot",
     "rules",
 ]
+
+# What a layer does not need is imported when it is first asked for.
+_LAZY = {
+    "plot": "plot",
+    "Comparison": "comparison",
+    "compare": "comparison",
+    "ControlsReport": "trials",
+    "controls": "trials",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f"{__name__}.{_LAZY[name]}")
+    found = module if name == _LAZY[name] else getattr(module, name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

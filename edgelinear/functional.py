@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from edgelinear import backends, ops
+from edgelinear import _torch, backends, ops
 from edgelinear.topology import Topology
 
 
@@ -47,7 +47,7 @@ def edge_linear(
     _check_shapes(input, weight, topology, bias, dim)
     backends.check_name(backend)
     _check_kind(input, weight, topology, bias)
-    if torch._C._is_any_autocast_enabled() and _autocasts(input):
+    if _torch.is_any_autocast() and _autocasts(input):
         input, weight, bias = _autocast(input, weight, bias)
     elif input.dtype != weight.dtype:
         raise TypeError(
@@ -155,18 +155,11 @@ def _autocasts(input: Tensor) -> bool:
 
 def _needs_plain_torch() -> bool:
     """Whether only torch's operators will do: in ONNX export, or in a compiled `torch.func`."""
-    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
         if torch.onnx.is_in_onnx_export():
             return True
-        return torch.compiler.is_dynamo_compiling() and _in_transform()
+        return torch.compiler.is_dynamo_compiling() and _torch.is_compiled_transform()
     return False
-
-
-def _in_transform() -> bool:
-    # Asked this way because Dynamo follows it: there, `peek_interpreter_stack() is not None` holds
-    # without a transform too, and `_are_functorch_transforms_active` leaves a node in the graph.
-    interpreter = torch._C._functorch.peek_interpreter_stack()
-    return isinstance(interpreter, torch._C._functorch.CInterpreter)
 
 
 def _plain_torch(

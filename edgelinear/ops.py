@@ -7,28 +7,29 @@ Matrices are (batch, features), or (features, batch) if `feature_major`.
 
 Each is registered twice, and needs to be: as a `torch.library` operator with autograd, which is
 what `torch.export` and AOTAutograd see, and inside an `autograd.Function`, which brings vmap,
-forward mode and derivatives of derivatives under `torch.func`. Where nobody looks on, neither a
-compiler nor a mode, the backend is called at once: the dispatcher costs more than a small layer.
+forward mode and derivatives of derivatives under `torch.func`. Where nothing watches the call, no
+compiler, no mode and no profiler, the backend is called at once: the dispatcher costs more than a
+small layer.
 """
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from enum import Enum, auto
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from edgelinear import backends
+from edgelinear import _torch, backends
 from edgelinear.topology import Topology
+from edgelinear.topology.views import OPTIONAL, View
 
-_EDGES = (
-    "Tensor src, Tensor dst, "
-    "Tensor dst_indptr, Tensor dst_indices, Tensor? dst_edge_ids, "
-    "Tensor src_indptr, Tensor src_indices, Tensor? src_edge_ids, "
-    "Tensor? dst_runs, Tensor? src_runs, Tensor? dst_pieces, Tensor? src_pieces"
+_EDGES = ", ".join(
+    f"Tensor{'?' * (field in OPTIONAL)} {end}_{field}"
+    for end in ("dst", "src")
+    for field in View._fields
 )
-_VIEWS = _EDGES.count("Tensor")
+_NUM_TENSORS = 2 * len(View._fields)
 torch.library.define(
     "edgelinear::spmm",
     f"(Tensor weight, Tensor x, Tensor? bias, {_EDGES}, bool feature_major, str backend) -> Tensor",
@@ -62,11 +63,12 @@ def spmm(
         tensor([[ 31., 200.]])
     """
     way = _way(weight, x, bias)
-    if way is _DIRECT:
+    if way is _Way.KERNEL:
         return _run_spmm(weight, x, bias, topology, feature_major, backend)
-    if way is _OPERATOR:
-        return _spmm_op(weight, x, bias, *topology.views, feature_major, backend)
-    return way(_Spmm)(weight, x, bias, topology, feature_major, backend)
+    if way is _Way.OPERATOR:
+        return _spmm_op(weight, x, bias, *topology._tensors, feature_major, backend)
+    apply = _torch.quick_apply if way is _Way.QUICK_FUNCTION else _apply
+    return apply(_Spmm, weight, x, bias, topology, feature_major, backend)
 
 
 def sddmm(
@@ -91,63 +93,39 @@ def sddmm(
     """
     dtype = dtype or a.dtype
     way = _way(a, b, None)
-    if way is _DIRECT:
+    if way is _Way.KERNEL:
         return _run_sddmm(a, b, topology, dtype, feature_major, backend)
-    if way is _OPERATOR:
-        return _sddmm_op(a, b, *topology.views, dtype, feature_major, backend)
-    return way(_Sddmm)(a, b, topology, dtype, feature_major, backend)
+    if way is _Way.OPERATOR:
+        return _sddmm_op(a, b, *topology._tensors, dtype, feature_major, backend)
+    apply = _torch.quick_apply if way is _Way.QUICK_FUNCTION else _apply
+    return apply(_Sddmm, a, b, topology, dtype, feature_major, backend)
 
 
-# The four ways into an operator, from the cheapest on.
+class _Way(Enum):
+    """The ways into an operator, from the cheapest on."""
 
-_DIRECT, _OPERATOR = object(), object()
-_PLAIN = {Tensor, torch.nn.Parameter}
-_has_storage = torch._C._has_storage  # a tensor under vmap, old or new, has none
+    KERNEL = auto()  # at once: nothing is differentiated, and nothing watches
+    QUICK_FUNCTION = auto()  # an autograd.Function without the care that `torch.func` needs
+    FUNCTION = auto()
+    OPERATOR = auto()  # through the dispatcher, with the autograd that is registered there
 
 
-def _way(a: Tensor, b: Tensor, bias: Tensor | None) -> Any:
+def _way(a: Tensor, b: Tensor, bias: Tensor | None) -> _Way:
     """Return the cheapest way in that is right: the one place where this is decided."""
-    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
-        return _OPERATOR  # AOTAutograd and tracers see the operator, and its own autograd
-    if torch._C._are_functorch_transforms_active():
-        return _apply
-    if torch.autograd.forward_ad._current_level >= 0 or (
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return _Way.OPERATOR  # AOTAutograd and tracers see the operator, and its own autograd
+    if _torch.is_transforming():
+        return _Way.FUNCTION
+    if _torch.is_forward_mode() or (
         torch.is_grad_enabled()
         and (a.requires_grad or b.requires_grad or (bias is not None and bias.requires_grad))
     ):
-        return _quick_apply
-    return _DIRECT if _is_plain(a, b, bias) else _OPERATOR
+        return _Way.QUICK_FUNCTION
+    return _Way.KERNEL if _torch.is_plain(a, b, bias) else _Way.OPERATOR
 
 
-def _is_plain(a: Tensor, b: Tensor, bias: Tensor | None) -> bool:
-    """Whether these tensors are memory alone, and no mode, tracer or profiler is looking on."""
-    return (
-        _is_memory(a)
-        and _is_memory(b)
-        and (bias is None or _is_memory(bias))
-        and torch._C._len_torch_dispatch_stack() == 0
-        and torch._ops._len_torch_dispatch_stack_pre_dispatch() == 0
-        and not torch.autograd._profiler_enabled()
-    )
-
-
-def _is_memory(tensor: Tensor) -> bool:
-    return (
-        type(tensor) in _PLAIN
-        and not tensor.is_meta
-        and _has_storage(tensor)
-        and not tensor.is_neg()  # its numbers are those in memory negated
-        and not tensor._is_zerotensor()
-    )
-
-
-def _apply(function: Any) -> Callable:
-    return function.apply
-
-
-def _quick_apply(function: Any) -> Callable:
-    # `Function.apply` spends most of its time in `inspect.bind`, which only transforms need.
-    return super(torch.autograd.Function, function).apply
+def _apply(function: type[torch.autograd.Function], *arguments: Any) -> Tensor:
+    return function.apply(*arguments)
 
 
 # Kernels: here a backend is chosen, from the shapes of this very call.
@@ -207,21 +185,33 @@ def _run_gradients(
     return grad_weight, (grad_x.t() if feature_major else grad_x).contiguous()
 
 
+# An operator takes the tensors of a topology one by one, and then its options.
+
+
+def _split(arguments: tuple) -> tuple[Topology, tuple]:
+    tensors, options = arguments[:_NUM_TENSORS], arguments[_NUM_TENSORS:]
+    return Topology._from_tensors(tensors), options
+
+
 def _spmm_kernel(weight: Tensor, x: Tensor, bias: Tensor | None, *rest: Any) -> Tensor:
-    return _run_spmm(weight, x, bias, Topology.from_views(rest[:_VIEWS]), *rest[_VIEWS:])
+    topology, options = _split(rest)
+    return _run_spmm(weight, x, bias, topology, *options)
 
 
 def _sddmm_kernel(a: Tensor, b: Tensor, *rest: Any) -> Tensor:
-    return _run_sddmm(a, b, Topology.from_views(rest[:_VIEWS]), *rest[_VIEWS:])
+    topology, options = _split(rest)
+    return _run_sddmm(a, b, topology, *options)
 
 
 def _spmm_fake(weight: Tensor, x: Tensor, bias: Tensor | None, *rest: Any) -> Tensor:
-    targets, feature_major = rest[2].shape[0] - 1, rest[_VIEWS]
+    topology, (feature_major, _) = _split(rest)
+    targets = topology.out_features
     return x.new_empty((targets, x.shape[1]) if feature_major else (x.shape[0], targets))
 
 
 def _sddmm_fake(a: Tensor, b: Tensor, *rest: Any) -> Tensor:
-    return a.new_empty(rest[0].shape[0], dtype=rest[_VIEWS])
+    topology, (dtype, *_) = _split(rest)
+    return a.new_empty(topology.num_edges, dtype=dtype)
 
 
 for _name, _kernel, _fake in (
@@ -236,7 +226,7 @@ _NOTHING = nullcontext()
 
 def _no_autocast(tensor: Tensor) -> AbstractContextManager:
     """Keep autocast out of a kernel, whose types were decided before it."""
-    if torch._C._is_any_autocast_enabled():
+    if _torch.is_any_autocast():
         return torch.autocast(tensor.device.type, enabled=False)
     return _NOTHING
 
@@ -255,7 +245,7 @@ def _spmm_gradients(
     backend: str,
 ) -> tuple:
     grad_weight = grad_x = grad_bias = None
-    if needs[0] and needs[1] and _way(grad, x, weight) is _DIRECT:
+    if needs[0] and needs[1] and _way(grad, x, weight) is _Way.KERNEL:
         grad_weight, grad_x = _run_gradients(
             grad, weight, x, topology, dtype, feature_major, backend
         )
@@ -287,7 +277,7 @@ def _sddmm_gradients(
 
 
 def _save_factors(ctx: Any, first: Tensor, second: Tensor, *others: Any) -> None:
-    # Of two factors, the derivative by one needs the other: a frozen one spares its partner.
+    # The derivative by one factor needs the other one: each is kept only where that is asked for.
     needs_first, needs_second, *_ = ctx.needs_input_grad
     ctx.save_for_backward(first if needs_second else None, second if needs_first else None, *others)
 
@@ -295,16 +285,16 @@ def _save_factors(ctx: Any, first: Tensor, second: Tensor, *others: Any) -> None
 class _Spmm(torch.autograd.Function):
     @staticmethod
     def forward(weight: Tensor, x: Tensor, bias: Tensor | None, *rest: Any) -> Tensor:
-        if _is_plain(weight, x, bias):
+        if _torch.is_plain(weight, x, bias):
             return _run_spmm(weight, x, bias, *rest)
-        return _spmm_op(weight, x, bias, *rest[0].views, *rest[1:])
+        return _spmm_op(weight, x, bias, *rest[0]._tensors, *rest[1:])
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
         weight, x, _, *ctx.rest = inputs
         ctx.dtype = weight.dtype
         _save_factors(ctx, weight, x)
-        if torch.autograd.forward_ad._current_level >= 0:
+        if _torch.is_forward_mode():
             ctx.save_for_forward(weight, x)
 
     @staticmethod
@@ -343,15 +333,15 @@ class _Spmm(torch.autograd.Function):
 class _Sddmm(torch.autograd.Function):
     @staticmethod
     def forward(a: Tensor, b: Tensor, *rest: Any) -> Tensor:
-        if _is_plain(a, b, None):
+        if _torch.is_plain(a, b, None):
             return _run_sddmm(a, b, *rest)
-        return _sddmm_op(a, b, *rest[0].views, *rest[1:])
+        return _sddmm_op(a, b, *rest[0]._tensors, *rest[1:])
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
         a, b, *ctx.rest = inputs
         _save_factors(ctx, a, b)
-        if torch.autograd.forward_ad._current_level >= 0:
+        if _torch.is_forward_mode():
             ctx.save_for_forward(a, b)
 
     @staticmethod
@@ -388,29 +378,29 @@ def _unbind(info: Any, in_dims: tuple, *tensors: Tensor | None) -> list:
 
 
 def _save_spmm(ctx: Any, inputs: tuple, output: Tensor) -> None:
-    weight, x, _, *views = inputs[: 3 + _VIEWS]
-    _save_factors(ctx, weight, x, *views)
-    ctx.options = (weight.dtype, *inputs[3 + _VIEWS :])
+    weight, x, _, *rest = inputs
+    _save_factors(ctx, weight, x, *rest[:_NUM_TENSORS])
+    ctx.options = (weight.dtype, *rest[_NUM_TENSORS:])
 
 
 def _spmm_backward(ctx: Any, grad: Tensor) -> tuple:
-    weight, x, *views = ctx.saved_tensors
-    topology = Topology.from_views(tuple(views))
+    weight, x, *tensors = ctx.saved_tensors
+    topology = Topology._from_tensors(tensors)
     gradients = _spmm_gradients(ctx.needs_input_grad, grad, weight, x, topology, *ctx.options)
-    return *gradients, *[None] * (_VIEWS + 2)
+    return *gradients, *[None] * (_NUM_TENSORS + 2)
 
 
 def _save_sddmm(ctx: Any, inputs: tuple, output: Tensor) -> None:
-    a, b, *views = inputs[: 2 + _VIEWS]
-    _save_factors(ctx, a, b, *views)
-    ctx.options = inputs[3 + _VIEWS :]
+    a, b, *rest = inputs
+    _save_factors(ctx, a, b, *rest[:_NUM_TENSORS])
+    _, *ctx.options = rest[_NUM_TENSORS:]
 
 
 def _sddmm_backward(ctx: Any, grad: Tensor) -> tuple:
-    a, b, *views = ctx.saved_tensors
-    topology = Topology.from_views(tuple(views))
+    a, b, *tensors = ctx.saved_tensors
+    topology = Topology._from_tensors(tensors)
     gradients = _sddmm_gradients(ctx.needs_input_grad, grad, a, b, topology, *ctx.options)
-    return *gradients, *[None] * (_VIEWS + 3)
+    return *gradients, *[None] * (_NUM_TENSORS + 3)
 
 
 torch.library.register_autograd("edgelinear::spmm", _spmm_backward, setup_context=_save_spmm)
@@ -419,9 +409,11 @@ torch.library.register_autograd("edgelinear::sddmm", _sddmm_backward, setup_cont
 
 @register_flop_formula(torch.ops.edgelinear.spmm)
 def _spmm_flops(weight_shape: Any, x_shape: Any, bias: Any, *rest: Any, **__: Any) -> int:
-    return 2 * weight_shape[0] * x_shape[1 if rest[_VIEWS] else 0]
+    feature_major, _ = rest[_NUM_TENSORS:]
+    return 2 * weight_shape[0] * x_shape[1 if feature_major else 0]
 
 
 @register_flop_formula(torch.ops.edgelinear.sddmm)
 def _sddmm_flops(a_shape: Any, b_shape: Any, *rest: Any, **__: Any) -> int:
-    return 2 * rest[0][0] * a_shape[1 if rest[_VIEWS + 1] else 0]
+    end_shape, (_, feature_major, _) = rest[0], rest[_NUM_TENSORS:]
+    return 2 * end_shape[0] * a_shape[1 if feature_major else 0]

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.utils import parametrize
 
 from edgelinear.layers import EdgeLinear
-from edgelinear.parametrizations import Frozen, Rule, Signed, Tied
+from edgelinear.layers.parametrizations import Frozen, Rule, Signed, Tied
 
 
 def tie(
@@ -224,8 +224,8 @@ def _check_layer(layer: EdgeLinear) -> None:
 @torch.no_grad()
 def _register_first(layer: EdgeLinear, rule: Rule, name: str) -> EdgeLinear:
     """Register a rule that changes the shape of the parameter: below signs, if there are any."""
-    signs = layer.rules
-    others = [type(other).__name__ for other in signs if not isinstance(other, Signed)]
+    signs = [rule for rule in layer.rules if isinstance(rule, Signed)]
+    others = [type(rule).__name__ for rule in layer.rules if rule not in signs]
     if others:
         raise ValueError(
             f"`{name}` goes with signs alone, and the weights of this layer are "
@@ -248,7 +248,7 @@ def _register_first(layer: EdgeLinear, rule: Rule, name: str) -> EdgeLinear:
         layer.weight.grad = None  # of another shape than the parameter will have
         return parametrize.register_parametrization(layer, "weight", rule)  # type: ignore
     # Not taken off and made anew: that would take the weight away from copies of the layer.
-    (parameter,) = layer._weights()
+    (parameter,) = layer.edge_parameters()
     parameter.copy_(weight)
     parameter.grad = None
     layer.parametrizations["weight"] = parametrize.ParametrizationList(  # type: ignore

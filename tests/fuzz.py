@@ -50,8 +50,8 @@ def check(seed: int, backend: str) -> str | None:
     if draw.random() < 0.3:
         topology = topology.sorted()[0]
     if draw.random() < 0.2:
-        topology = el.Topology.from_views(
-            tuple(v if v is None else v.long() for v in topology.views)
+        topology = el.Topology._from_tensors(
+            tuple(v if v is None else v.long() for v in topology._tensors)
         )
     batch = draw.choice((0, 1, 2, 3, 4, 5, 8, 9, 16, 31, 33, 64, 65, draw.randrange(200)))
     dtype = draw.choice(DTYPES)

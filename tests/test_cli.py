@@ -17,7 +17,8 @@ import scipy.sparse
 import torch
 
 import edgelinear
-from edgelinear import backends, measure
+from edgelinear import backends
+from edgelinear.comparison import measure
 from edgelinear.data import reactome
 from edgelinear.data.regenerate import human_edges, to_tsv_gz
 
@@ -214,12 +215,12 @@ def test_picture_that_fails_to_be_written_is_one_line(capsys, edges, monkeypatch
 
 
 def test_message_of_several_lines_becomes_one(capsys, edges, monkeypatch):
-    import edgelinear.cli
+    import edgelinear.comparison
 
     def out_of_memory(*args):
         raise RuntimeError("no memory\n  for this")
 
-    monkeypatch.setattr(edgelinear.cli, "measure", out_of_memory)
+    monkeypatch.setattr(edgelinear.comparison, "compare", out_of_memory)
     said = said_in_one_line(capsys, "compare", edges)
     assert said == "edgelinear: error: no memory for this\n"
 
@@ -275,9 +276,9 @@ def test_interrupt_exits_130(edges):
     # The process interrupts itself in the middle of the measurement. One that was started in the
     # background ignores interrupts unless told otherwise.
     code = (
-        "import os, signal, sys, edgelinear.cli as cli\n"
+        "import os, signal, sys, edgelinear.cli as cli, edgelinear.comparison\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "cli.measure = lambda *_: os.kill(os.getpid(), signal.SIGINT)\n"
+        "edgelinear.comparison.compare = lambda *_: os.kill(os.getpid(), signal.SIGINT)\n"
         f"sys.exit(cli.run(['compare', {str(edges)!r}]))"
     )
     command = [sys.executable, "-c", code]
@@ -286,12 +287,12 @@ def test_interrupt_exits_130(edges):
 
 
 def test_interrupt_returns_130(monkeypatch, edges):
-    import edgelinear.cli
+    import edgelinear.comparison
 
     def interrupted(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(edgelinear.cli, "measure", interrupted)
+    monkeypatch.setattr(edgelinear.comparison, "compare", interrupted)
     assert main(["compare", edges]) == 130
 
 
@@ -307,12 +308,15 @@ def test_demo_trains_twins_alike_and_draws(capsys, tmp_path):
 
 def test_twins_have_equal_curves():
     pytest.importorskip("sklearn")
-    from edgelinear import demo
+    from edgelinear.cli import demo
 
     layer = edgelinear.EdgeLinear.from_topology(demo.skewed_topology(64, 128))
     models = {demo._SPARSE: layer, demo._DENSE: layer.to_masked_linear()}
     curves = demo.train(models, demo._digits(), epochs=2)
-    assert demo._apart(curves.loss) < 1e-5 and demo._apart(curves.accuracy) == 0
+    assert (
+        demo._largest_difference(curves.loss) < 1e-5
+        and demo._largest_difference(curves.accuracy) == 0
+    )
     assert curves.loss[demo._SPARSE][1] < curves.loss[demo._SPARSE][0]
 
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from edgelinear import EdgeLinear, Topology, backends, contenders, generators, measure
-from edgelinear.comparison import Comparison, Row, compare
+from edgelinear import EdgeLinear, Topology, backends, generators
+from edgelinear.comparison import Comparison, Row, compare, contenders, measure
 
 
 @pytest.fixture(autouse=True)
@@ -311,7 +311,7 @@ def test_show_is_plain_where_the_output_is_no_terminal(capsys):
 
 
 def test_sizes_read_as_people_write_them():
-    from edgelinear.report import short, size
+    from edgelinear.comparison.units import short, size
 
     assert [size(n) for n in (0, 999, 1500, 2_000_000)] == ["0 B", "999 B", "1.5 kB", "2.0 MB"]
     assert [short(n) for n in (999, 46939, 999_600)] == ["999", "46.9k", "1.0M"]

@@ -1244,8 +1244,8 @@ def test_public_names_are_these():
         "graphs",
         "inputs",
         "matrices",
+        "shared",
         "tables",
-        "wiring",
     }
     assert public == set(convert.__all__)
     assert not public & set(dir(builtins))

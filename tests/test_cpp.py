@@ -91,7 +91,7 @@ def test_every_tile_equals_dense_matmul(instruction_set, width, problem, feature
 
 def test_dense_rows_have_runs():
     topology = DENSE.topology()
-    assert topology.dst_runs is not None and topology.src_runs is not None
+    assert topology._target_view.runs is not None and topology._source_view.runs is not None
 
 
 @pytest.mark.parametrize("name", [*PROBLEMS, "dense"])
@@ -264,7 +264,7 @@ def test_million_edges_into_one_target_add_up_exactly():
 
 def test_bits_are_the_same_for_int64_indices():
     topology, weight, x = DENSE.topology(), DENSE.weight(torch.float32), DENSE.x(torch.float32)
-    wide = el.Topology.from_views(tuple(v if v is None else v.long() for v in topology.views))
+    wide = el.Topology._from_tensors(tuple(v if v is None else v.long() for v in topology._tensors))
     grad = DENSE.grad(torch.float32)
     assert torch.equal(cpp.spmm(weight, x, wide), cpp.spmm(weight, x, topology))
     w = cpp.sddmm(grad, x, topology, torch.float32)

@@ -13,7 +13,7 @@ from problems import PROBLEMS, random_edges
 
 import edgelinear as el
 from edgelinear import Topology
-from edgelinear.sorting import BLOCK_COLUMNS, GROUP_ROWS
+from edgelinear.topology.schedules import BLOCK_COLUMNS, GROUP_ROWS
 
 
 @st.composite
@@ -73,7 +73,7 @@ def test_transpose_swaps_the_rows(case):
     topology = Topology(*case, duplicates="keep")
     reverse = Topology(case[1], case[0], topology.edge_index.flip(0), duplicates="keep")
     assert topology.T == reverse
-    for ours, theirs in zip(topology.T.views, reverse.views, strict=True):
+    for ours, theirs in zip(topology.T._tensors, reverse._tensors, strict=True):
         assert (ours is None) == (theirs is None)
         assert ours is None or torch.equal(ours, theirs)
     assert topology.T.T == topology
@@ -132,7 +132,7 @@ def test_edges_come_as_tensor_array_or_pairs(edges):
 def test_strided_edges_are_stored_contiguously():
     edges = random_edges(30, 20, 100).unique(dim=1)  # column-major
     topology = Topology(30, 20, edges)
-    assert all(view is None or view.is_contiguous() for view in topology.views)
+    assert all(view is None or view.is_contiguous() for view in topology._tensors)
 
 
 def test_changing_the_given_tensor_changes_nothing():
@@ -247,13 +247,14 @@ def test_deepcopy_shares_and_pickle_rebuilds():
 
 def test_indices_are_int32_and_take_at_most_24_bytes_an_edge():
     topology = Topology(300, 200, random_edges(300, 200, 20_000))
-    storages = {v.untyped_storage().data_ptr(): v for v in topology.views if v is not None}
+    storages = {v.untyped_storage().data_ptr(): v for v in topology._tensors if v is not None}
     assert {v.dtype for v in storages.values()} == {torch.int32}
     total = sum(v.untyped_storage().nbytes() for v in storages.values())
     pointers = 4 * (300 + 1 + 200 + 1)
     assert total == 24 * 20_000 + pointers
-    views = topology.sorted()[0].views[:8]  # all but the runs
-    storages = {v.untyped_storage().data_ptr(): v for v in views if v is not None}
+    ordered = topology.sorted()[0]
+    tensors = (*ordered._target_view[:4], *ordered._source_view[:4])  # all but the runs
+    storages = {v.untyped_storage().data_ptr(): v for v in tensors if v is not None}
     assert sum(v.untyped_storage().nbytes() for v in storages.values()) == 16 * 20_000 + pointers
 
 
@@ -261,12 +262,12 @@ def test_indices_are_int32_and_take_at_most_24_bytes_an_edge():
 def test_indices_beyond_int32_are_int64(size, monkeypatch):
     sizes = {"in_features": 3, "out_features": 2, "num_edges": 4, size: 5}
     edges = torch.zeros(2, sizes.pop("num_edges"), dtype=torch.long)
-    monkeypatch.setattr(el.topology, "_INT32_MAX", 5)
+    monkeypatch.setattr(el.topology.views, "_INT32_MAX", 5)
     narrow = Topology(**sizes, edge_index=edges, duplicates="keep")
-    monkeypatch.setattr(el.topology, "_INT32_MAX", 4)
+    monkeypatch.setattr(el.topology.views, "_INT32_MAX", 4)
     wide = Topology(**sizes, edge_index=edges, duplicates="keep")
-    assert {v.dtype for v in narrow.views if v is not None} == {torch.int32}
-    assert {v.dtype for v in wide.views if v is not None} == {torch.int64}
+    assert {v.dtype for v in narrow._tensors if v is not None} == {torch.int32}
+    assert {v.dtype for v in wide._tensors if v is not None} == {torch.int64}
 
 
 def test_default_device_does_not_move_the_edges():
@@ -289,8 +290,8 @@ def dense_edges(rows, columns, density=0.3):
 def test_runs_hold_every_edge_once_by_group_block_and_length(shape):
     topology = Topology(*shape, dense_edges(*shape[::-1]))
     for view, runs in (
-        (topology.by_dst, topology.dst_runs),
-        (topology.by_src, topology.src_runs),
+        (topology.by_dst, topology._target_view.runs),
+        (topology.by_src, topology._source_view.runs),
     ):
         keys, positions = [], []
         for row, begin, count in runs.tolist():
@@ -306,8 +307,11 @@ def test_runs_hold_every_edge_once_by_group_block_and_length(shape):
 
 def test_runs_turn_with_the_wiring_and_move_with_it():
     topology = Topology(1100, 1050, dense_edges(1050, 1100))
-    assert topology.T.dst_runs is topology.src_runs and topology.T.src_runs is topology.dst_runs
-    assert topology.to("meta").dst_runs.is_meta
+    assert (
+        topology.T._target_view.runs is topology._source_view.runs
+        and topology.T._source_view.runs is topology._target_view.runs
+    )
+    assert topology.to("meta")._target_view.runs.is_meta
 
 
 def test_runs_are_made_only_where_they_pay():
@@ -319,12 +323,12 @@ def test_runs_are_made_only_where_they_pay():
         Topology(1100, 1050, edges[:, torch.randperm(edges.shape[1])]),  # indices are large already
         Topology(1100, 0, []),
     ):
-        assert wiring.dst_runs is None
+        assert wiring._target_view.runs is None
 
 
 def test_indices_take_at_most_24_bytes_an_edge_with_runs():
     topology = Topology(1100, 1050, dense_edges(1050, 1100, density=0.1))
-    assert topology.dst_runs is not None
-    storages = {v.untyped_storage().data_ptr(): v for v in topology.views if v is not None}
+    assert topology._target_view.runs is not None
+    storages = {v.untyped_storage().data_ptr(): v for v in topology._tensors if v is not None}
     size = sum(v.numel() * v.element_size() for v in storages.values())
     assert size <= 24 * topology.num_edges

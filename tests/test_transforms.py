@@ -330,11 +330,11 @@ def test_opcheck_of_spmm(backend, wiring, requires_grad):
     bias = random(case.topology.out_features).requires_grad_(requires_grad[0])
     torch.library.opcheck(
         torch.ops.edgelinear.spmm.default,
-        (weight, x, bias, *case.topology.views, False, backend),
+        (weight, x, bias, *case.topology._tensors, False, backend),
     )
     torch.library.opcheck(
         torch.ops.edgelinear.spmm.default,
-        (weight, x.t().contiguous(), None, *case.topology.views, True, backend),
+        (weight, x.t().contiguous(), None, *case.topology._tensors, True, backend),
     )
 
 
@@ -345,5 +345,5 @@ def test_opcheck_of_sddmm(backend, wiring):
     a, b = random(3, 4).requires_grad_(), random(3, 5).requires_grad_()
     torch.library.opcheck(
         torch.ops.edgelinear.sddmm.default,
-        (a, b, *case.topology.views, torch.float64, False, backend),
+        (a, b, *case.topology._tensors, torch.float64, False, backend),
     )

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import edgelinear as el
-from edgelinear.contrasts import REAL, ControlsReport
+from edgelinear.trials.report import REAL, ControlsReport
 
 TOPOLOGY = el.generators.erdos_renyi(
     30, 20, num_edges=100, generator=torch.Generator().manual_seed(99)

@@ -147,7 +147,7 @@ def test_bits_are_the_same_from_run_to_run():
 
 def test_bits_are_the_same_for_int64_indices():
     topology, weight, x, grad, _ = on_device(CUT, torch.float32)
-    wide = el.Topology.from_views(tuple(v if v is None else v.long() for v in topology.views))
+    wide = el.Topology._from_tensors(tuple(v if v is None else v.long() for v in topology._tensors))
     assert torch.equal(triton.spmm(weight, x, wide), triton.spmm(weight, x, topology))
     w = triton.sddmm(grad, x, topology, x.dtype)
     assert torch.equal(triton.sddmm(grad, x, wide, x.dtype), w)
@@ -197,9 +197,9 @@ def test_gradients_of_every_order(name, feature_major):
 def test_operators_are_registered_right(name):
     topology, weight, x, grad, bias = on_device(TABLE[name], torch.float32)
     leaves = [t.requires_grad_() for t in (weight, x, bias)]
-    torch.library.opcheck(ops._spmm_op, (*leaves, *topology.views, False, "triton"))
+    torch.library.opcheck(ops._spmm_op, (*leaves, *topology._tensors, False, "triton"))
     factors = (grad.requires_grad_(), x)
-    torch.library.opcheck(ops._sddmm_op, (*factors, *topology.views, x.dtype, False, "triton"))
+    torch.library.opcheck(ops._sddmm_op, (*factors, *topology._tensors, x.dtype, False, "triton"))
 
 
 @pytest.mark.parametrize("feature_major", [False, True], ids=["batch-major", "feature-major"])

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from edgelinear.sorting import GROUP_ROWS
 from edgelinear.topology import Topology
+from edgelinear.topology.schedules import GROUP_ROWS
 
 INSTRUCTION_SETS = ("portable", "avx2", "avx512")
 _DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
@@ -74,7 +74,7 @@ class _Kernels:
         bias: Tensor | None = None,  # (out_features,)
     ) -> None:
         """Compute the `product` of kernels.h: `sums`, `dots` or both, from the others."""
-        view = topology.prepared.get("cpp") or _prepare(topology)
+        view = _view(topology)
         edgewise: Any = dots if weight is None else weight
         call = (
             gathered.shape[0],
@@ -249,23 +249,20 @@ def _matrix(matrix: Tensor | None) -> tuple[int, int, int]:
     return matrix.data_ptr(), feature, sample
 
 
-def _prepare(topology: Topology) -> bytes:
-    """Return the `View` by target, made once for each topology."""
-    indptr, indices, edge_ids = topology.by_dst
-    runs = topology.dst_runs
-    view = _VIEW.pack(
+def _view(topology: Topology) -> bytes:
+    """Return the `View` by target. It holds addresses, which are good for this call alone."""
+    _, indptr, indices, edge_ids, runs, _ = topology._target_view
+    return _VIEW.pack(
         indptr.data_ptr(),
         indices.data_ptr(),
         0 if edge_ids is None else edge_ids.data_ptr(),
         0 if runs is None else runs.data_ptr(),
         topology.out_features,
         topology.in_features,
-        topology.num_edges,
+        indices.shape[0],
         0 if runs is None else runs.shape[0],
         indices.element_size(),
     )
-    topology.prepared["cpp"] = view  # complete: other threads may take it at once
-    return view
 
 
 _kernels: Any = _load()

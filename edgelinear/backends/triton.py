@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from edgelinear.sorting import PIECE_EDGES
 from edgelinear.topology import Topology
+from edgelinear.topology.schedules import PIECE_EDGES
 
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
@@ -76,7 +76,7 @@ def spmm(weight: Tensor, x: Tensor, topology: Topology, bias: Tensor | None = No
 
     with _device_of(x):
         sum_rows(None, bias, yt)
-        pieces = topology.dst_pieces
+        pieces = topology._target_view.pieces
         if pieces is not None:
             parts = x.new_empty(pieces.shape[0], batch, dtype=sums)
             sum_rows(pieces, None, parts)

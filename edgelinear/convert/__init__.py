@@ -11,7 +11,7 @@ from edgelinear.convert.matrices import (
     to_scipy,
 )
 from edgelinear.convert.tables import from_table, to_table
-from edgelinear.convert.wiring import Wiring
+from edgelinear.topology import Wiring
 
 __all__ = [
     "Wiring",

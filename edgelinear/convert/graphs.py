@@ -7,22 +7,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from edgelinear.convert.wiring import (
-    Wiring,
-    as_list,
+from edgelinear.convert.shared import (
     as_values,
-    check_layer,
-    check_names,
     checked_wiring,
     import_optional,
-    positions,
+    named_nodes,
+    weight_array,
 )
-from edgelinear.topology import topology_with_weight
+from edgelinear.topology import EdgeMap, Wiring
+from edgelinear.topology.value import build
+from edgelinear.topology.wiring import HasWiring, as_list, positions, wiring_of
 
 if TYPE_CHECKING:
     import networkx
-
-    from edgelinear.layers import EdgeLinear
 
 
 def from_edges(
@@ -68,11 +65,12 @@ def from_edges(
         if size is None:
             raise ValueError(f"the edges do not say how many nodes there are: give `{name}`.")
     assert in_features is not None and out_features is not None
-    topology, values = topology_with_weight(
+    topology, values, merged = build(
         in_features, out_features, edge_index, weight, duplicates=duplicates
     )
+    rows = EdgeMap.identity(topology.num_edges) if merged is None else merged
     # A copy, so that a later change of the caller's data does not reach the wiring.
-    return Wiring(topology, None if values is None else values.clone(), None, None)
+    return Wiring(topology, None if values is None else values.clone(), rows=rows)
 
 
 def from_networkx(
@@ -148,22 +146,23 @@ def from_networkx(
     return wiring
 
 
-def to_edge_index(layer: "EdgeLinear") -> tuple[Tensor, Tensor]:
+def to_edge_index(layer: HasWiring | Wiring) -> tuple[Tensor, Tensor | None]:
     """Return `edge_index`, row 0 the source and row 1 the target, and the weight of each edge.
 
-    Both are copies, on the layer's device and in the order of its edges.
+    Both are copies, on the layer's device and in the order of its edges. A Wiring without values
+    gives None for the weights.
 
     Example:
         >>> edge_index, weight = to_edge_index(el.EdgeLinear(3, 2, [(0, 0), (2, 1)]))
         >>> edge_index.shape, weight.shape
         (torch.Size([2, 2]), torch.Size([2]))
     """
-    check_layer(layer)
-    return layer.edge_index, layer.weight.detach().clone()
+    topology, weight, *_ = wiring_of(layer)
+    return topology.edge_index, None if weight is None else weight.clone()
 
 
 def to_networkx(
-    layer: "EdgeLinear",
+    layer: HasWiring | Wiring,
     *,
     in_names: Sequence[Hashable] | None = None,
     out_names: Sequence[Hashable] | None = None,
@@ -181,24 +180,25 @@ def to_networkx(
         >>> sorted(graph.edges)
         [(('in', 0), ('out', 0)), (('in', 2), ('out', 1))]
     """
-    check_layer(layer)
+    wiring = wiring_of(layer)
     networkx = import_optional("networkx")
-    inputs = check_names(
-        "in_names", layer.in_names if in_names is None else in_names, layer.in_features
-    )
-    outputs = check_names(
-        "out_names", layer.out_names if out_names is None else out_names, layer.out_features
-    )
-    inputs = inputs or [("in", i) for i in range(layer.in_features)]
-    outputs = outputs or [("out", j) for j in range(layer.out_features)]
-    src, dst = layer.edge_index.tolist()
+    topology = wiring.topology
+    inputs, outputs = named_nodes(wiring, in_names, out_names)
+    inputs = inputs or [("in", i) for i in range(topology.in_features)]
+    outputs = outputs or [("out", j) for j in range(topology.out_features)]
+    src, dst = topology.edge_index.tolist()
     parallel = len(set(zip(src, dst, strict=True))) < len(src)
     graph = networkx.MultiDiGraph() if parallel else networkx.DiGraph()
     graph.add_nodes_from(inputs)
     graph.add_nodes_from(outputs)
-    graph.add_weighted_edges_from(
-        (inputs[s], outputs[t], w) for s, t, w in zip(src, dst, layer.weight.tolist(), strict=True)
-    )
+    edges = [(inputs[s], outputs[t]) for s, t in zip(src, dst, strict=True)]
+    weight = weight_array(wiring)
+    if weight is None:
+        graph.add_edges_from(edges)
+    else:
+        graph.add_weighted_edges_from(
+            (u, v, w) for (u, v), w in zip(edges, weight.tolist(), strict=True)
+        )
     return graph
 
 

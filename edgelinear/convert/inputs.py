@@ -7,18 +7,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edgelinear.convert.wiring import check_layer, import_optional
+from edgelinear.convert.shared import import_optional
+from edgelinear.topology import Wiring
+from edgelinear.topology.wiring import HasWiring, wiring_of
 
 if TYPE_CHECKING:
     import pandas
-
-    from edgelinear.layers import EdgeLinear
 
 _SHOWN = 5  # names in a message
 
 
 def to_inputs(
-    layer: "EdgeLinear", table: "pandas.DataFrame", *, unknown: str = "error"
+    layer: HasWiring | Wiring, table: "pandas.DataFrame", *, unknown: str = "error"
 ) -> Tensor:  # (rows, in_features)
     """Return the columns of a table in the order of the layer's inputs, by their names.
 
@@ -38,13 +38,13 @@ def to_inputs(
         tensor([[3., 1.],
                 [4., 2.]])
     """
-    check_layer(layer)
+    wiring = wiring_of(layer)
     pandas = import_optional("pandas")
     if unknown not in ("error", "ignore"):
         raise ValueError(f'`unknown` must be "error" or "ignore", got {unknown!r}.')
     if not isinstance(table, pandas.DataFrame):
         raise TypeError(f"`table` must be a DataFrame, got {type(table).__name__}.")
-    names = layer.in_names
+    names = wiring.in_names
     if names is None:
         raise ValueError("this layer has no `in_names`: set them, or pass a tensor to the layer.")
     _check_columns(names, table.columns, unknown)
@@ -60,7 +60,9 @@ def to_inputs(
             f"({int(empty.sum())} missing in all): fill or drop them."
         )
     values = torch.from_numpy(np.array(chosen, dtype=np.float64, order="C"))  # a copy
-    return values.to(layer.weight.device, layer.weight.dtype)
+    return (
+        values.to(torch.get_default_dtype()) if wiring.weight is None else values.to(wiring.weight)
+    )
 
 
 def _check_columns(names: list[Any], columns: "pandas.Index", unknown: str) -> None:
@@ -85,7 +87,7 @@ def _check_columns(names: list[Any], columns: "pandas.Index", unknown: str) -> N
         )
 
 
-def explain(layer: "EdgeLinear", edge: Any) -> str:
+def explain(layer: HasWiring | Wiring, edge: Any) -> str:
     """Return what an edge is, in words: its source (an input), its target (an output), its weight.
 
     Args:
@@ -101,39 +103,39 @@ def explain(layer: "EdgeLinear", edge: Any) -> str:
         >>> explain(layer, 1)
         "edge 1: input 'B' (1) -> output 0, weight -0.31"
     """
-    check_layer(layer)
+    topology, weight, in_names, out_names, _, rules = wiring = wiring_of(layer)
     if isinstance(edge, tuple) and len(edge) == 2:
-        edge = _between(layer, *edge)
+        edge = _edge_between(wiring, *edge)
     elif isinstance(edge, bool) or not hasattr(edge, "__index__"):
         raise TypeError(
             f"`edge` must be an integer, or a tuple of two names, got {type(edge).__name__}."
         )
     edge = operator.index(edge)
-    if not -layer.num_edges <= edge < layer.num_edges:
-        raise IndexError(f"there is no edge {edge}: the layer has {layer.num_edges}.")
-    edge %= layer.num_edges
-    src, dst = int(layer.topology.src[edge]), int(layer.topology.dst[edge])
-    source = _node(src, layer.in_names)
-    target = _node(dst, layer.out_names)
-    weight = float(layer.weight[edge].detach())
-    notes = [rule.note(edge) for rule in layer.rules if hasattr(rule, "note")]
-    said = [f"input {source} -> output {target}", f"weight {weight:.6g}", *filter(None, notes)]
+    if not -topology.num_edges <= edge < topology.num_edges:
+        raise IndexError(f"there is no edge {edge}: the layer has {topology.num_edges}.")
+    edge %= topology.num_edges
+    source = _node(int(topology.src[edge]), in_names)
+    target = _node(int(topology.dst[edge]), out_names)
+    said = [f"input {source} -> output {target}"]
+    if weight is not None:
+        said.append(f"weight {float(weight[edge]):.6g}")
+    said += filter(None, (rule.note(edge) for rule in rules))
     return f"edge {edge}: {', '.join(said)}"
 
 
-def _between(layer: "EdgeLinear", source: Any, target: Any) -> int:
+def _edge_between(wiring: Wiring, source: Any, target: Any) -> int:
     """Return the edge between two nodes, given by name, or by index where they have no names."""
-    ends = []
-    for name, names, size, side in (
-        (source, layer.in_names, layer.in_features, "input"),
-        (target, layer.out_names, layer.out_features, "output"),
-    ):
+    ends, topology = [], wiring.topology
+    sides: tuple[tuple[Any, Any, int, str], ...] = (
+        (source, wiring.in_names, topology.in_features, "input"),
+        (target, wiring.out_names, topology.out_features, "output"),
+    )
+    for name, names, size, side in sides:
         names = range(size) if names is None else names
         if name not in names:
             raise ValueError(f"the layer has no {side} {name!r}.")
         ends.append(names.index(name))
-    src, dst = layer.topology.src, layer.topology.dst
-    found = ((src == ends[0]) & (dst == ends[1])).nonzero()[:, 0].tolist()
+    found = ((topology.src == ends[0]) & (topology.dst == ends[1])).nonzero()[:, 0].tolist()
     if len(found) != 1:
         number = f"{len(found)} edges lead" if found else "no edge leads"
         raise ValueError(f"{number} from {source!r} to {target!r}{f': {found}' if found else ''}.")

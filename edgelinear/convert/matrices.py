@@ -1,16 +1,16 @@
 """Matrices: scipy, torch, masks and `nn.Linear`."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import scipy.sparse
 import torch
 from torch import Tensor, nn
 
-from edgelinear.convert.wiring import Wiring, as_values, check_layer, checked_wiring
-
-if TYPE_CHECKING:
-    from edgelinear.layers import EdgeLinear
+from edgelinear import _torch
+from edgelinear.convert.shared import as_values, checked_wiring, weight_array
+from edgelinear.topology import Wiring
+from edgelinear.topology.wiring import HasWiring, wiring_of
 
 
 def from_scipy(matrix: Any, *, layout: str = "adjacency", duplicates: str = "error") -> Wiring:
@@ -79,8 +79,7 @@ def from_torch(matrix: Tensor, *, layout: str = "adjacency", duplicates: str = "
                 f"`matrix` must be sparse in both dimensions, got {coo.dense_dim()} dense: "
                 "use `matrix.to_dense()`."
             )
-        # `_indices` shows duplicates, which `indices` would refuse or add up.
-        (row, col), values = coo._indices(), coo._values()
+        (row, col), values = _torch.stored_entries(coo)
     weight = None if values.dtype == torch.bool else values
     shape, (row, col) = tuple(matrix.shape), (row.cpu(), col.cpu())
     return _from_coo(shape, row.numpy(), col.numpy(), weight, layout, duplicates)
@@ -114,7 +113,7 @@ def from_weight_mask(mask: Any) -> Wiring:
         wiring = from_scipy(mask, layout="weight")
     else:
         wiring = from_torch(_as_tensor(mask), layout="weight")
-    return Wiring(wiring.topology, None, _labels(mask, 1), _labels(mask, 0))
+    return wiring._replace(weight=None, in_names=_labels(mask, 1), out_names=_labels(mask, 0))
 
 
 def from_linear(linear: nn.Linear) -> Wiring:
@@ -142,31 +141,26 @@ def from_linear(linear: nn.Linear) -> Wiring:
     values = weight[here.dst, here.src]
     if mask is not None:
         values = values * mask[here.dst, here.src]
-    return Wiring(topology, values, None, None)
+    return Wiring(topology, values)
 
 
-def to_scipy(layer: "EdgeLinear") -> scipy.sparse.coo_array:
+def to_scipy(layer: HasWiring | Wiring) -> scipy.sparse.coo_array:
     """Return the weights as a scipy COO matrix in the layout of `nn.Linear.weight`, (out, in).
 
-    Entries stand in the order of the edges, parallel ones apart. `from_scipy(matrix,
-    layout="weight")` reads it back.
+    Entries stand in the order of the edges, parallel ones apart; those of a Wiring without values
+    are True. `from_scipy(matrix, layout="weight")` reads it back.
 
     Example:
         >>> to_scipy(el.EdgeLinear(3, 2, [(0, 0), (2, 1)])).shape
         (2, 3)
     """
-    check_layer(layer)
-    src, dst = layer.edge_index.cpu().numpy()
-    shape = (layer.out_features, layer.in_features)
-    return scipy.sparse.coo_array((weight_array(layer), (dst, src)), shape=shape)
-
-
-def weight_array(layer: "EdgeLinear") -> np.ndarray:
-    """Return a copy of the weights in their own type, or float32 where NumPy or scipy lack it."""
-    weight = layer.weight.detach().cpu()
-    if weight.dtype in (torch.float16, torch.bfloat16):
-        weight = weight.float()
-    return weight.numpy().copy()
+    wiring = wiring_of(layer)
+    topology = wiring.topology
+    src, dst = topology.edge_index.cpu().numpy()
+    shape = (topology.out_features, topology.in_features)
+    weight = weight_array(wiring)
+    values = np.ones(len(src), dtype=bool) if weight is None else weight
+    return scipy.sparse.coo_array((values, (dst, src)), shape=shape)
 
 
 def _check_layout(layout: str) -> None:

@@ -10,22 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from edgelinear.convert.matrices import weight_array
-from edgelinear.convert.wiring import (
-    Wiring,
-    as_list,
+from edgelinear.convert.shared import (
     as_values,
-    check_layer,
-    check_names,
     checked_wiring,
     import_optional,
-    positions,
+    named_nodes,
+    weight_array,
 )
+from edgelinear.topology import Wiring
+from edgelinear.topology.wiring import HasWiring, as_list, positions, wiring_of
 
 if TYPE_CHECKING:
     import pandas
-
-    from edgelinear.layers import EdgeLinear
 
 
 def from_table(
@@ -108,14 +104,15 @@ def from_table(
 
 
 def to_table(
-    layer: "EdgeLinear",
+    layer: HasWiring | Wiring,
     *,
     in_names: Sequence[Hashable] | None = None,
     out_names: Sequence[Hashable] | None = None,
 ) -> "pandas.DataFrame":
     """Return a table of source (an input), target (an output) and weight, a row an edge.
 
-    Nodes have the names given here, or else those of the layer, or else indices.
+    Nodes have the names given here, or else those of the layer, or else indices. The table of a
+    Wiring without values has no weights.
 
     Raises:
         ValueError: if there are not as many names as nodes, or one is listed twice.
@@ -124,26 +121,17 @@ def to_table(
         >>> to_table(el.EdgeLinear(3, 2, [(0, 0), (2, 1)]), out_names=["y", "z"])["target"].tolist()
         ['y', 'z']
     """
-    check_layer(layer)
+    wiring = wiring_of(layer)
     pandas = import_optional("pandas")
-    inputs = check_names(
-        "in_names", layer.in_names if in_names is None else in_names, layer.in_features
-    )
-    outputs = check_names(
-        "out_names", layer.out_names if out_names is None else out_names, layer.out_features
-    )
-    src, dst = layer.edge_index.cpu().numpy()
+    inputs, outputs = named_nodes(wiring, in_names, out_names)
+    src, dst = wiring.topology.edge_index.cpu().numpy()
 
     def named(ends: np.ndarray, names: list | None) -> Any:
         return ends if names is None else pandas.Index(names, tupleize_cols=False).take(ends)
 
-    return pandas.DataFrame(
-        {
-            "source": named(src, inputs),
-            "target": named(dst, outputs),
-            "weight": weight_array(layer),
-        }
-    )
+    columns = {"source": named(src, inputs), "target": named(dst, outputs)}
+    weight = weight_array(wiring)
+    return pandas.DataFrame(columns if weight is None else columns | {"weight": weight})
 
 
 def _read_file(path: Any, named: tuple[str, ...]) -> Any:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edgelinear.edges import as_size
 from edgelinear.topology import Topology
+from edgelinear.topology.checks import as_size
 
 _MARGIN = 6  # columns around the lattice, as many as the longest offset
 

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import torch
 
-from edgelinear.edges import as_size
 from edgelinear.topology import Topology
+from edgelinear.topology.checks import as_size
 
 
 def from_ends(

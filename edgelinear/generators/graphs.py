@@ -7,9 +7,9 @@ from itertools import islice
 import numpy as np
 import torch
 
-from edgelinear.edges import as_size
 from edgelinear.generators._draw import attachments, from_ends, numpy_generator, positive
 from edgelinear.topology import Topology
+from edgelinear.topology.checks import as_size
 
 _IN_TURN = 300  # nodes, below which edges are moved one by one
 

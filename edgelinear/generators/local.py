@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from edgelinear.edges import as_size
 from edgelinear.generators._draw import from_ends, positive
 from edgelinear.topology import Topology
+from edgelinear.topology.checks import as_size
 
 
 def local1d(

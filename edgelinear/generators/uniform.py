@@ -5,7 +5,6 @@ import numbers
 import numpy as np
 import torch
 
-from edgelinear.edges import as_size
 from edgelinear.generators._draw import (
     distinct,
     distinct_rows,
@@ -14,6 +13,7 @@ from edgelinear.generators._draw import (
     numpy_generator,
 )
 from edgelinear.topology import Topology
+from edgelinear.topology.checks import as_size
 
 
 def erdos_renyi(

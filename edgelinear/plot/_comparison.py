@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgelinear import report
+from edgelinear.comparison import units
+from edgelinear.comparison.contenders import LINEAR, MASKED
 from edgelinear.plot._figure import BLUE, GREY, ORANGE, make_figure
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def _draw(
             "forward": [(r.forward_ms, r.forward_ms_low, r.forward_ms_high) for r in rows],
             "training step": [(r.step_ms, r.step_ms_low, r.step_ms_high) for r in rows],
         },
-        report.ms,
+        units.ms,
     )
     time.set_title("time in ms: medians, quartiles")
     _dots(
@@ -66,13 +67,13 @@ def _draw(
             "kept for backward": [(r.saved_bytes,) * 3 for r in rows],
             "peak": [(math.nan if r.peak_bytes is None else r.peak_bytes,) * 3 for r in rows],
         },
-        lambda count: "-" if math.isnan(count) else report.size(int(count)),
+        lambda count: "-" if math.isnan(count) else units.size(int(count)),
     )
     memory.set_title("memory of a step")
     memory.set_yticklabels([])
     if curves:
         _curves(rest[0], curves)
-    heading = [report.title(comparison), report.machine(comparison)]
+    heading = [comparison.title, comparison.place]
     if comparison.left_out:
         heading.append(f"not measured: {', '.join(comparison.left_out)}")
     figure.suptitle("\n".join(heading), fontsize=10)
@@ -84,7 +85,7 @@ def _dots(axes: "Axes", names: list[str], groups: dict[str, list], text: Any) ->
 
     found = [median for values in groups.values() for median, *_ in values if median > 0]
     start, end = (min(found) / 2, max(found) * 4) if found else (0.1, 1)
-    dense = np.array([name in (report.MASKED, report.LINEAR) for name in names])
+    dense = np.array([name in (MASKED, LINEAR) for name in names])
     for pale, (label, values) in zip((True, False), groups.items(), strict=True):
         at = np.arange(len(names)) + (0.17 if pale else -0.17)
         median, low, high = np.array(values, dtype=float).reshape(-1, 3).T

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgelinear.contrasts import REAL
 from edgelinear.plot._figure import BLUE, GREY, ORANGE, make_figure
+from edgelinear.trials.report import REAL
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from edgelinear.contrasts import Contrast, ControlsReport
+    from edgelinear.trials.report import Contrast, ControlsReport
 
 _CHARACTERS = 13  # an inch, at 10 points
 _NOTE = (

@@ -64,7 +64,7 @@ class ControlsReport:
     @cached_property
     def comparisons(self) -> list[Contrast]:
         """One for each null model. P-values are not corrected for their number."""
-        return [_compare(name, self.differences(name)) for name in self.scores if name != REAL]
+        return [_contrast(name, self.differences(name)) for name in self.scores if name != REAL]
 
     @property
     def level(self) -> float:
@@ -121,7 +121,7 @@ class ControlsReport:
                     writer.writerow([name, seed, repr(score)])
 
 
-def _compare(null_model: str, differences: np.ndarray) -> Contrast:
+def _contrast(null_model: str, differences: np.ndarray) -> Contrast:
     from scipy import stats
 
     mean, number = float(differences.mean()), len(differences)

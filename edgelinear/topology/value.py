@@ -1,26 +1,22 @@
 """The wiring of a layer: an immutable, validated edge list with both of its sorted views."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, NoReturn
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from edgelinear.edges import as_edge_index, as_size, check_range, check_weight
-from edgelinear.sorting import (
-    both_views,
-    edge_ids_of,
-    pieces_of,
-    refuse_duplicate,
-    repeats,
-    runs_of,
+from edgelinear.topology.checks import (
+    as_edge_index,
+    as_size,
+    check_duplicates,
+    check_range,
+    check_weight,
 )
-
-DUPLICATES = ("error", "keep", "merge")
-_INT32_MAX = np.iinfo(np.int32).max
+from edgelinear.topology.edits import EdgeMap
+from edgelinear.topology.views import View, make_views
 
 
 class CSR(NamedTuple):
@@ -68,10 +64,9 @@ class Topology:
     dst: Tensor  # (num_edges,), in the order given
     by_dst: CSR
     by_src: CSR
-    dst_runs: Tensor | None  # (num_runs, 3): see `sorting.runs_of`
-    src_runs: Tensor | None
-    dst_pieces: Tensor | None  # (num_pieces, 2): see `sorting.pieces_of`
-    src_pieces: Tensor | None
+    _target_view: View
+    _source_view: View
+    _reverse: Any
 
     def __init__(
         self,
@@ -81,82 +76,37 @@ class Topology:
         *,
         duplicates: str = "error",
     ) -> None:
-        if duplicates not in DUPLICATES:
-            raise ValueError(f"`duplicates` must be one of {DUPLICATES}, got {duplicates!r}.")
-        in_features = as_size("in_features", in_features)
-        out_features = as_size("out_features", out_features)
-        edges = as_edge_index(edge_index)
-        check_range(edges, in_features, out_features)
+        by_dst, by_src, _ = _checked_views(in_features, out_features, edge_index, duplicates)
+        self._set(by_dst, by_src)
 
-        largest = max(in_features, out_features, edges.shape[1])
-        dtype = np.int32 if largest <= _INT32_MAX else np.int64
-        src, dst = (np.array(row, dtype=dtype, order="C") for row in edges.numpy())
-        by_dst, by_src = both_views(in_features, out_features, src, dst)
-        repeated = repeats(by_dst)
-        if repeated.any() and duplicates == "error":
-            refuse_duplicate(by_dst, repeated)
-        if repeated.any() and duplicates == "merge":
-            kept = np.sort(edge_ids_of(by_dst)[~repeated])
-            src, dst = src[kept], dst[kept]
-            by_dst, by_src = both_views(in_features, out_features, src, dst)
-
-        if by_dst[2] is None:  # the sorted views can then share storage with the edges
-            src = by_dst[1]
-        elif by_src[2] is None:
-            dst = by_src[1]
-        shared: dict[int, Tensor] = {}
-
-        def tensor(array: np.ndarray | None) -> Tensor | None:
-            if array is None:
-                return None
-            return shared.setdefault(id(array), torch.from_numpy(array))
-
-        with torch.inference_mode(False):  # or autograd could not save these tensors
-            views = (tensor(src), tensor(dst), *map(tensor, by_dst), *map(tensor, by_src))
-            if by_dst[2] is None or by_src[2] is None:  # or indices would take too much memory
-                views += (
-                    tensor(runs_of(by_dst, in_features)),
-                    tensor(runs_of(by_src, out_features)),
-                )
-            else:
-                views += (None, None)
-            views += (tensor(pieces_of(by_dst)), tensor(pieces_of(by_src)))
-        self._set(in_features, out_features, views)
-
-    def _set(self, in_features: int, out_features: int, views: tuple) -> None:
+    def _set(self, by_dst: View, by_src: View) -> None:
         set_once = super().__setattr__
-        set_once("in_features", in_features)
-        set_once("out_features", out_features)
-        set_once("views", views)
-        set_once("src", views[0])
-        set_once("dst", views[1])
-        set_once("by_dst", CSR(*views[2:5]))
-        set_once("by_src", CSR(*views[5:8]))
-        set_once("dst_runs", views[8])
-        set_once("src_runs", views[9])
-        set_once("dst_pieces", views[10])
-        set_once("src_pieces", views[11])
-        set_once("prepared", {})
-
-    # What operators take: src, dst, the views by target and by source, runs and pieces of each.
-    views: tuple[
-        Tensor,
-        Tensor,
-        *tuple[Tensor, Tensor, Tensor | None],
-        *tuple[Tensor, Tensor, Tensor | None],
-        *tuple[Tensor | None, Tensor | None],
-        *tuple[Tensor | None, Tensor | None],
-    ]
-
-    # What a backend makes of this wiring once, by the name of the backend.
-    prepared: dict[str, Any]
+        set_once("in_features", by_src.indptr.shape[0] - 1)
+        set_once("out_features", by_dst.indptr.shape[0] - 1)
+        set_once("src", by_src.end)
+        set_once("dst", by_dst.end)
+        set_once("by_dst", CSR(*by_dst[1:4]))
+        set_once("by_src", CSR(*by_src[1:4]))
+        set_once("_target_view", by_dst)
+        set_once("_source_view", by_src)
+        set_once("_reverse", None)
 
     @classmethod
-    def from_views(cls, views: tuple) -> "Topology":
-        """Return the topology of these `views`, unchecked: they must come from another one."""
+    def _from_views(cls, by_dst: View, by_src: View) -> "Topology":
+        """Return the topology of these views, unchecked: they must come from another one."""
         topology = cls.__new__(cls)
-        topology._set(views[5].shape[0] - 1, views[2].shape[0] - 1, views)
+        topology._set(by_dst, by_src)
         return topology
+
+    @property
+    def _tensors(self) -> tuple[Tensor | None, ...]:
+        """What operators take: the views by target and by source, field by field."""
+        return (*self._target_view, *self._source_view)
+
+    @classmethod
+    def _from_tensors(cls, tensors: Sequence[Tensor | None]) -> "Topology":
+        fields = len(View._fields)
+        return cls._from_views(View(*tensors[:fields]), View(*tensors[fields:]))  # type: ignore
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(
@@ -196,12 +146,14 @@ class Topology:
     def device(self) -> torch.device:
         return self.src.device
 
-    @cached_property
+    @property
     def T(self) -> "Topology":
         """The edges reversed: row 0 of its `edge_index` is this one's row 1. Shares memory."""
-        dst_runs, src_runs, dst_pieces, src_pieces = self.views[8:]
-        views = (self.dst, self.src, *self.by_src, *self.by_dst)
-        return Topology.from_views((*views, src_runs, dst_runs, src_pieces, dst_pieces))
+        # Not `cached_property`, whose lock torch.compile cannot trace on Python 3.11.
+        if self._reverse is None:
+            reverse = Topology._from_views(self._source_view, self._target_view)
+            object.__setattr__(self, "_reverse", reverse)
+        return self._reverse
 
     def sorted(self) -> tuple["Topology", Tensor]:
         """Return the same wiring in (target, source) order, and the permutation that leads there.
@@ -214,13 +166,17 @@ class Topology:
             >>> ordered.is_sorted, permutation.tolist()
             (True, [1, 0])
         """
+        ordered, edges = self._sorted()
+        return ordered, edges.old.to(self.device)
+
+    def _sorted(self) -> tuple["Topology", EdgeMap]:
         permutation = self.by_dst.edge_ids
         if permutation is None:
-            return self, torch.arange(self.num_edges, device=self.device)
+            return self, EdgeMap.identity(self.num_edges)
         permutation = permutation.long()
         edges = self.edge_index[:, permutation]
         ordered = Topology(self.in_features, self.out_features, edges, duplicates="keep")
-        return ordered.to(self.device), permutation
+        return ordered.to(self.device), EdgeMap(permutation)
 
     def to(self, device: torch.device | str) -> "Topology":
         """Return this topology with its indices on `device`."""
@@ -228,13 +184,14 @@ class Topology:
             return self
         moved: dict[int, Tensor] = {}
 
-        def move(tensor: Tensor | None) -> Tensor | None:
+        def move(tensor: Any) -> Any:  # a tensor or None
             if tensor is None:
                 return None
             return moved.setdefault(id(tensor), tensor.to(device))
 
         with torch.inference_mode(False):
-            return Topology.from_views(tuple(move(view) for view in self.views))
+            views = (View(*map(move, view)) for view in (self._target_view, self._source_view))
+            return Topology._from_views(*views)
 
     @cached_property
     def digest(self) -> str:
@@ -272,43 +229,56 @@ class Topology:
         )
 
 
-def topology_with_weight(
+def build(
     in_features: int,
     out_features: int,
     edge_index: Any,  # (2, num_edges)
     weight: Any = None,  # (num_edges,)
     *,
     duplicates: str = "error",
-) -> tuple[Topology, Tensor | None]:
-    """Return the topology, and the weight of each of its edges: merged edges add theirs.
+) -> tuple[Topology, Tensor | None, EdgeMap | None]:
+    """Return the topology, the weight of its edges, and which edges were merged, if any were.
 
-    Row 0 of `edge_index` is the source (an input), row 1 the target (an output). A topology of
-    these sizes is taken as it is.
+    Row 0 of `edge_index` is the source (an input), row 1 the target (an output). Merged edges add
+    their weights. A topology of these sizes is taken as it is.
     """
     if isinstance(edge_index, Topology):
-        sizes = (edge_index.in_features, edge_index.out_features)
-        if sizes != (in_features, out_features):
-            raise ValueError(
-                f"the topology must have {in_features} -> {out_features} features, "
-                f"got {sizes[0]} -> {sizes[1]}."
-            )
-        if duplicates != "error":
-            raise ValueError(
-                f"`duplicates` is settled when a Topology is built, got {duplicates!r} with one."
-            )
-        return edge_index, None if weight is None else check_weight(weight, edge_index.num_edges)
+        topology, merged = _fitting(edge_index, in_features, out_features, duplicates), None
+        number = topology.num_edges
+    else:
+        edges = as_edge_index(edge_index)
+        number = edges.shape[1]
+        *views, merged = _checked_views(in_features, out_features, edges, duplicates)
+        topology = Topology._from_views(*views)
+    if weight is not None:
+        weight = check_weight(weight, number)
+        weight = weight if merged is None else merged.sum(weight)
+    return topology, weight, merged
+
+
+def _fitting(topology: Topology, in_features: int, out_features: int, duplicates: str) -> Topology:
+    if (topology.in_features, topology.out_features) != (in_features, out_features):
+        raise ValueError(
+            f"the topology must have {in_features} -> {out_features} features, "
+            f"got {topology.in_features} -> {topology.out_features}."
+        )
+    if duplicates != "error":
+        raise ValueError(
+            f"`duplicates` is settled when a Topology is built, got {duplicates!r} with one."
+        )
+    return topology
+
+
+def _checked_views(
+    in_features: Any, out_features: Any, edge_index: Any, duplicates: str
+) -> tuple[View, View, EdgeMap | None]:
+    check_duplicates(duplicates)
+    in_features = as_size("in_features", in_features)
+    out_features = as_size("out_features", out_features)
     edges = as_edge_index(edge_index)
-    weight = None if weight is None else check_weight(weight, edges.shape[1])
-    topology = Topology(in_features, out_features, edges, duplicates=duplicates)
-    if weight is None or topology.num_edges == edges.shape[1]:
-        return topology, weight
-    by_dst = topology.by_dst
-    rows = torch.repeat_interleave(topology.fan_in)
-    present = rows * topology.in_features + by_dst.indices
-    position = torch.searchsorted(present, edges[1] * topology.in_features + edges[0])
-    edge = position if by_dst.edge_ids is None else by_dst.edge_ids[position]
-    merged = weight.new_zeros(topology.num_edges)
-    return topology, merged.index_add_(0, edge.to(weight.device), weight)
+    check_range(edges, in_features, out_features)
+    with torch.inference_mode(False):  # or autograd could not save these tensors
+        return make_views(in_features, out_features, edges.numpy(), duplicates)
 
 
 def _load(in_features: int, out_features: int, edge_index: Tensor) -> Topology:

@@ -7,6 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+DUPLICATES = ("error", "keep", "merge")
+
+
+def check_duplicates(duplicates: str) -> None:
+    if duplicates not in DUPLICATES:
+        raise ValueError(f"`duplicates` must be one of {DUPLICATES}, got {duplicates!r}.")
+
 
 def check_weight(weight: Any, num_edges: int) -> Tensor:
     """Return `weight` as a tensor of one real number an edge, without its graph."""

@@ -1,18 +1,11 @@
-"""Did the wiring matter? The same model, trained on it and on random wirings that are like it."""
+"""`controls`: the same model, trained on a wiring and on random wirings that are like it."""
 
-import csv
-import fcntl
-import hashlib
 import math
 import operator
 import random
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from functools import partial
-from inspect import isfunction, unwrap
+from contextlib import contextmanager
 from pathlib import Path
-from types import CodeType, NoneType
 from typing import Any
 
 import numpy as np
@@ -20,15 +13,16 @@ import torch
 from torch import nn
 
 from edgelinear import null_models as nulls
-from edgelinear.contrasts import REAL, ControlsReport
 from edgelinear.topology import Topology
+from edgelinear.trials.code import fingerprint, short_hash
+from edgelinear.trials.report import REAL, ControlsReport
+from edgelinear.trials.scores import opened
 
 NULL_MODELS: dict[str, Callable[..., Topology]] = {
     "degree_preserving": nulls.degree_preserving,
     "permute_targets": nulls.permute_targets,
     "erdos_renyi_like": nulls.erdos_renyi_like,
 }
-_COLUMNS = ["topology", "code", "wiring", "seed", "score"]
 
 
 def controls(
@@ -90,9 +84,9 @@ def controls(
     seeds = _as_seeds(seeds)
     wirings = {REAL: None} | _by_name(null_models)
     real = _as_topologies(topology)
-    code = {name: _fingerprint(make_model, train, draw) for name, draw in wirings.items()}
+    code = {name: fingerprint(make_model, train, draw) for name, draw in wirings.items()}
     trials = [(seed, name) for seed in seeds for name in wirings]
-    with _opened(path, _digest(real), code) as store, _left_as_they_were():
+    with opened(path, _digest(real), code) as store, _left_as_they_were():
         known = [trial for trial in trials if trial in store.scores]
         remaining = [trial for trial in trials if trial not in store.scores]
         for seed, name in _bar(remaining, len(known), progress):
@@ -172,7 +166,7 @@ def _derived(seed: int, purpose: str) -> int:
 
     Were model and data drawn from one seed, the first inputs would be the first weights, scaled.
     """
-    return int(_hash(f"{purpose} {seed}"), 16) >> 1
+    return int(short_hash(f"{purpose} {seed}"), 16) >> 1
 
 
 def _seed_all(seed: int) -> None:
@@ -194,127 +188,7 @@ def _left_as_they_were() -> Iterator[None]:
 
 
 def _digest(topologies: list[Topology]) -> str:
-    return _hash("".join(topology.digest for topology in topologies))
-
-
-def _fingerprint(*functions: Any) -> str:
-    """Return what tells the code of functions from another: names and numbers in it included."""
-    return _hash(_described(functions))
-
-
-def _hash(text: str) -> str:  # 64 bits
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _described(value: Any) -> str:
-    """Return the code, or the number or text, as a text that is the same in every process."""
-    if isinstance(value, (int, float, complex, str, bytes, NoneType)):
-        return repr(value)
-    if isinstance(value, (tuple, list)):
-        return str([*map(_described, value)])
-    if isinstance(value, dict):
-        return _described([*value.items()])
-    if isinstance(value, frozenset):  # its order differs from run to run
-        return str(sorted(map(_described, value)))
-    if isinstance(value, CodeType):
-        return _described((value.co_code, value.co_names, value.co_consts))
-    if isinstance(value, partial):
-        return _described((value.func, value.args, value.keywords))
-    if isinstance(value, type):
-        return _described([v for _, v in sorted(vars(value).items()) if isfunction(v)])
-    function = unwrap(value) if callable(value) else value
-    if hasattr(function, "__code__"):
-        return _described((function.__code__, function.__defaults__, function.__kwdefaults__))
-    return f"{type(value).__qualname__} {_described(type(value)) if callable(value) else ''}"
-
-
-class _Store:
-    """Scores by (seed, wiring), kept in a file where there is one."""
-
-    def __init__(self, digest: str, code: dict[str, str]) -> None:
-        self.digest = digest
-        self.code = code
-        self.scores: dict[tuple[int, str], float] = {}
-        self.file: Any = None
-
-    def add(self, seed: int, name: str, score: float) -> None:
-        self.scores[seed, name] = score
-        if self.file is not None:
-            row = [self.digest, self.code[name], name, seed, repr(score)]
-            csv.writer(self.file, lineterminator="\n").writerow(row)
-            self.file.flush()
-
-
-@contextmanager
-def _opened(path: str | Path | None, digest: str, code: dict[str, str]) -> Iterator[_Store]:
-    """Yield the scores in a file, which no other run may write to until this one is done."""
-    store = _Store(digest, code)
-    if path is None:
-        yield store
-        return
-    with Path(path).open("a+", newline="", encoding="utf-8") as file, _locked(file, path):
-        file.seek(0)
-        try:
-            text = file.read()
-        except UnicodeDecodeError:
-            text = "something else"
-        complete = text[: text.rfind("\n") + 1]  # the last line may have been cut short
-        if text and complete.partition("\n")[0].strip() != ",".join(_COLUMNS):
-            raise ValueError(
-                f"{path} is no file of `controls`, which begins with {','.join(_COLUMNS)}: "
-                "name another file."
-            )
-        _read(store, complete.splitlines()[1:], path)
-        file.truncate(len(complete.encode()))
-        if not text:
-            file.write(",".join(_COLUMNS) + "\n")
-        store.file = file
-        yield store
-
-
-@contextmanager
-def _locked(file: Any, path: str | Path) -> Iterator[None]:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise RuntimeError(
-            f"another run, or a process that it left behind, is writing to {path}: "
-            "wait for it, or name another file."
-        ) from None
-    except OSError:  # there are file systems without locks
-        pass
-    try:
-        yield
-    finally:
-        file.flush()
-        # Closing is not enough, where `train` started processes that have the file open too.
-        with suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_UN)
-
-
-def _read(store: _Store, lines: list[str], path: str | Path) -> None:
-    changed = False
-    for number, row in enumerate(csv.reader(lines), start=2):
-        try:
-            topology, code, name, seed, score = row
-            value = (int(seed), name), float(score)
-            if not math.isfinite(value[1]):
-                raise ValueError
-        except ValueError:
-            raise ValueError(
-                f"line {number} of {path} must hold a finite score under {','.join(_COLUMNS)}, "
-                f"got {','.join(row)}."
-            ) from None
-        if topology != store.digest:
-            raise ValueError(f"{path} holds scores of another topology: name another file.")
-        changed |= store.code.get(name, code) != code
-        store.scores.update([value])
-    if changed:
-        warnings.warn(
-            f"`make_model`, `train` or a null model has other code than when scores in {path} were "
-            "kept: they are not trained anew. Name another file if they should be.",
-            stacklevel=5,
-        )
+    return short_hash("".join(topology.digest for topology in topologies))
 
 
 def _bar(remaining: list, known: int, progress: bool) -> Iterable:

@@ -13,8 +13,7 @@ import click
 import torch
 
 import edgelinear
-from edgelinear import backends, convert
-from edgelinear.comparison import compare as measure
+from edgelinear import backends, comparison, convert
 from edgelinear.convert import Wiring
 from edgelinear.layers import EdgeLinear
 from edgelinear.topology import DUPLICATES, Topology
@@ -61,7 +60,7 @@ def main(context: click.Context) -> None:
 @click.option("--epochs", type=click.IntRange(min=1), default=20, show_default=True)
 def demo(out: Path, epochs: int) -> None:
     """Import a real network, check and time it, train it beside its dense twin, and draw it."""
-    from edgelinear.demo import run as run_demo
+    from edgelinear.cli.demo import run as run_demo
 
     run_demo(out, epochs)
 
@@ -107,15 +106,15 @@ def compare(
     given = {k: v for k, v in (columns | sizes).items() if v is not None}
     wiring = _read(file, given, layout, duplicates)
     layer = EdgeLinear.from_topology(wiring.topology, weight=wiring.weight)
-    comparison = measure(layer, batch)
+    found = comparison.compare(layer, batch)
     if plot is not None:
         from edgelinear.plot import comparison as draw
 
-        draw(comparison).savefig(plot)
+        draw(found).savefig(plot)
     if as_json:
-        click.echo(json.dumps({"file": str(file), **comparison.to_dict()}, indent=2))
+        click.echo(json.dumps({"file": str(file), **found.to_dict()}, indent=2))
         return
-    comparison.show()
+    found.show()
     if plot is not None:
         click.echo(f"picture: {plot}")
 

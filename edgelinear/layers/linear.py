@@ -5,19 +5,19 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
-from edgelinear import backends, checkpoint, convert, names
+from edgelinear import backends, convert
 from edgelinear.baselines import MaskedLinear
-from edgelinear.edges import check_weight
 from edgelinear.functional import edge_linear
 from edgelinear.init import init_by_fan_in
-from edgelinear.topology import Topology, topology_with_weight
+from edgelinear.layers import checkpoint, dense
+from edgelinear.layers.module import EdgeModule
+from edgelinear.layers.parametrizations import Rule
+from edgelinear.topology import EdgeMap, Topology, Wiring
+from edgelinear.topology.value import build
 
-_RULES = "parametrizations.weight."  # what stands in a state dict where weights have rules
 
-
-class EdgeLinear(nn.Module):
+class EdgeLinear(EdgeModule):
     """Apply `y = x W.T + bias`, where W has one learnable number an edge and nothing elsewhere.
 
     Row 0 of `edge_index` is the source (an input), row 1 the target (an output), as in PyG:
@@ -52,10 +52,6 @@ class EdgeLinear(nn.Module):
         torch.Size([8, 2])
     """
 
-    in_features: int
-    out_features: int
-    topology: Topology
-    weight: nn.Parameter
     bias: nn.Parameter | None
 
     def __init__(
@@ -76,66 +72,32 @@ class EdgeLinear(nn.Module):
         super().__init__()
         if dtype is not None and not getattr(dtype, "is_floating_point", False):
             raise TypeError(f"`dtype` must be a real floating type of torch, got {dtype!r}.")
-        topology, weight = topology_with_weight(
+        backends.check_name(backend)
+        topology, weight, _ = build(
             in_features, out_features, edge_index, weight, duplicates=duplicates
         )
-        self._set_up(topology, weight, bias, backend, device, dtype)
-        self._set_names(in_names, out_names)
-
-    def _set_up(
-        self,
-        topology: Topology,
-        weight: Any,
-        bias: bool,
-        backend: str,
-        device: torch.device | str | None,
-        dtype: torch.dtype | None,
-    ) -> None:
-        backends.check_name(backend)
         self.backend = backend
-        self.topology = topology
-        self.in_features, self.out_features = topology.in_features, topology.out_features
-        self.weight = nn.Parameter(torch.empty(topology.num_edges, device=device, dtype=dtype))
-        if bias:
-            self.bias = nn.Parameter(torch.empty(self.out_features, device=device, dtype=dtype))
-        else:
-            self.register_parameter("bias", None)
-        self._place_topology()
+        self._set_wiring(topology, _empty(topology.num_edges, device, dtype), in_names, out_names)
+        offset = _empty(topology.out_features, device, dtype) if bias else None
+        self.register_parameter("bias", offset)
         self.reset_parameters()
         if weight is not None:
             with torch.no_grad():
-                self.weight.copy_(check_weight(weight, topology.num_edges))
+                self.weight.copy_(weight)
 
+    @torch.no_grad()
     def _rewire(self, topology: Topology) -> None:
+        """Take another wiring, with new parameters: edges that stay keep their weights."""
         weight, bias = self.weight, self.bias
-        self._set_up(topology, None, bias is not None, self.backend, weight.device, weight.dtype)
-        self.weight.requires_grad_(weight.requires_grad)
-        if self.bias is not None and bias is not None:
-            self.bias.requires_grad_(bias.requires_grad)
-
-    def _set_names(
-        self, in_names: Sequence[str | int] | None, out_names: Sequence[str | int] | None
-    ) -> None:
-        self.in_names = in_names
-        self.out_names = out_names
-
-    @property
-    def in_names(self) -> Any:
-        """Names of the inputs, strings or whole numbers, or None. A copy; it may be set."""
-        return None if self._in_names is None else [*self._in_names]
-
-    @in_names.setter
-    def in_names(self, in_names: Sequence[str | int] | None) -> None:
-        self._in_names = names.as_names("in_names", in_names, self.in_features)
-
-    @property
-    def out_names(self) -> Any:
-        """Names of the outputs, likewise."""
-        return None if self._out_names is None else [*self._out_names]
-
-    @out_names.setter
-    def out_names(self, out_names: Sequence[str | int] | None) -> None:
-        self._out_names = names.as_names("out_names", out_names, self.out_features)
+        edges = EdgeMap.between(self.topology, topology)
+        self.topology = topology
+        self.weight = _like(weight, topology.num_edges)
+        self._place_topology()
+        if bias is not None:
+            self.bias = _like(bias, topology.out_features)
+        self.reset_parameters()
+        if not weight.is_meta:
+            self.weight.copy_(edges.follow(weight, fill=self.weight))
 
     @classmethod
     def from_topology(cls, topology: Topology, **options: Any) -> "EdgeLinear":
@@ -146,16 +108,14 @@ class EdgeLinear(nn.Module):
             Parameter containing:
             tensor([1., 2.], requires_grad=True)
         """
-        if isinstance(topology, convert.Wiring):
+        if isinstance(topology, Wiring):
             raise TypeError("`topology` must be a Topology, got a Wiring: use `from_wiring`.")
         if not isinstance(topology, Topology):
             raise TypeError(f"`topology` must be a Topology, got {type(topology).__name__}.")
         return cls(topology.in_features, topology.out_features, topology, **options)
 
     @classmethod
-    def from_wiring(
-        cls, wiring: convert.Wiring, *, values: str = "ignore", **options: Any
-    ) -> "EdgeLinear":
+    def from_wiring(cls, wiring: Wiring, *, values: str = "ignore", **options: Any) -> "EdgeLinear":
         """Return a layer on what an importer of `el.convert` found, with its names.
 
         `values="weight"` starts the weights at the values of the data. `options` are those of
@@ -172,7 +132,7 @@ class EdgeLinear(nn.Module):
         """
         if values not in ("ignore", "weight"):
             raise ValueError(f'`values` must be "ignore" or "weight", got {values!r}.')
-        if not isinstance(wiring, convert.Wiring):
+        if not isinstance(wiring, Wiring):
             hint = ": use `from_topology`" if isinstance(wiring, Topology) else ""
             raise TypeError(f"`wiring` must be a Wiring, got {type(wiring).__name__}{hint}.")
         if values == "weight" and wiring.weight is None:
@@ -234,20 +194,18 @@ class EdgeLinear(nn.Module):
             True
         """
         wiring = convert.from_linear(linear)
+        bias = dense.bias_of(linear)
         layer = cls.from_topology(
             wiring.topology,
             weight=wiring.weight,
-            bias=linear.bias is not None,
+            bias=bias is not None,
             backend=backend,
             device=device or linear.weight.device,
             dtype=dtype or linear.weight.dtype,
         )
-        if layer.bias is not None:
-            bias, mask = linear.bias, getattr(linear, "bias_mask", None)
-            if mask is not None:  # pruned: `linear.bias` is stale until the next forward
-                bias = mask * linear.bias_orig
+        if bias is not None:
             with torch.no_grad():
-                layer.bias.copy_(bias)
+                layer.bias.copy_(bias)  # type: ignore[union-attr]
         return layer
 
     @classmethod
@@ -269,7 +227,7 @@ class EdgeLinear(nn.Module):
             True
         """
         topology = checkpoint.saved_topology(state, prefix)
-        if any(key.startswith(prefix + _RULES) for key in state):
+        if any(key.startswith(prefix + checkpoint.RULES) for key in state):
             raise ValueError(
                 f"`{prefix}weight` in this checkpoint has rules: build the layer with "
                 "`from_topology`, apply the same rules, and use `load_state_dict`."
@@ -284,47 +242,21 @@ class EdgeLinear(nn.Module):
             device=weight.device,
             dtype=weight.dtype,
         )
-        keys = (*layer._parameters, *checkpoint.WIRING, *names.NAMES)
+        keys = (*dict(layer.named_parameters()), *checkpoint.KEYS)
         entries = {key: prefix + key for key in keys}
         layer.load_state_dict({k: state[v] for k, v in entries.items() if v in state})
         return layer
 
-    @property
-    def _sizes(self) -> tuple[int, int]:
-        return self.in_features, self.out_features
+    def forward(self, input: Tensor) -> Tensor:  # (*, in_features) -> (*, out_features)
+        """Return `F.linear(input, layer.to_dense(), layer.bias)`, computed along the edges alone.
 
-    @property
-    def rules(self) -> list[Any]:
-        """The parametrizations that the weight follows, as those of `el.rules`, first to last."""
-        if not parametrize.is_parametrized(self, "weight"):
-            return []
-        return [*self.parametrizations["weight"]]  # type: ignore[index,misc]
+        Raises:
+            TypeError, ValueError, RuntimeError: as `edge_linear` does.
 
-    def _weights(self) -> list[nn.Parameter]:
-        """Return the parameters that the weight follows: itself, without rules."""
-        if not self.rules:
-            return [self.weight]
-        return [*self.parametrizations["weight"].parameters()]  # type: ignore[index,union-attr]
-
-    @property
-    def num_edges(self) -> int:
-        return self.topology.num_edges
-
-    @property
-    def density(self) -> float:
-        return self.topology.density
-
-    @property
-    def edge_index(self) -> Tensor:
-        """The edges, (2, num_edges) int64: row 0 the source, row 1 the target. A copy."""
-        return self.topology.edge_index
-
-    @property
-    def shape(self) -> Tensor:
-        """(in_features, out_features) as a tensor: the entry of this name in a state dict."""
-        return torch.tensor(self._sizes, device="cpu")
-
-    def forward(self, input: Tensor) -> Tensor:
+        Example:
+            >>> EdgeLinear(3, 2, [(0, 0), (2, 1)], weight=[2.0, 3.0], bias=False)(torch.ones(1, 3))
+            tensor([[2., 3.]], grad_fn=<...>)
+        """
         return edge_linear(input, self.weight, self.topology, self.bias, backend=self.backend)
 
     def reset_parameters(self) -> None:
@@ -335,7 +267,7 @@ class EdgeLinear(nn.Module):
             init_by_fan_in(weight, topology.fan_in, topology.dst)
             with torch.no_grad():
                 for rule in reversed(self.rules):
-                    weight = rule.project(weight) if hasattr(rule, "project") else weight
+                    weight = rule.project(weight) if isinstance(rule, Rule) else weight
             self.weight = weight  # type: ignore[assignment]
         else:
             init_by_fan_in(self.weight, topology.fan_in, topology.dst)
@@ -350,30 +282,15 @@ class EdgeLinear(nn.Module):
 
     def to_dense(self) -> Tensor:
         """Return W, (out_features, in_features), differentiable; parallel edges add up."""
-        dense = self.weight.new_zeros(self.out_features, self.in_features)
-        return dense.index_put((self.topology.dst, self.topology.src), self.weight, accumulate=True)
+        return dense.matrix(self.weight, self.topology)
 
     def to_linear(self) -> nn.Linear:
         """Return an `nn.Linear` of the same function, in_features * out_features in size."""
-        return self._dense_twin(nn.Linear(self.in_features, self.out_features, **self._like()))
+        return dense.linear_twin(self.weight, self.bias, self.topology)
 
     def to_masked_linear(self) -> MaskedLinear:
         """Return the dense layer whose weight is masked to these edges, with the same function."""
-        mask = torch.zeros(self.out_features, self.in_features, dtype=torch.bool)
-        mask[self.topology.dst.cpu(), self.topology.src.cpu()] = True
-        return self._dense_twin(
-            MaskedLinear(self.in_features, self.out_features, mask, **self._like())
-        )
-
-    def _like(self) -> dict[str, Any]:
-        return dict(bias=self.bias is not None, device=self.weight.device, dtype=self.weight.dtype)
-
-    @torch.no_grad()
-    def _dense_twin(self, twin: Any) -> Any:
-        twin.weight.copy_(self.to_dense())
-        if self.bias is not None:
-            twin.bias.copy_(self.bias)
-        return twin
+        return dense.masked_twin(self.weight, self.bias, self.topology)
 
     def extra_repr(self) -> str:
         fan_in = self.topology.fan_in.cpu()
@@ -387,78 +304,10 @@ class EdgeLinear(nn.Module):
             f"backend={self.backend}"
         )
 
-    # The wiring is no buffer: DDP would broadcast it at every step, `to_empty()` would leave
-    # garbage indices, and `load_state_dict` would take any wiring unasked. It follows the weight.
 
-    def _place_topology(self) -> None:
-        # Not `self.weight`, which rules compute, and cannot from the shards of `fully_shard`.
-        device = self._weights()[0].device
-        if device.type != "meta":
-            self.topology = self.topology.to(device)
+def _empty(size: int, device: Any, dtype: torch.dtype | None) -> nn.Parameter:
+    return nn.Parameter(torch.empty(size, device=device, dtype=dtype))
 
-    def _apply(self, fn: Any, recurse: bool = True) -> "EdgeLinear":
-        super()._apply(fn, recurse)
-        self._place_topology()
-        return self
 
-    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        super()._save_to_state_dict(destination, prefix, keep_vars)
-        for key in checkpoint.WIRING:
-            destination[prefix + key] = getattr(self, key)
-        for key in names.NAMES:
-            if getattr(self, key) is not None:
-                destination[prefix + key] = names.to_tensor(getattr(self, key))
-
-    def _load_from_state_dict(
-        self,
-        state_dict: dict,
-        prefix: str,
-        local_metadata: dict,
-        strict: bool,
-        missing_keys: list[str],
-        unexpected_keys: list[str],
-        error_msgs: list[str],
-    ) -> None:
-        own = {prefix + key for key in (*checkpoint.WIRING, *names.NAMES)}
-        rest = {k: v for k, v in state_dict.items() if k not in own}
-        refused, saved_names = self._compare(state_dict, prefix)
-        if refused:
-            error_msgs += refused
-            # Nothing is loaded then: what is below this layer finds the values that it has.
-            ours = (*self.named_parameters(), *self.named_buffers())
-            state_dict |= {prefix + name: tensor for name, tensor in ours}
-            return
-        for key, saved in saved_names.items():
-            if saved is not None:
-                setattr(self, key, saved)
-        super()._load_from_state_dict(
-            rest, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
-        )
-        self._place_topology()  # `assign=True` may have brought a weight from another device
-
-    def _compare(self, state: dict[str, Tensor], prefix: str) -> tuple[list[str], dict[str, Any]]:
-        """Return why a state dict is not one of this layer, if so, and the names in it by key."""
-        found: list[str | None] = []
-        saved_names: dict[str, Any] = {}
-        rules = prefix + _RULES
-        saved_rules = [value for key, value in state.items() if key.startswith(rules)]
-        parameters = saved_rules if self.rules else [state.get(prefix + "weight")]
-        if not checkpoint.rank_0_compares(parameters, state, prefix):
-            another = checkpoint.difference(self.topology, state, prefix)
-            if another is not None:
-                return [another], {}
-            if saved_rules and not self.rules:
-                found.append(
-                    f"`{prefix}weight` in this checkpoint has rules: apply the same ones first."
-                )
-            for i, rule in enumerate(self.rules):
-                if saved_rules and hasattr(rule, "difference"):
-                    found.append(rule.difference(state, f"{rules}{i}."))
-        for key, size in zip(names.NAMES, self._sizes, strict=True):
-            try:
-                saved_names[key] = names.from_state(state, prefix + key, size)
-            except ValueError as error:
-                found.append(str(error))
-            else:
-                found.append(names.difference(getattr(self, key), saved_names[key], prefix + key))
-        return [sentence for sentence in found if sentence is not None], saved_names
+def _like(parameter: nn.Parameter, size: int) -> nn.Parameter:
+    return nn.Parameter(parameter.new_empty(size), requires_grad=parameter.requires_grad)

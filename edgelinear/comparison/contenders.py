@@ -68,7 +68,7 @@ def edge_contender(layer: EdgeLinear, name: str) -> Contender:
     def forward(x: Tensor) -> Tensor:
         return edge_linear(x, weight, topology, bias, backend=name)
 
-    return Contender(name, forward, weight, bias, topology.views, lambda grad: grad)
+    return Contender(name, forward, weight, bias, topology._tensors, lambda grad: grad)
 
 
 def _copy(parameter: Tensor) -> Tensor:

@@ -120,9 +120,10 @@ def _train_twins(epochs: int) -> Curves:
         curves = train({_SPARSE: sparse, _DENSE: twin}, digits, epochs)
     _print_curves(curves)
     weights = float((layer.to_dense() - masked.weight).detach().abs().max())
+    losses, accuracies = map(_largest_difference, (curves.loss, curves.accuracy))
     print(
-        f"   largest difference between the two: {_apart(curves.loss):.1g} in the losses, "
-        f"{_apart(curves.accuracy):.1g} in the accuracies, {weights:.1g} in the weights"
+        f"   largest difference between the two: {losses:.1g} in the losses, "
+        f"{accuracies:.1g} in the accuracies, {weights:.1g} in the weights"
     )
     return curves
 
@@ -209,7 +210,7 @@ def _progress(epochs: int) -> Iterator[Any]:
         yield lambda: progress.advance(task)
 
 
-def _apart(curves: dict[str, list[float]]) -> float:
+def _largest_difference(curves: dict[str, list[float]]) -> float:
     return float(np.abs(np.subtract(curves[_SPARSE], curves[_DENSE])).max())
 
 

@@ -1,110 +1,21 @@
 """`compare`: what a layer costs here on each backend and as a dense layer, and which to take."""
 
 import contextlib
-import csv
-import io
-import math
-import os
 import platform
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from edgelinear import backends, contenders, measure, report
-from edgelinear.contenders import LINEAR, MASKED, Contender
+from edgelinear import backends
+from edgelinear.comparison import contenders, measure
+from edgelinear.comparison.contenders import LINEAR, MASKED, Contender
+from edgelinear.comparison.result import Comparison
+from edgelinear.comparison.rows import Row
 from edgelinear.layers import EdgeLinear
-
-if TYPE_CHECKING:
-    import rich.table
-
-
-@dataclass(frozen=True)
-class Row:
-    """One contender: errors against float64, times in milliseconds with quartiles, and bytes."""
-
-    name: str
-    parameters: int
-    output_error: float
-    input_grad_error: float
-    weight_grad_error: float
-    agrees: bool  # whether rounding explains the errors
-    forward_ms: float  # without gradients
-    forward_ms_low: float
-    forward_ms_high: float
-    step_ms: float  # forward, and the gradients of input, weight and bias
-    step_ms_low: float
-    step_ms_high: float
-    saved_bytes: int  # kept for backward beside parameters and indices
-    peak_bytes: int | None  # of one step, above what was there before it
-
-    @property
-    def is_dense(self) -> bool:
-        return self.name in (MASKED, LINEAR)
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What `compare` found: `print` gives a plain table, `show` a coloured one in a terminal."""
-
-    in_features: int
-    out_features: int
-    num_edges: int
-    batch_size: int
-    dtype: str
-    machine: dict[str, Any]  # torch, threads, device
-    rows: list[Row]
-    left_out: dict[str, str] = field(default_factory=dict)  # contender: why it was not measured
-
-    @property
-    def sentence(self) -> str:
-        """Which is fastest here, and whether a dense layer would be the better choice."""
-        return report.verdict(self)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values, as `json.dumps` takes them: a NaN becomes None."""
-        record = {**asdict(self), "sentence": self.sentence}
-        for row in record["rows"]:
-            for key, value in row.items():
-                if isinstance(value, float) and not math.isfinite(value):
-                    row[key] = None
-        return record
-
-    def to_csv(self, path: str | os.PathLike[str] | None = None) -> str:
-        """Return a line a contender, with the problem and the machine; write it to `path` too."""
-        problem = {
-            name: getattr(self, name)
-            for name in ("in_features", "out_features", "num_edges", "batch_size", "dtype")
-        }
-        text = io.StringIO()
-        columns = [f.name for f in fields(Row)] + [*problem, *self.machine]
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({**asdict(row), **problem, **self.machine} for row in self.rows)
-        if path is not None:
-            Path(path).write_text(text.getvalue())
-        return text.getvalue()
-
-    def __str__(self) -> str:
-        return report.plain(self)
-
-    def __rich__(self) -> "rich.table.Table":
-        return report.coloured(self)
-
-    def show(self) -> None:
-        """Print the table, coloured where the output is a terminal and rich is installed."""
-        if sys.stdout.isatty():
-            with contextlib.suppress(ImportError):
-                import rich
-
-                return rich.print(self)
-        print(self)
 
 
 def compare(
@@ -140,7 +51,7 @@ def compare(
     """
     _check(layer, batch_size)
     device = layer.weight.device
-    with _apart(device):
+    with _undisturbed(device):
         generator = torch.Generator("cpu").manual_seed(0)
 
         def draw(features: int) -> Tensor:
@@ -185,7 +96,7 @@ def _check(layer: Any, batch_size: Any) -> None:
 
 
 @contextlib.contextmanager
-def _apart(device: torch.device) -> Iterator[None]:
+def _undisturbed(device: torch.device) -> Iterator[None]:
     """Keep the caller's random state and modes out of the measurement, and it out of them."""
     devices = [] if device.type == "cpu" else [device]
     with (

@@ -1,5 +1,6 @@
 """Parametrizations of weights, as `torch.nn.utils.parametrize` takes them: what a rule computes."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -18,11 +19,19 @@ class Rule(nn.Module):
         """Return weights that follow the rule, near to those given."""
         raise NotImplementedError
 
+    def right_inverse(self, weight: Tensor) -> Tensor:
+        """Return the parameter that gives these weights.
+
+        Raises:
+            ValueError: if they do not follow the rule.
+        """
+        raise NotImplementedError
+
     def note(self, edge: int) -> str:
         """Return what the rule says of an edge, in a word or two."""
         raise NotImplementedError
 
-    def difference(self, state: dict[str, Tensor], prefix: str) -> str | None:
+    def refuse(self, state: Mapping[str, Tensor], prefix: str) -> str | None:
         """Return None if the saved rule is this one, or a sentence that says that it is not."""
         for name in self.fixed:
             ours, theirs = getattr(self, name).cpu(), state.get(prefix + name)

@@ -5,8 +5,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from edgelinear import checkpoint, names
-from edgelinear.layers import EdgeLinear
+from edgelinear.layers import checkpoint
+from edgelinear.layers.linear import EdgeLinear
+from edgelinear.layers.module import EdgeModule
 from edgelinear.topology import Topology
 
 
@@ -48,7 +49,7 @@ def adopt_wiring(module: nn.Module, state: dict[str, Tensor]) -> None:
             before = layer.weight
             layer._rewire(wiring)
             layer.weight = shared.setdefault((before, wiring), layer.weight)
-        layer._set_names(*known)
+        layer.in_names, layer.out_names = known
 
 
 def _known_names(
@@ -56,8 +57,10 @@ def _known_names(
 ) -> list[list[str | int] | None]:
     """Return the names of inputs and outputs that are saved, or else the layer's, if they fit."""
     known = []
-    for key, size in zip(names.NAMES, (topology.in_features, topology.out_features), strict=True):
-        saved, ours = names.from_state(state, prefix + key, size), getattr(layer, key)
+    for key, size in zip(
+        checkpoint.NAMES, (topology.in_features, topology.out_features), strict=True
+    ):
+        saved, ours = checkpoint.saved_names(state, prefix + key, size), getattr(layer, key)
         known.append(ours if saved is None and ours and len(ours) == size else saved)
     return known
 
@@ -74,8 +77,8 @@ def param_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]
         [(0.01, 2), (0.0, 2)]
         >>> optimizer = torch.optim.AdamW(groups, lr=1e-3)
     """
-    layers = [m for m in module.modules() if isinstance(m, EdgeLinear)]
-    edge_weights = {id(p) for layer in layers for p in layer._weights()}
+    layers = [m for m in module.modules() if isinstance(m, EdgeModule)]
+    edge_weights = {id(p) for layer in layers for p in layer.edge_parameters()}
     parameters = [p for p in module.parameters() if p.requires_grad]
 
     def group(decay: float, members: Iterable[nn.Parameter]) -> dict[str, Any]:

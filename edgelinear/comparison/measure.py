@@ -1,7 +1,11 @@
 """What `compare` measures: errors against float64, times in turn, and memory."""
 
+import json
+import os
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from edgelinear.contenders import Contender
+from edgelinear.comparison.contenders import Contender
 from edgelinear.topology import Topology
 
 _MIN_ROUNDS, _MAX_ROUNDS = 5, 200
@@ -167,29 +171,22 @@ def peak_bytes(run: Callable[[], object], device: torch.device) -> int | None:
     if device.type != "cpu":
         return None
     level = peak = 0
-    try:
-        for change in _allocations(run):
-            level += change
-            peak = max(peak, level)
-    except ImportError:  # the profiler below is private, and may go
-        return None
+    for change in _allocations(run):
+        level += change
+        peak = max(peak, level)
     return peak
 
 
-def _allocations(run: Callable[[], object]) -> Iterator[int]:
-    """Yield the bytes of each allocation of `run` on the CPU in order, negative where one ends."""
-    # The newer profiler takes half a second to start, and prints lines to stderr in some builds.
-    from torch._C._autograd import _disable_profiler_legacy, _enable_profiler_legacy
-    from torch._C._profiler import ProfilerConfig, ProfilerState, _ExperimentalConfig
-
-    _enable_profiler_legacy(
-        ProfilerConfig(ProfilerState.CPU, False, True, False, False, False, _ExperimentalConfig())
-    )
-    try:
+def _allocations(run: Callable[[], object]) -> list[int]:
+    """Return the bytes of each allocation of `run` on the CPU in order, negative where one ends."""
+    # Read when the profiler first starts, which takes a second: or it would log to stderr.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "5")
+    cpu = torch.profiler.ProfilerActivity.CPU
+    with torch.profiler.profile(activities=[cpu], profile_memory=True, acc_events=True) as profiler:
         run()
-    finally:
-        threads = _disable_profiler_legacy()
-    for events in threads:
-        for event in events:
-            if event.kind() == "memory_alloc":
-                yield event.cpu_memory_usage()
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder) / "trace.json"
+        profiler.export_chrome_trace(str(trace))
+        events = json.loads(trace.read_text())["traceEvents"]
+    changes = [event for event in events if event["name"] == "[memory]"]
+    return [event["args"]["Bytes"] for event in sorted(changes, key=lambda event: event["ts"])]

@@ -1,0 +1,138 @@
+"""Every private name of torch in use: why it is needed, and what is done where it is missing.
+
+Each is looked up once, here. Without one, everything still works, only slower, by public names.
+"""
+
+import ctypes
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def _find(name: str) -> Any:
+    """Return what torch calls `name`, or None where it no longer has it."""
+    try:
+        return attrgetter(name)(torch)
+    except AttributeError:
+        return None
+
+
+# Whether tensors are memory alone, and nothing but autograd looks on: kernels are then called at
+# once, as the dispatcher costs more than a small layer. No public name tells. Without one of these,
+# every call goes through the dispatcher.
+_has_storage = _find("_C._has_storage")  # a tensor under vmap, old or new, has none
+_is_zerotensor = _find("Tensor._is_zerotensor")  # the zeros of forward mode, without memory
+_dispatch_modes = _find("_C._len_torch_dispatch_stack")
+_early_modes = _find("_ops._len_torch_dispatch_stack_pre_dispatch")
+_is_profiling = _find("autograd._profiler_enabled")
+_can_tell = None not in (
+    _has_storage,
+    _is_zerotensor,
+    _dispatch_modes,
+    _early_modes,
+    _is_profiling,
+)
+_PLAIN = {Tensor, torch.nn.Parameter}
+
+
+def is_plain(a: Tensor, b: Tensor, c: Tensor | None = None) -> bool:
+    """Whether these tensors are memory alone, and no mode, tracer or profiler is looking on."""
+    return (
+        _can_tell
+        and _is_memory(a)
+        and _is_memory(b)
+        and (c is None or _is_memory(c))
+        and _dispatch_modes() == 0
+        and _early_modes() == 0
+        and not _is_profiling()
+    )
+
+
+def _is_memory(tensor: Tensor) -> bool:
+    return (
+        type(tensor) in _PLAIN
+        and not tensor.is_meta
+        and _has_storage(tensor)
+        and not tensor.is_neg()  # its numbers are those in memory negated
+        and not _is_zerotensor(tensor)
+    )
+
+
+def _always() -> bool:
+    return True
+
+
+# Whether `torch.func` is at work. Without it: every call is made as if it were.
+is_transforming: Callable[[], bool] = _find("_C._are_functorch_transforms_active") or _always
+
+
+# Whether dual numbers are about: the level of forward mode, -1 outside. It is read at each call, as
+# it changes. Without it, every call is made as if they were.
+_forward_ad = torch.autograd.forward_ad
+_has_level = hasattr(_forward_ad, "_current_level")
+
+
+def is_forward_mode() -> bool:
+    """Whether forward-mode differentiation may be at work."""
+    return not _has_level or _forward_ad._current_level >= 0
+
+
+# What `Function.apply` comes down to outside of `torch.func`: it spends most of its time in
+# `inspect.bind`, which only transforms need. It skips `unwrap_dead_wrappers` too: a tensor that a
+# transform left behind when it ended has no storage, so that `is_plain` sends it through the
+# dispatcher, which unwraps it.
+_has_quick_apply = _find("_C._FunctionBase.apply") is not None
+
+
+def quick_apply(function: Any, *arguments: Any) -> Any:
+    """Call an `autograd.Function`; right only while no transform of `torch.func` is active."""
+    if not _has_quick_apply:
+        return function.apply(*arguments)
+    return super(torch.autograd.Function, function).apply(*arguments)
+
+
+# Whether any device autocasts, in one look. Without it, the input's device is asked each time.
+is_any_autocast: Callable[[], bool] = _find("_C._is_any_autocast_enabled") or _always
+
+
+# Whether Dynamo traces a transform of `torch.func`, asked in a way that it follows: there,
+# `peek_interpreter_stack() is not None` holds without a transform too, and
+# `_are_functorch_transforms_active` leaves a node in the graph. Without it, compiled calls are made
+# as if under a transform.
+_peek = _find("_C._functorch.peek_interpreter_stack")
+_Interpreter = _find("_C._functorch.CInterpreter")
+
+
+def is_compiled_transform() -> bool:
+    """Whether Dynamo is tracing a transform of `torch.func`; asked while it compiles alone."""
+    if _peek is None or _Interpreter is None:
+        return True
+    return isinstance(_peek(), _Interpreter)
+
+
+# The entries of a sparse tensor as they are stored: `indices` refuses those that may be repeated,
+# and `coalesce` would add them up unasked. Without it, such tensors are refused.
+_indices, _values = _find("Tensor._indices"), _find("Tensor._values")
+
+
+def stored_entries(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Return indices and values of a COO tensor, repeated ones apart."""
+    if _indices is not None and _values is not None:
+        return _indices(matrix), _values(matrix)
+    if not matrix.is_coalesced():
+        raise ValueError("`matrix` may store entries twice: use `matrix.coalesce()`.")
+    return matrix.indices(), matrix.values()
+
+
+def thread_pool() -> int | None:
+    """Return the address of torch's own parallel loop, or None where it exports none.
+
+    `torch_parallel_for` is a C function of torch since 2.10: kernels that call it need no second
+    runtime of threads beside torch's. Without it they cannot be used.
+    """
+    libtorch = ctypes.CDLL(torch._C.__file__)  # which finds what it depends on too
+    loop = getattr(libtorch, "torch_parallel_for", None)
+    return None if loop is None else ctypes.cast(loop, ctypes.c_void_p).value

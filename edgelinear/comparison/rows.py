@@ -1,0 +1,45 @@
+"""What is measured of one contender."""
+
+from dataclasses import dataclass
+
+from edgelinear.comparison.contenders import LINEAR, MASKED
+
+
+@dataclass(frozen=True)
+class Row:
+    """What `compare` measured of one contender: a backend, or a dense layer.
+
+    Times are medians in milliseconds with their lower and upper quartiles, memory is in bytes, and
+    errors are the largest absolute differences from float64.
+
+    Example:
+        >>> comparison = el.compare(el.EdgeLinear(3, 2, [(0, 0), (2, 1)]), backends="reference")
+        >>> row = comparison.rows[0]
+        >>> row.name, row.parameters, row.agrees, row.step_ms_low <= row.step_ms
+        ('reference', 4, True, True)
+    """
+
+    name: str
+    parameters: int
+    output_error: float
+    input_grad_error: float
+    weight_grad_error: float
+    agrees: bool  # whether rounding explains the errors
+    forward_ms: float  # without gradients
+    forward_ms_low: float
+    forward_ms_high: float
+    step_ms: float  # forward, and the gradients of input, weight and bias
+    step_ms_low: float
+    step_ms_high: float
+    saved_bytes: int  # kept for backward beside parameters and indices
+    peak_bytes: int | None  # of one step, above what was there before it
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether it is one of the two dense layers."""
+        return self.name in (MASKED, LINEAR)
+
+    def is_level_with(self, other: "Row") -> bool:
+        """Whether two steps are too close to tell apart: quartiles overlap, medians are near."""
+        overlap = self.step_ms_low <= other.step_ms_high and other.step_ms_low <= self.step_ms_high
+        return overlap and 0.8 < self.step_ms / other.step_ms < 1.25

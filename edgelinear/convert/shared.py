@@ -1,0 +1,92 @@
+"""The steps that importers share, and those that exporters share."""
+
+import importlib
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from edgelinear.topology import EdgeMap, Wiring
+from edgelinear.topology.value import build
+from edgelinear.topology.views import RepeatedEdge
+from edgelinear.topology.wiring import check_names
+
+
+def checked_wiring(
+    in_features: int,
+    out_features: int,
+    src: Any,  # (num_edges,): the input of each edge, in the order of the data
+    dst: Any,  # (num_edges,)
+    values: Any,  # (num_edges,), or None
+    duplicates: str,
+    *,
+    in_names: list | None = None,
+    out_names: list | None = None,
+    unit: str = "entries",
+    sort: bool = True,
+) -> Wiring:
+    """Return the wiring, in (target, source) order unless the data has an order that a user sees.
+
+    An edge given twice is refused by name, and by its two positions in the data, counted in `unit`.
+    """
+    edges = np.stack([np.asarray(src, dtype=np.int64), np.asarray(dst, dtype=np.int64)])
+    try:
+        topology, weight, merged = build(
+            in_features, out_features, edges, values, duplicates=duplicates
+        )
+    except RepeatedEdge as error:
+        source = error.src if in_names is None else in_names[error.src]
+        target = error.dst if out_names is None else out_names[error.dst]
+        raise RepeatedEdge(source, target, error.first, error.second, unit) from None
+    rows = EdgeMap.identity(topology.num_edges) if merged is None else merged
+    if sort and not topology.is_sorted:
+        topology, order = topology._sorted()
+        weight, rows = order.follow(weight) if weight is not None else None, rows.then(order)
+    return Wiring(topology, weight, in_names, out_names, rows)
+
+
+def as_values(array: np.ndarray) -> Tensor | None:
+    """Return numbers as a tensor of their own width, and None for truth values: no weights.
+
+    Whole numbers take torch's default type.
+    """
+    kind = array.dtype.kind
+    if kind == "b":
+        return None
+    if kind in "iu":
+        return torch.from_numpy(array.astype(np.float64)).to(torch.get_default_dtype())
+    if kind != "f":
+        raise TypeError(f"the values must be real numbers, got {array.dtype}.")
+    return torch.from_numpy(array.astype(f"f{min(8, array.dtype.itemsize)}"))  # no long double
+
+
+def named_nodes(
+    wiring: Wiring, in_names: Sequence[Hashable] | None, out_names: Sequence[Hashable] | None
+) -> tuple[list | None, list | None]:
+    """Return the names of inputs and of outputs: those given, or else the wiring's own."""
+    inputs = wiring.in_names if in_names is None else in_names
+    outputs = wiring.out_names if out_names is None else out_names
+    return (
+        check_names("in_names", inputs, wiring.topology.in_features),
+        check_names("out_names", outputs, wiring.topology.out_features),
+    )
+
+
+def weight_array(wiring: Wiring) -> np.ndarray | None:  # (num_edges,)
+    """Return a copy of the weights in their own type, or float32 where NumPy or scipy lack it."""
+    if wiring.weight is None:
+        return None
+    weight = wiring.weight.detach().cpu()
+    if weight.dtype in (torch.float16, torch.bfloat16):
+        weight = weight.float()
+    return weight.numpy().copy()
+
+
+def import_optional(package: str) -> Any:
+    """Return a package of the extra `graph`."""
+    try:
+        return importlib.import_module(package)
+    except ImportError:
+        raise ImportError(f"this needs {package}: pip install 'edgelinear[graph]'.") from None

@@ -1,0 +1,49 @@
+"""To dense matrices and layers of the same function, and from them."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edgelinear.baselines import MaskedLinear
+from edgelinear.topology import Topology
+
+
+def matrix(weight: Tensor, topology: Topology) -> Tensor:  # (out_features, in_features)
+    """Return W with `W[dst[e], src[e]] = weight[e]`, differentiable; parallel edges add up."""
+    dense = weight.new_zeros(topology.out_features, topology.in_features)
+    return dense.index_put((topology.dst, topology.src), weight, accumulate=True)
+
+
+def linear_twin(weight: Tensor, bias: Tensor | None, topology: Topology) -> nn.Linear:
+    """Return an `nn.Linear` of the same function."""
+    sizes = topology.in_features, topology.out_features
+    return _filled(nn.Linear(*sizes, **_like(weight, bias)), weight, bias, topology)
+
+
+def masked_twin(weight: Tensor, bias: Tensor | None, topology: Topology) -> MaskedLinear:
+    """Return a dense layer of the same function, whose weight is masked to the edges."""
+    sizes = topology.in_features, topology.out_features
+    mask = torch.zeros(sizes[::-1], dtype=torch.bool)
+    mask[topology.dst.cpu(), topology.src.cpu()] = True
+    return _filled(MaskedLinear(*sizes, mask, **_like(weight, bias)), weight, bias, topology)
+
+
+def _like(weight: Tensor, bias: Tensor | None) -> dict[str, Any]:
+    return dict(bias=bias is not None, device=weight.device, dtype=weight.dtype)
+
+
+@torch.no_grad()
+def _filled(twin: Any, weight: Tensor, bias: Tensor | None, topology: Topology) -> Any:
+    twin.weight.copy_(matrix(weight, topology))
+    if bias is not None:
+        twin.bias.copy_(bias)
+    return twin
+
+
+def bias_of(linear: nn.Linear) -> Tensor | None:
+    """Return the bias of an `nn.Linear` as its next forward will have it."""
+    mask = getattr(linear, "bias_mask", None)
+    if mask is None:
+        return linear.bias
+    return mask * linear.bias_orig  # pruned: `linear.bias` is stale until then

@@ -1,0 +1,208 @@
+"""What becomes of edges when a wiring changes, so that values can follow them."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from edgelinear.topology.value import Topology
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class EdgeMap:
+    """Which old edge each new edge is, after edges were sorted, merged, added or taken away.
+
+    Whatever has an entry an edge follows: weights, the state of an optimizer, columns of a table.
+
+    Args:
+        old: (num_edges,) integers: the position of each new edge among the old ones, or -1 where it
+            is none of them.
+        new: (num_old_edges,) integers, where several old edges were merged into one: the new edge
+            that each old one is part of. `old` is then the first of them.
+
+    Raises:
+        TypeError: if they are no integers.
+        ValueError: if they have another shape, or a number below -1.
+
+    Example:
+        >>> edges = EdgeMap([2, 0, -1])
+        >>> edges
+        EdgeMap(num_edges=3, of which new: 1)
+        >>> edges.follow(torch.tensor([10.0, 20.0, 30.0]), fill=1.0)
+        tensor([30., 10.,  1.])
+    """
+
+    old: Tensor
+    new: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "old", _checked("old", self.old))
+        if self.new is not None:
+            object.__setattr__(self, "new", _checked("new", self.new))
+
+    @classmethod
+    def identity(cls, num_edges: int) -> "EdgeMap":
+        """Return the map of a change that leaves every edge where it is."""
+        return cls(torch.arange(num_edges, device="cpu"))
+
+    @classmethod
+    def between(cls, before: "Topology", after: "Topology") -> "EdgeMap":
+        """Return the map from one topology to another: edges are the same if both ends are.
+
+        Parallel edges are matched in their order.
+
+        Example:
+            >>> before, after = Topology(2, 2, [(0, 0), (1, 1)]), Topology(2, 2, [(1, 1), (0, 1)])
+            >>> EdgeMap.between(before, after).old
+            tensor([ 1, -1])
+        """
+        columns = max(before.in_features, after.in_features)
+        old_cells, old_ids = _in_order(before, columns)
+        cells, ids = _in_order(after, columns)
+        rank = np.arange(cells.size) - np.searchsorted(cells, cells)  # among parallel edges
+        match = np.searchsorted(old_cells, cells) + rank
+        found = match < np.searchsorted(old_cells, cells, side="right")
+        old = np.full(cells.size, -1)
+        old[ids[found]] = old_ids[match[found]]
+        return cls(torch.from_numpy(old))
+
+    @property
+    def num_edges(self) -> int:
+        """Number of new edges."""
+        return self.old.shape[0]
+
+    def follow(self, values: Any, fill: Any = 0.0) -> Any:
+        """Return `values`, an entry for each old edge, as an entry for each new one.
+
+        Args:
+            values: a tensor, an array, or a Series or DataFrame of pandas; (num_old_edges, ...).
+            fill: what edges that are none of the old ones get: a number, or a tensor of
+                (num_edges, ...).
+
+        Differentiable. Of merged edges, the first one's entry counts: `sum` adds them up.
+
+        Raises:
+            ValueError: if there are too few values, or data of pandas would need a `fill`.
+
+        Example:
+            >>> EdgeMap([1, 0]).follow(np.array(["a", "b"]))
+            array(['b', 'a'], dtype='<U1')
+        """
+        self._check_length(len(values))
+        if isinstance(values, Tensor):
+            return self._follow_tensor(values, fill)
+        if hasattr(values, "iloc"):
+            if self._has_new:
+                raise ValueError(
+                    "some edges are none of the old ones, for which the data has no row: pass a "
+                    "column as an array, and `fill`."
+                )
+            return values.iloc[self.old.cpu().numpy()]
+        return self._follow_array(np.asarray(values), fill)
+
+    def _follow_tensor(self, values: Tensor, fill: Any) -> Tensor:
+        old = self.old.to(values.device)
+        if not self._has_new:
+            return values.index_select(0, old)
+        filled = torch.as_tensor(fill, dtype=values.dtype, device=values.device)
+        if len(values) == 0:
+            return filled.expand(self.num_edges, *values.shape[1:]).clone()
+        there = (old >= 0).view(-1, *[1] * (values.dim() - 1))
+        return torch.where(there, values.index_select(0, old.clamp(min=0)), filled)
+
+    def _follow_array(self, values: np.ndarray, fill: Any) -> np.ndarray:
+        old = self.old.cpu().numpy()
+        if not self._has_new:
+            return values[old]
+        followed = np.empty((self.num_edges, *values.shape[1:]), np.result_type(values, fill))
+        followed[...] = fill
+        followed[old >= 0] = values[old[old >= 0]]
+        return followed
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Return for each new edge the sum of the values of the old edges that it was merged from.
+
+        Half types are added up in float32. Edges that are none of the old ones get 0.
+
+        Example:
+            >>> EdgeMap([0, 2], new=[0, 0, 1]).sum(torch.tensor([1.0, 2.0, 3.0]))
+            tensor([3., 3.])
+        """
+        if self.new is None:
+            return self.follow(values)
+        self._check_length(len(values))
+        dtype = torch.promote_types(values.dtype, torch.float32)
+        new = self.new.to(values.device)
+        total = values.new_zeros(self.num_edges + 1, *values.shape[1:], dtype=dtype)
+        total = total.index_add(0, new % (self.num_edges + 1), values.to(dtype))
+        return total[:-1].to(values.dtype)  # -1, the edges taken away, came last
+
+    def then(self, later: "EdgeMap") -> "EdgeMap":
+        """Return the map of this change followed by a later one.
+
+        Example:
+            >>> EdgeMap([2, 1]).then(EdgeMap([1, 0])).old
+            tensor([1, 2])
+        """
+        old = later.follow(self.old, fill=-1)
+        if self.new is None and later.new is None:
+            return EdgeMap(old)
+        new = self._new_of(int(self.old.max()) + 1 if self.num_edges else 0)
+        step = later._new_of(self.num_edges)
+        return EdgeMap(old, torch.where(new >= 0, step[new.clamp(min=0)], -1))
+
+    def _new_of(self, num_old: int) -> Tensor:  # (num_old,)
+        """Return the new edge that each old one is or is part of, or -1 where it was taken away."""
+        if self.new is not None:
+            return self.new
+        new = torch.full((num_old,), -1, device=self.old.device)
+        kept = self.old >= 0
+        new[self.old[kept]] = kept.nonzero()[:, 0]
+        return new
+
+    @property
+    def _has_new(self) -> bool:
+        return bool((self.old < 0).any())
+
+    def _check_length(self, number: int) -> None:
+        if self.new is not None and number != len(self.new):
+            raise ValueError(
+                f"`values` must hold an entry for each of {len(self.new)} old edges, got {number}."
+            )
+        needed = int(self.old.max()) + 1 if self.num_edges else 0
+        if number < needed:
+            raise ValueError(
+                f"`values` must hold an entry for each old edge, of which there are {needed} at "
+                f"least, got {number}."
+            )
+
+    def __repr__(self) -> str:
+        return f"EdgeMap(num_edges={self.num_edges}, of which new: {int((self.old < 0).sum())})"
+
+
+def _checked(name: str, positions: Any) -> Tensor:
+    if not isinstance(positions, Tensor):
+        positions = torch.as_tensor(positions, device="cpu")
+    if positions.dim() != 1:
+        raise ValueError(f"`{name}` must have one dimension, got shape {tuple(positions.shape)}.")
+    if positions.numel() == 0:
+        return positions.long()
+    if positions.dtype == torch.bool or positions.is_floating_point() or positions.is_complex():
+        raise TypeError(
+            f"`{name}` must hold integers, got {positions.dtype}: of a mask of edges that stay, "
+            "pass `mask.nonzero()[:, 0]`."
+        )
+    if int(positions.min()) < -1:
+        raise ValueError(f"`{name}` must hold positions or -1, got {int(positions.min())}.")
+    return positions.long()
+
+
+def _in_order(topology: "Topology", columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the cells of the edges in (target, source) order, and which edge each is."""
+    src, dst = topology.edge_index.cpu().numpy()
+    cells = dst * columns + src
+    order = np.argsort(cells, kind="stable")
+    return cells[order], order

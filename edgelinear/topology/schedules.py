@@ -1,0 +1,56 @@
+"""In which order kernels take the edges of a view: runs on a CPU, pieces on a GPU."""
+
+import numpy as np
+
+# Of the runs of dense rows: columns of a block, which take 32 KiB of the first-level cache at 64
+# samples of float32; rows of a group, as in kernels.h, which share out the fetching of a block; and
+# the fewest edges that are worth a run.
+BLOCK_COLUMNS, GROUP_ROWS, RUN_EDGES = 128, 64, 8
+
+# Of the pieces of long rows: their edges. Sums on a GPU take their order from it.
+PIECE_EDGES = 1024
+
+
+def runs_of(
+    indptr: np.ndarray,  # (rows + 1,)
+    indices: np.ndarray,  # (num_edges,)
+    columns: int,
+) -> np.ndarray | None:  # (num_runs, 3)
+    """Return the runs of a view, or None where they do not pay.
+
+    A run is a row, its first position and its length: the edges of the row whose columns lie in one
+    block. Runs are in order of groups of rows, then of blocks, then of length. They pay where rows
+    are dense; and as a group is the work of one thread, there must be many, and much alike.
+    """
+    rows, edges = indptr.size - 1, indices.size
+    groups, blocks = -(-rows // GROUP_ROWS), -(-columns // BLOCK_COLUMNS)
+    if groups < 16 or blocks < 3 or edges < RUN_EDGES * rows * blocks:
+        return None
+    by_group = np.diff(indptr[::GROUP_ROWS], append=edges)
+    if by_group.max() > 2 * by_group.mean():
+        return None
+    block = indices // BLOCK_COLUMNS
+    first = np.ones(edges, dtype=bool)
+    first[1:] = block[1:] != block[:-1]
+    first[indptr[:-1][np.diff(indptr) > 0]] = True
+    begin = np.flatnonzero(first)
+    row, count = np.searchsorted(indptr, begin, side="right") - 1, np.diff(begin, append=edges)
+    order = np.lexsort((count, block[begin], row // GROUP_ROWS))
+    runs = np.stack([row, begin, count], axis=1)[order]
+    return np.ascontiguousarray(runs, dtype=indices.dtype)
+
+
+def pieces_of(indptr: np.ndarray) -> np.ndarray | None:  # (num_pieces, 2)
+    """Return the pieces of rows of more than PIECE_EDGES edges, or None where there are none.
+
+    A piece is a row and a first position. One program of a GPU sums it, so that no row keeps the
+    others waiting.
+    """
+    counts = np.diff(indptr)
+    (rows,) = np.nonzero(counts > PIECE_EDGES)
+    if rows.size == 0:
+        return None
+    number = -(-counts[rows] // PIECE_EDGES)
+    row = np.repeat(rows, number)
+    rank = np.arange(row.size) - np.repeat(np.cumsum(number) - number, number)
+    return np.stack([row, indptr[row] + rank * PIECE_EDGES], axis=1).astype(indptr.dtype)
