@@ -20,9 +20,9 @@ def _find(name: str) -> Any:
         return None
 
 
-# Whether tensors are memory alone, and nothing but autograd looks on: kernels are then called at
-# once, as the dispatcher costs more than a small layer. No public name tells. Without one of these,
-# every call goes through the dispatcher.
+# Whether tensors are plain memory, and no mode, tracer or profiler watches: kernels are then called
+# at once, as the dispatcher costs more than a small layer. No public name tells. Without one of
+# these, every call goes through the dispatcher.
 _has_storage = _find("_C._has_storage")  # a tensor under vmap, old or new, has none
 _is_zerotensor = _find("Tensor._is_zerotensor")  # the zeros of forward mode, without memory
 _dispatch_modes = _find("_C._len_torch_dispatch_stack")
@@ -39,7 +39,7 @@ _PLAIN = {Tensor, torch.nn.Parameter}
 
 
 def is_plain(a: Tensor, b: Tensor, c: Tensor | None = None) -> bool:
-    """Whether these tensors are memory alone, and no mode, tracer or profiler is looking on."""
+    """Whether these tensors are plain memory, and no mode, tracer or profiler watches."""
     return (
         _can_tell
         and _is_memory(a)
@@ -56,7 +56,7 @@ def _is_memory(tensor: Tensor) -> bool:
         type(tensor) in _PLAIN
         and not tensor.is_meta
         and _has_storage(tensor)
-        and not tensor.is_neg()  # its numbers are those in memory negated
+        and not tensor.is_neg()  # or memory would hold its numbers negated
         and not _is_zerotensor(tensor)
     )
 
@@ -65,18 +65,18 @@ def _always() -> bool:
     return True
 
 
-# Whether `torch.func` is at work. Without it: every call is made as if it were.
+# Whether a transform of `torch.func` is active. Without it, every call is made as if one were.
 is_transforming: Callable[[], bool] = _find("_C._are_functorch_transforms_active") or _always
 
 
-# Whether dual numbers are about: the level of forward mode, -1 outside. It is read at each call, as
-# it changes. Without it, every call is made as if they were.
+# Whether inputs may be dual numbers: the level of forward mode, -1 outside of it, which is read at
+# each call. Without it, every call is made as in forward mode.
 _forward_ad = torch.autograd.forward_ad
-_has_level = hasattr(_forward_ad, "_current_level")
+_has_level = _find("autograd.forward_ad._current_level") is not None
 
 
 def is_forward_mode() -> bool:
-    """Whether forward-mode differentiation may be at work."""
+    """Whether forward-mode differentiation may be active."""
     return not _has_level or _forward_ad._current_level >= 0
 
 

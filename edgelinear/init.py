@@ -24,7 +24,8 @@ def init_by_fan_in(
     if targets is not None:
         bound = bound[targets]
     bound = bound.to(parameter.device, parameter.dtype).reshape(-1, *[1] * (parameter.dim() - 1))
-    # Drawn whole, as shards drawn from one seed would repeat each other.
+    # All values are drawn, also where this process keeps a shard of them: processes have the same
+    # seed, and would draw the same numbers for different shards.
     values = torch.empty(parameter.shape, dtype=parameter.dtype, device=parameter.device)
     parameter.copy_(_like(parameter, values.uniform_(-1.0, 1.0).mul_(bound)))
 

@@ -128,7 +128,7 @@ def _apply(function: type[torch.autograd.Function], *arguments: Any) -> Tensor:
     return function.apply(*arguments)
 
 
-# Kernels: here a backend is chosen, from the shapes of this very call.
+# Kernels: a backend is chosen here, for each call anew, by its shapes and types.
 
 
 def _run_spmm(

@@ -245,9 +245,10 @@ def _register_first(layer: EdgeLinear, rule: Rule, name: str) -> EdgeLinear:
         raise ValueError(f"`{name}` does not agree with the signs: with it, {error}") from error
     if not signs:
         layer.weight.copy_(weight)
-        layer.weight.grad = None  # of another shape than the parameter will have
+        layer.weight.grad = None  # it has the shape of the parameter so far
         return parametrize.register_parametrization(layer, "weight", rule)  # type: ignore
-    # Not taken off and made anew: that would take the weight away from copies of the layer.
+    # The signs are not taken off first, and made anew: they belong to a class that torch made for
+    # this layer, and copies of the layer would lose their weight with it.
     (parameter,) = layer.edge_parameters()
     parameter.copy_(weight)
     parameter.grad = None

@@ -36,8 +36,8 @@ class Contender(NamedTuple):
 def too_large(layer: EdgeLinear) -> str | None:
     """Return why the dense matrices are left out, or None where they fit."""
     cells, free = layer.in_features * layer.out_features, _free_bytes(layer.weight.device)
-    # The float64 matrix and its gradient, then weight, mask and product, with gradients of both,
-    # and weight and gradient of the plain layer; each stands alone but for its parameters.
+    # The truth takes the matrix and its gradient in float64. The layers take a weight and its
+    # gradient each, and MaskedLinear a mask, the product with it, and the gradient of that.
     needed = cells * max(16, 6 * layer.weight.element_size() + 1)
     if needed <= free / 4:
         return None

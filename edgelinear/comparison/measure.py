@@ -19,7 +19,7 @@ from edgelinear.topology import Topology
 
 _MIN_ROUNDS, _MAX_ROUNDS = 5, 200
 _SECONDS = 0.5  # for the rounds of each contender, unless the fewest rounds take longer
-_SLICE_ELEMENTS = 2**22  # of the (edges, batch) products that the chunked reference holds at a time
+_SLICE_ELEMENTS = 2**22  # of the (edges, batch) products that exist at one time
 
 
 class Truth(NamedTuple):
@@ -146,7 +146,7 @@ def saved_bytes(contender: Contender, x: Tensor) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        y = contender.forward(x)  # alive until counted, so that no address is used twice
+        y = contender.forward(x)  # kept until all is counted: freed memory would be counted twice
     total = sum(size for storage, size in kept.items() if storage not in known)
     del y
     return total
@@ -179,7 +179,7 @@ def peak_bytes(run: Callable[[], object], device: torch.device) -> int | None:
 
 def _allocations(run: Callable[[], object]) -> list[int]:
     """Return the bytes of each allocation of `run` on the CPU in order, negative where one ends."""
-    # Read when the profiler first starts, which takes a second: or it would log to stderr.
+    # Or the profiler writes to stderr. It reads this when it first starts, which takes a second.
     os.environ.setdefault("KINETO_LOG_LEVEL", "5")
     cpu = torch.profiler.ProfilerActivity.CPU
     with torch.profiler.profile(activities=[cpu], profile_memory=True, acc_events=True) as profiler:

@@ -15,7 +15,7 @@ from edgelinear.convert.shared import (
     weight_array,
 )
 from edgelinear.topology import EdgeMap, Wiring
-from edgelinear.topology.value import build
+from edgelinear.topology.build import build
 from edgelinear.topology.wiring import HasWiring, as_list, positions, wiring_of
 
 if TYPE_CHECKING:

@@ -215,5 +215,5 @@ def _as_tensor(matrix: Any) -> Tensor:
     dtype = np.dtype({"b": "?", "i": "i8", "u": "f8", "f": "f8"}[array.dtype.kind])
     if array.dtype in (np.float16, np.float32):
         dtype = array.dtype.newbyteorder("=")
-    # Writable and contiguous, or torch would warn of the one and refuse the other.
+    # torch warns of arrays that are not writable, and refuses negative strides.
     return torch.from_numpy(np.require(array, dtype, ["C", "W"]))

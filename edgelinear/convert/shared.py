@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from edgelinear.topology import EdgeMap, Wiring
-from edgelinear.topology.value import build
+from edgelinear.topology.build import build
 from edgelinear.topology.views import RepeatedEdge
 from edgelinear.topology.wiring import check_names
 

@@ -3,8 +3,10 @@
 Each takes O(edges) time and memory, but for sorting, and gives its edges in (target, source) order.
 """
 
-from edgelinear.generators.graphs import barabasi_albert, radix_net, watts_strogatz
+from edgelinear.generators.hubs import barabasi_albert
 from edgelinear.generators.local import banded, block_diagonal, local1d, local2d
+from edgelinear.generators.radix import radix_net
+from edgelinear.generators.small_worlds import watts_strogatz
 from edgelinear.generators.uniform import erdos_renyi, fixed_fan_in, fixed_fan_out
 
 __all__ = [

@@ -49,9 +49,9 @@ def numpy_generator(generator: torch.Generator | None) -> np.random.Generator:
     return np.random.default_rng(int(seed))
 
 
-# Below, numbers drawn with replacement are thrown together until enough are distinct. Every step
-# looks only at how many are, never at which: a renaming of the population would commute with it,
-# so that all sets of the final size are equally likely.
+# Below, numbers are drawn with replacement until enough of them are distinct. What is drawn next
+# depends on how many are distinct so far, never on which: no number is treated unlike another, so
+# that all sets of the final size are equally likely.
 
 
 def distinct(random: np.random.Generator, population: int, count: int) -> np.ndarray:

@@ -1,20 +1,17 @@
 """The wiring in a state dict: checked like any other, compared, and never taken unasked."""
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from edgelinear.layers.parametrizations import Rule
-from edgelinear.topology import Topology
+from edgelinear.topology import Topology, Wiring
 from edgelinear.topology.checks import as_edge_index
 from edgelinear.topology.wiring import as_names
-
-if TYPE_CHECKING:
-    from edgelinear.layers.module import EdgeModule
 
 # What a state dict holds beside the parameters of a module: its wiring, and the names of its nodes
 # where they have some.
@@ -23,36 +20,47 @@ KEYS = (*WIRING, *NAMES)
 RULES = "parametrizations.weight."  # what stands before the parameters of weights with rules
 
 
-def entries_of(module: "EdgeModule", prefix: str) -> dict[str, Tensor]:
+def entries_of(wiring: Wiring, prefix: str) -> dict[str, Tensor]:
     """Return what a state dict holds of a module beside its parameters."""
-    entries = {prefix + key: getattr(module, key) for key in WIRING}
-    names = {prefix + key: getattr(module, key) for key in NAMES}
-    return entries | {key: _as_bytes(given) for key, given in names.items() if given is not None}
+    topology = wiring.topology
+    entries = {prefix + "edge_index": topology.edge_index, prefix + "shape": shape_of(topology)}
+    for key in NAMES:
+        names = getattr(wiring, key)
+        if names is not None:
+            entries[prefix + key] = _as_bytes(names)
+    return entries
+
+
+def shape_of(topology: Topology) -> Tensor:
+    """Return in_features and out_features as a tensor, which a state dict holds."""
+    return torch.tensor((topology.in_features, topology.out_features), device="cpu")
 
 
 def compare(
-    module: "EdgeModule", state: Mapping[str, Tensor], prefix: str
+    wiring: Wiring, rules: Sequence[nn.Module], state: Mapping[str, Tensor], prefix: str
 ) -> tuple[list[str], dict[str, list[str | int]]]:
     """Return why a state dict is not one of this module, if so; and the names in it, by their key.
 
-    Everything is compared before anything is loaded.
+    Everything is compared before anything is loaded. `rules` are all parametrizations of the
+    weight, in their order.
     """
     found: list[str | None] = []
+    topology = wiring.topology
     saved_rules = [value for key, value in state.items() if key.startswith(prefix + RULES)]
-    parameters = saved_rules if module.rules else [state.get(prefix + "weight")]
+    parameters = saved_rules if rules else [state.get(prefix + "weight")]
     if not _is_compared_by_rank_0(parameters, state, prefix):
-        other_wiring = _refuse_topology(module.topology, state, prefix)
+        other_wiring = _refuse_topology(topology, state, prefix)
         if other_wiring is not None:
             return [other_wiring], {}
-        if saved_rules and not module.rules:
+        if saved_rules and not rules:
             found.append(
                 f"`{prefix}weight` in this checkpoint has rules: apply the same ones first."
             )
-        for i, rule in enumerate(module.rules):
+        for i, rule in enumerate(rules):
             if saved_rules and isinstance(rule, Rule):
                 found.append(rule.refuse(state, f"{prefix}{RULES}{i}."))
     names = {}
-    for key, size in zip(NAMES, (module.in_features, module.out_features), strict=True):
+    for key, size in zip(NAMES, (topology.in_features, topology.out_features), strict=True):
         try:
             saved = saved_names(state, prefix + key, size)
         except ValueError as error:
@@ -60,7 +68,7 @@ def compare(
             continue
         if saved is not None:
             names[key] = saved
-            found.append(_refuse_names(getattr(module, key), saved, prefix + key))
+            found.append(_refuse_names(getattr(wiring, key), saved, prefix + key))
     return [sentence for sentence in found if sentence is not None], names
 
 

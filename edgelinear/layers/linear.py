@@ -14,7 +14,7 @@ from edgelinear.layers import checkpoint, dense
 from edgelinear.layers.module import EdgeModule
 from edgelinear.layers.parametrizations import Rule
 from edgelinear.topology import EdgeMap, Topology, Wiring
-from edgelinear.topology.value import build
+from edgelinear.topology.build import build
 
 
 class EdgeLinear(EdgeModule):

@@ -28,7 +28,7 @@ def adopt_wiring(module: nn.Module, state: dict[str, Tensor]) -> None:
         >>> model.load_state_dict(saved)
         <All keys matched successfully>
     """
-    plan = []  # as nothing must change where something is wrong
+    plan = []  # all is read first: where something is wrong, nothing must change
     for name, layer in module.named_modules():
         if not isinstance(layer, EdgeLinear):
             continue
@@ -43,7 +43,7 @@ def adopt_wiring(module: nn.Module, state: dict[str, Tensor]) -> None:
         plan.append(
             (layer, None if same else topology, _known_names(layer, topology, state, prefix))
         )
-    shared: dict[tuple, nn.Parameter] = {}  # weights, which layers may have in common
+    shared: dict[tuple, nn.Parameter] = {}  # new weights of layers that had one in common
     for layer, wiring, known in plan:
         if wiring is not None:
             before = layer.weight

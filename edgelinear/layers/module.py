@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -85,14 +84,17 @@ class EdgeModule(nn.Module):
     @property
     def shape(self) -> Tensor:
         """(in_features, out_features) as a tensor: the entry of this name in a state dict."""
-        return torch.tensor((self.in_features, self.out_features), device="cpu")
+        return checkpoint.shape_of(self.topology)
 
     @property
     def wiring(self) -> Wiring:
         """Edges, names, rules, and the weights as they are now, a copy."""
+        return self._wiring_alone()._replace(weight=self.weight.detach().clone())
+
+    def _wiring_alone(self) -> Wiring:
+        """Return the wiring without the weights, which rules would have to compute."""
         rules = [rule for rule in self.rules if isinstance(rule, Rule)]
-        weight = self.weight.detach().clone()
-        return Wiring(self.topology, weight, self.in_names, self.out_names, rules=rules)
+        return Wiring(self.topology, None, self.in_names, self.out_names, rules=rules)
 
     @property
     def rules(self) -> list[nn.Module]:
@@ -109,7 +111,8 @@ class EdgeModule(nn.Module):
             yield self.weight
 
     def _place_topology(self) -> None:
-        # Not `self.weight`, which rules compute, and cannot from the shards of `fully_shard`.
+        # Not `self.weight`: rules would have to compute it, which they cannot from the shards that
+        # `fully_shard` leaves.
         device = next(self.edge_parameters()).device
         if device.type != "meta":
             self.topology = self.topology.to(device)
@@ -121,16 +124,17 @@ class EdgeModule(nn.Module):
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
-        destination.update(checkpoint.entries_of(self, prefix))
+        destination.update(checkpoint.entries_of(self._wiring_alone(), prefix))
 
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, local_metadata: dict, strict: bool, *reports: Any
     ) -> None:
-        refused, names = checkpoint.compare(self, state_dict, prefix)
+        wiring = self._wiring_alone()
+        refused, names = checkpoint.compare(wiring, self.rules, state_dict, prefix)
         if refused:
             *_, errors = reports
             errors += refused
-            # Nothing is loaded then: what is below this module finds the values that it has.
+            # Nothing is loaded then: modules below this one are handed the values that they have.
             ours = (*self.named_parameters(), *self.named_buffers())
             state_dict |= {prefix + name: tensor for name, tensor in ours}
             return

@@ -43,8 +43,8 @@ class Rule(nn.Module):
 
     def _apply(self, fn: Any, recurse: bool = True) -> "Rule":
         super()._apply(fn, recurse)
-        # As the topology does, they keep their numbers where `fn` is that of `to_empty`; and their
-        # types, as half of a scale, or of an index, would be another rule.
+        # `fn` says on which device they belong, and nothing else: that of `to_empty` would lose
+        # their numbers, and that of `half` would round a scale or make an index useless.
         for name in self.fixed:
             tensor = getattr(self, name)
             device = fn(tensor.new_empty(0)).device
@@ -142,7 +142,7 @@ class Frozen(Rule):
         super().__init__()
         self.moving = (~mask).nonzero()[:, 0]
         self.still = mask.nonzero()[:, 0]
-        # A buffer, so that processes that drew other weights take those of rank 0.
+        # A buffer, so that DDP gives the values of rank 0 to processes that drew others.
         self.register_buffer("frozen", weight[mask])
 
     def _apply(self, fn: Any, recurse: bool = True) -> "Frozen":

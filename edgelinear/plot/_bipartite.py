@@ -11,7 +11,7 @@ from edgelinear.plot._figure import LINE, make_figure, names_of, room_for, title
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_NODES, _EDGES = 60, 600  # more nodes a side, or edges, are a blot
+_NODES, _EDGES = 60, 600  # more nodes a side, or edges, cannot be told apart
 
 
 def bipartite(

@@ -102,7 +102,8 @@ def check_range(edges: Tensor, in_features: int, out_features: int) -> None:
     if edges.shape[1] == 0:
         return
     sizes = in_features, out_features
-    # NumPy's: torch starts its threads for any two rows, which costs a small graph milliseconds.
+    # By NumPy: torch takes several threads for two rows of any length, and their start takes longer
+    # than a small graph.
     low, high = edges.numpy().min(axis=1), edges.numpy().max(axis=1)
     if low.min() >= 0 and high[0] < in_features and high[1] < out_features:
         return

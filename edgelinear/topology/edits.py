@@ -1,14 +1,20 @@
 """What becomes of edges when a wiring changes, so that values can follow them."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from edgelinear.topology.value import Topology
+
+class HasEdges(Protocol):
+    """A topology, or whatever else has edges between numbered nodes."""
+
+    @property
+    def in_features(self) -> int: ...
+    @property
+    def edge_index(self) -> Tensor: ...
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -49,7 +55,7 @@ class EdgeMap:
         return cls(torch.arange(num_edges, device="cpu"))
 
     @classmethod
-    def between(cls, before: "Topology", after: "Topology") -> "EdgeMap":
+    def between(cls, before: HasEdges, after: HasEdges) -> "EdgeMap":
         """Return the map from one topology to another: edges are the same if both ends are.
 
         Parallel edges are matched in their order.
@@ -200,9 +206,9 @@ def _checked(name: str, positions: Any) -> Tensor:
     return positions.long()
 
 
-def _in_order(topology: "Topology", columns: int) -> tuple[np.ndarray, np.ndarray]:
+def _in_order(wiring: HasEdges, columns: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the cells of the edges in (target, source) order, and which edge each is."""
-    src, dst = topology.edge_index.cpu().numpy()
+    src, dst = wiring.edge_index.cpu().numpy()
     cells = dst * columns + src
     order = np.argsort(cells, kind="stable")
     return cells[order], order

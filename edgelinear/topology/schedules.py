@@ -2,13 +2,11 @@
 
 import numpy as np
 
-# Of the runs of dense rows: columns of a block, which take 32 KiB of the first-level cache at 64
-# samples of float32; rows of a group, as in kernels.h, which share out the fetching of a block; and
-# the fewest edges that are worth a run.
-BLOCK_COLUMNS, GROUP_ROWS, RUN_EDGES = 128, 64, 8
+BLOCK_COLUMNS = 128  # in the first-level cache at once: 32 KiB at 64 samples of float32
+GROUP_ROWS = 64  # that pass over a block before the next one is fetched; the same in kernels.h
+RUN_EDGES = 8  # of a run on average, below which runs do not pay
 
-# Of the pieces of long rows: their edges. Sums on a GPU take their order from it.
-PIECE_EDGES = 1024
+PIECE_EDGES = 1024  # of a long row; the order of sums on a GPU follows from it
 
 
 def runs_of(

@@ -13,7 +13,6 @@ from edgelinear.topology.checks import (
     as_size,
     check_duplicates,
     check_range,
-    check_weight,
 )
 from edgelinear.topology.edits import EdgeMap
 from edgelinear.topology.views import View, make_views
@@ -76,7 +75,7 @@ class Topology:
         *,
         duplicates: str = "error",
     ) -> None:
-        by_dst, by_src, _ = _checked_views(in_features, out_features, edge_index, duplicates)
+        by_dst, by_src, _ = checked_views(in_features, out_features, edge_index, duplicates)
         self._set(by_dst, by_src)
 
     def _set(self, by_dst: View, by_src: View) -> None:
@@ -229,47 +228,7 @@ class Topology:
         )
 
 
-def build(
-    in_features: int,
-    out_features: int,
-    edge_index: Any,  # (2, num_edges)
-    weight: Any = None,  # (num_edges,)
-    *,
-    duplicates: str = "error",
-) -> tuple[Topology, Tensor | None, EdgeMap | None]:
-    """Return the topology, the weight of its edges, and which edges were merged, if any were.
-
-    Row 0 of `edge_index` is the source (an input), row 1 the target (an output). Merged edges add
-    their weights. A topology of these sizes is taken as it is.
-    """
-    if isinstance(edge_index, Topology):
-        topology, merged = _fitting(edge_index, in_features, out_features, duplicates), None
-        number = topology.num_edges
-    else:
-        edges = as_edge_index(edge_index)
-        number = edges.shape[1]
-        *views, merged = _checked_views(in_features, out_features, edges, duplicates)
-        topology = Topology._from_views(*views)
-    if weight is not None:
-        weight = check_weight(weight, number)
-        weight = weight if merged is None else merged.sum(weight)
-    return topology, weight, merged
-
-
-def _fitting(topology: Topology, in_features: int, out_features: int, duplicates: str) -> Topology:
-    if (topology.in_features, topology.out_features) != (in_features, out_features):
-        raise ValueError(
-            f"the topology must have {in_features} -> {out_features} features, "
-            f"got {topology.in_features} -> {topology.out_features}."
-        )
-    if duplicates != "error":
-        raise ValueError(
-            f"`duplicates` is settled when a Topology is built, got {duplicates!r} with one."
-        )
-    return topology
-
-
-def _checked_views(
+def checked_views(
     in_features: Any, out_features: Any, edge_index: Any, duplicates: str
 ) -> tuple[View, View, EdgeMap | None]:
     check_duplicates(duplicates)

@@ -134,7 +134,7 @@ def _contrast(null_model: str, differences: np.ndarray) -> Contrast:
     test = stats.permutation_test(
         (differences,),
         np.mean,
-        permutation_type="samples",  # of one sample: its signs are flipped
+        permutation_type="samples",  # flips the signs of one sample
         n_resamples=_RESAMPLES,
         vectorized=True,
         random_state=np.random.default_rng(0),

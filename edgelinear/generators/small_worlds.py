@@ -1,13 +1,12 @@
-"""Patterns of network science: small worlds, preferential attachment, mixed radices."""
+"""Small worlds: a ring of which some edges are moved."""
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 
 import numpy as np
 import torch
 
-from edgelinear.generators._draw import attachments, from_ends, numpy_generator, positive
+from edgelinear.generators._draw import from_ends, numpy_generator
 from edgelinear.topology import Topology
 from edgelinear.topology.checks import as_size
 
@@ -72,8 +71,9 @@ def watts_strogatz(
     moved = random.random(node.size) < rewiring
     if neighbors == nodes - 1:
         moved[:] = False  # all are joined: there is nowhere to move to
-    # At once, an edge of a node that all others joined would draw for ever. Where nodes are 300 or
-    # more, each joined to at most half of the others, the odds of one are below 1e-30.
+    # Edges moved all at once draw again until the new end is free, which never ends for a node that
+    # is joined to all others. With 300 nodes or more, each joined to at most half of the others at
+    # first, the odds of such a node are below 1e-30.
     move = _move_in_turn if nodes < max(_IN_TURN, 2 * neighbors) else _move_at_once
     other = move(other, moved, nodes, random)
     return from_ends(nodes, nodes, np.concatenate([node, other]), np.concatenate([other, node]))
@@ -187,103 +187,3 @@ def _bipartite_small_world(
     new[order[again + 1]] = src[moved[order[again]]]
     src[moved] = new
     return from_ends(in_features, out_features, src, dst)
-
-
-def barabasi_albert(
-    in_features: int,
-    out_features: int,
-    *,
-    edges_per_node: int,
-    generator: torch.Generator | None = None,
-) -> Topology:
-    """Return a network with hubs, every edge in both directions if in_features = out_features.
-
-    With equal sizes this is the undirected graph of Barabasi and Albert, "Emergence of scaling in
-    random networks" (1999): after a star of edges_per_node + 1 nodes, each new node in turn is
-    joined to `edges_per_node` distinct ones: the first to come up as ends of edges are drawn
-    uniformly, so that an old one is the more likely the more edges it has. This is the law of
-    networkx.barabasi_albert_graph.
-
-    With different sizes it is bipartite, after Guillaume and Latapy, "Bipartite graphs as models of
-    complex networks" (2006), and of one direction: each target in turn is given `edges_per_node`
-    distinct sources, each drawn from those that it has not yet with a probability in proportion to
-    one more than the edges that the source had before this target.
-
-    Args:
-        generator: source of randomness; torch's default one, which `torch.manual_seed` sets.
-
-    Raises:
-        TypeError: if a size or `edges_per_node` is no integer.
-        ValueError: if there are too few nodes for that many distinct edges.
-
-    Example:
-        >>> barabasi_albert(1000, 1000, edges_per_node=3).num_edges  # 2 * 3 * (1000 - 3)
-        5982
-    """
-    in_features = as_size("in_features", in_features)
-    out_features = as_size("out_features", out_features)
-    count = positive("edges_per_node", edges_per_node)
-    random = numpy_generator(generator)
-    if in_features == out_features:
-        if count >= max(1, in_features):
-            raise ValueError(
-                f"`edges_per_node` must be less than the {in_features} nodes, got {count}."
-            )
-        star = np.stack([np.zeros(count, dtype=np.int64), np.arange(1, count + 1)])
-        newcomers = in_features - count - 1
-        chosen = attachments(star.ravel(), newcomers, count, random, joined=True)
-        node = np.concatenate([star[1], np.repeat(np.arange(count + 1, in_features), count)])
-        other = np.concatenate([star[0], chosen.ravel()])
-        ends = np.concatenate([node, other]), np.concatenate([other, node])
-        return from_ends(in_features, in_features, *ends)
-    if count > in_features:
-        raise ValueError(
-            f"`edges_per_node` must be at most in_features={in_features}, got {count}."
-        )
-    src = attachments(np.arange(in_features), out_features, count, random, joined=False)
-    dst = np.repeat(np.arange(out_features), count)
-    return from_ends(in_features, out_features, src.ravel(), dst)
-
-
-def radix_net(
-    in_features: int, out_features: int, *, radices: Sequence[int], layer: int
-) -> Topology:
-    """Return one layer of a RadiX-Net: few edges, and as many paths between any two ends.
-
-    Number nodes by digits in mixed radices. A layer joins nodes that differ in one digit at most:
-    target t to sources `(t - n * stride) % size` for n in [0, radices[layer]), where `size` is the
-    product of all radices and `stride` of those before. Between a source and a target of all layers
-    in a row there is exactly one path. Layers of a multiple of `size` repeat the pattern in every
-    block: Kepner and Robinett, "RadiX-Net: structured sparse matrices for deep neural networks"
-    (2019).
-
-    Raises:
-        TypeError: if an argument is no integer.
-        ValueError: if a size is no multiple of the product of the radices, or there is no such
-            layer.
-
-    Example:
-        >>> radix_net(4, 4, radices=(2, 2), layer=1).edge_index  # differ by two
-        tensor([[0, 2, 1, 3, 0, 2, 1, 3],
-                [0, 0, 1, 1, 2, 2, 3, 3]])
-    """
-    in_features = as_size("in_features", in_features)
-    out_features = as_size("out_features", out_features)
-    layer = as_size("layer", layer)
-    radices = [positive("radices", radix) for radix in radices]
-    if layer >= len(radices):
-        raise ValueError(
-            f"`layer` must be below the number of radices, {len(radices)}, got {layer}."
-        )
-    size, stride = math.prod(radices), math.prod(radices[:layer])
-    if in_features % size or out_features % size:
-        raise ValueError(
-            f"in_features and out_features must be multiples of {size}, the product of `radices`, "
-            f"got {in_features} and {out_features}."
-        )
-    target = np.arange(out_features)[:, None, None]
-    step = np.arange(radices[layer])[:, None] * stride
-    block = np.arange(in_features // size) * size
-    src = (target - step) % size + block  # (out_features, radix, blocks)
-    dst = np.broadcast_to(target, src.shape)
-    return from_ends(in_features, out_features, src.ravel(), dst.ravel())
