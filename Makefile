@@ -9,7 +9,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-PYTEST := $(BIN)/python -m pytest
+JOBS ?= auto
+PYTEST := $(BIN)/python -m pytest -n $(JOBS)
 FUZZ_SECONDS ?= 60
 KERNELS := $(wildcard edgelinear/kernels/*)
 # Exported, so that isolated builds keep to the tested versions as well: older pips read the first
@@ -83,6 +84,7 @@ fuzz: $(VENV)/.test
 	$(BIN)/python tests/fuzz.py $(FUZZ_SECONDS)
 
 bench: $(VENV)/.demo
+	$(BIN)/python benchmarks/imports.py
 	$(BIN)/python benchmarks/run.py
 
 # A peer whose environment cannot be made is left out.

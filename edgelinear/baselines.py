@@ -67,7 +67,8 @@ class MaskedLinear(nn.Module):
         if self.bias is not None:
             init_by_fan_in(self.bias, fan_in)
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:  # (*, in_features) -> (*, out_features)
+        """Return `F.linear(input, weight * mask, bias)`."""
         return F.linear(input, self.weight * self.mask, self.bias)
 
     def extra_repr(self) -> str:
@@ -164,7 +165,12 @@ class GroupedLinear(nn.Module):
         if self.bias is not None:
             init_by_fan_in(self.bias, fan_in)
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:  # (*, in_features) -> (*, groups)
+        """Return the weighted sum of each group, plus the bias.
+
+        Raises:
+            ValueError: if the input has another number of features.
+        """
         if input.shape[-1] != self.in_features:
             raise ValueError(
                 f"`input` must have {self.in_features} features in its last dimension, "

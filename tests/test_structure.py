@@ -1,5 +1,6 @@
 """The shape of the package: which module may import which, and what an import costs."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -61,3 +62,20 @@ def test_package_works_without_modules_of_unix(missing, tmp_path):
         f"            path={str(path)!r}, progress=False)\n"
     )
     assert path.read_text().startswith("topology,code,wiring,seed,score\n")
+
+
+def test_contributing_has_a_line_for_every_file():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    tree = text[text.index("    edgelinear/\n") : text.index("    tests/")]
+    named = {*re.findall(r"\w+\.(?:py|h|cpp|txt)", tree)}
+    whole_folders = {"generators", "plot", "data"}  # whose files are told in one line
+    package = Path(el.__file__).parent
+    files = {
+        path.name
+        for path in package.rglob("*")
+        if path.suffix in {".py", ".h", ".cpp", ".txt"}
+        and path.parent.name not in whole_folders
+        and path.name not in {"__init__.py", "__main__.py"}
+    }
+    assert files <= named, files - named
+    assert named - files <= {"__init__.py", "_draw.py", "_figure.py"}, named - files

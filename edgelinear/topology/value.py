@@ -22,6 +22,10 @@ class CSR(NamedTuple):
     """Edges grouped by one of their ends: row `r` owns positions `indptr[r]` to `indptr[r + 1]`.
 
     `edge_ids` maps a position to its edge, and is None where positions are edges already.
+
+    Example:
+        >>> Topology(3, 2, [(2, 1), (0, 0), (1, 1)]).by_dst
+        CSR(indptr=tensor([0, 1, 3], dtype=torch.int32), ..., edge_ids=tensor([1, 2, 0], ...))
     """
 
     indptr: Tensor  # (rows + 1,)
@@ -119,6 +123,7 @@ class Topology:
 
     @property
     def num_edges(self) -> int:
+        """Number of edges, parallel ones apart."""
         return self.src.shape[0]
 
     @property
@@ -143,6 +148,7 @@ class Topology:
 
     @property
     def device(self) -> torch.device:
+        """Where the indices are."""
         return self.src.device
 
     @property
