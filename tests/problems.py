@@ -114,12 +114,12 @@ PROBLEMS = {
 }
 
 
-def backend_params() -> list:
-    """Return every backend as a parameter: those that run in a lane of their own have its mark."""
+def backend_params(*names: str) -> list:
+    """Return these backends, or all, as parameters: those of a lane of their own have its mark."""
     lanes = {"torch_sparse": "pyg", "torch_scatter": "pyg", "triton": "triton"}
     return [
         pytest.param(name, marks=getattr(pytest.mark, lanes[name]) if name in lanes else ())
-        for name in el.backends.BACKENDS
+        for name in names or el.backends.BACKENDS
     ]
 
 
