@@ -144,18 +144,6 @@ def test_clip_grad_norm_clips_as_on_the_dense_masked_layer(foreach):
     assert_close(layer.weight.grad, on_edges(layer, twin.weight.grad))
 
 
-def test_optimizer_state_passes_through_a_state_dict():
-    layer = make_layer()
-    optimizer = OPTIMIZERS["adam"](layer.parameters())
-    step(layer, optimizer, 0)
-    twin = copy.deepcopy(layer)
-    other = OPTIMIZERS["adam"](twin.parameters())
-    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
-    step(layer, optimizer, 1)
-    step(twin, other, 1)
-    assert_close(twin.weight, layer.weight, rtol=0, atol=0)
-
-
 def test_exponential_average_equals_that_of_the_dense_masked_layer():
     layer = make_layer()
     twin = layer.to_masked_linear()
