@@ -290,9 +290,8 @@ def test_exported_program_holds_no_dense_matrix(strict):
 # Floating point operations
 
 
-@backends
-def test_flop_counter_counts_two_an_edge_and_sample_forward(backend):
-    layer = make_layer(backend)
+def test_flop_counter_counts_two_an_edge_and_sample_forward():
+    layer = make_layer()
     with FlopCounterMode(display=False) as counter:
         layer(random(6, 5))
     assert counter.get_total_flops() == 2 * 7 * 6

@@ -46,7 +46,6 @@ def test_channels_equal_a_loop_over_channels():
 
 
 def test_autocast_reads_the_float32_weight_unrounded():
-    topology = el.Topology(1, 1, [(0, 0)])
     weight = torch.tensor([1.0 + 2**-10])  # bfloat16 would round it to 1
     x = torch.tensor([256.0])
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -55,7 +54,6 @@ def test_autocast_reads_the_float32_weight_unrounded():
         pair = torch.cat([weight, torch.tensor([-1.0])])
         y = el.edge_linear(torch.cat([x, x]), pair, both)
     assert y.item() == 0.25
-    assert topology.num_edges == 1
 
 
 @pytest.mark.parametrize("weight", [torch.zeros(39), torch.zeros(41), torch.zeros(40, 1)])
