@@ -4,7 +4,6 @@ import pytest
 import torch
 from problems import PROBLEMS, random
 
-import edgelinear as el
 from edgelinear import rules
 
 PROBLEM = PROBLEMS["unsorted"]
@@ -12,11 +11,7 @@ INDEX = torch.arange(40) % 7
 SCALE = random(40, seed=5) + 3
 SIGNS = torch.where(torch.arange(13) % 3 == 0, -1, 1)
 MASK = torch.arange(40) % 4 == 0
-
-
-def make_layer(dtype=torch.float64, **options):
-    return el.EdgeLinear.from_topology(PROBLEM.topology(), dtype=dtype, **options)
-
+make_layer = PROBLEM.layer
 
 RULES = {
     "tied": lambda layer: rules.tie(layer, INDEX),

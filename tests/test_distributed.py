@@ -5,7 +5,7 @@ import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 import torch.nn.functional as F
-from problems import random
+from problems import SMALL, random
 from processes import in_two_processes
 from torch import nn
 from torch.distributed.checkpoint.state_dict import (
@@ -27,9 +27,8 @@ pytestmark = [
     ),
 ]
 
-# 5 -> 4, unsorted. Nothing leaves source 2, nothing reaches target 3, and 3 -> 2 is there twice.
 # Seven edges shard unevenly over two processes, and so do the three of the second layer.
-EDGES = torch.tensor([[3, 0, 1, 3, 0, 4, 3], [2, 0, 2, 1, 2, 0, 2]])
+EDGES = SMALL.edge_index
 SECOND = torch.tensor([[3, 0, 2], [0, 2, 2]])
 FULL = StateDictOptions(full_state_dict=True)
 BROADCAST = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
@@ -37,7 +36,7 @@ BROADCAST = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
 
 def make_model(seed=0):
     torch.manual_seed(seed)
-    first = el.EdgeLinear(5, 4, EDGES, duplicates="keep", dtype=torch.float64)
+    first = SMALL.layer()
     second = el.EdgeLinear(4, 3, SECOND, dtype=torch.float64)
     return nn.Sequential(first, nn.Tanh(), second)
 

@@ -2,21 +2,13 @@
 
 import pytest
 import torch
-import torch.nn.functional as F
-from problems import PROBLEMS, dense, random
+from problems import PROBLEMS, by_dense, random
 from torch.testing import assert_close
 
 import edgelinear as el
 
 PROBLEM = PROBLEMS["unsorted"]
-
-
-def make_layer(problem=PROBLEM, dtype=torch.float64, **options):
-    return el.EdgeLinear.from_topology(problem.topology(), dtype=dtype, **options)
-
-
-def by_dense(layer, x):
-    return F.linear(x, dense(layer.weight, layer), layer.bias)
+make_layer = PROBLEM.layer
 
 
 @pytest.mark.parametrize(

@@ -6,16 +6,15 @@ import warnings
 import pytest
 import torch
 import torch.nn.functional as F
-from problems import Problem, backend_params, random, skip_unless_usable
+from problems import SMALL, Problem, backend_params, random
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.testing import assert_close
 
 import edgelinear as el
 
-# 5 -> 4, unsorted. Nothing leaves source 2 and nothing reaches target 3.
-PROBLEM = Problem(5, 4, torch.tensor([[3, 0, 1, 3, 0, 4], [2, 0, 2, 1, 2, 0]]))
-PARALLEL = Problem(5, 4, torch.tensor([[3, 0, 1, 3, 0, 4, 3], [2, 0, 2, 1, 2, 0, 2]]))
+PARALLEL = SMALL
+PROBLEM = SMALL._replace(edge_index=SMALL.edge_index[:, :6])  # each edge once
 backends = pytest.mark.parametrize("backend", backend_params())
 
 OPTIMIZERS = {
@@ -35,11 +34,7 @@ OPTIMIZERS = {
 
 
 def make_layer(problem=PROBLEM, backend="auto", dtype=torch.float64):
-    topology = problem.topology()
-    layer = el.EdgeLinear.from_topology(topology, backend=backend, dtype=dtype)
-    if backend != "auto":
-        skip_unless_usable(backend, problem.x(dtype), layer.weight, topology)
-    return layer
+    return problem.layer(dtype, backend)
 
 
 def on_edges(layer, matrix):

@@ -16,6 +16,7 @@ from problems import (
     random,
     random_edges,
     skip_unless_usable,
+    with_int64,
 )
 from torch.testing import assert_close
 
@@ -148,7 +149,7 @@ def test_any_strides_give_the_same_bits(name, backend):
 @backends
 def test_int64_indices_give_the_same_result(backend):
     problem, topology, weight, x = setup("unsorted", backend)
-    wide = el.Topology._from_tensors(tuple(v if v is None else v.long() for v in topology._tensors))
+    wide = with_int64(topology)
     skip_unless_usable(backend, x, weight, wide)
     assert_close(ops.spmm(weight, x, wide, backend), ops.spmm(weight, x, topology, backend))
     grad = problem.grad()
@@ -195,7 +196,7 @@ def test_auto_takes_the_first_usable_backend(monkeypatch):
     assert el.backends.select("auto", x, weight, topology).__name__.endswith("cpp")
     monkeypatch.setattr(cpp, "_kernels", "they were not built")
     assert el.backends.select("auto", x, weight, topology).__name__.endswith("torch_csr")
-    wide = el.Topology._from_tensors(tuple(v if v is None else v.long() for v in topology._tensors))
+    wide = with_int64(topology)
     assert el.backends.select("auto", x, weight, wide).__name__.endswith("reference")
 
 

@@ -3,14 +3,13 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from problems import random
+from problems import SMALL, random
 from torch import nn
 from torch.testing import assert_close
 
 import edgelinear as el
 
-# 5 -> 4, unsorted. Nothing leaves source 2, nothing reaches target 3, and 3 -> 2 is there twice.
-EDGES = torch.tensor([[3, 0, 1, 3, 0, 4, 3], [2, 0, 2, 1, 2, 0, 2]])
+EDGES = SMALL.edge_index
 OTHER_WIRINGS = {
     "no edges": (5, 4, EDGES[:, :0], "0 there"),
     "fewer edges": (5, 4, EDGES[:, :6], "7 edges here, 6 there"),
@@ -27,6 +26,8 @@ OTHER_WIRINGS = {
     ),
 }
 other_wirings = pytest.mark.parametrize("name", OTHER_WIRINGS)
+make_layer = SMALL.layer
+
 INDEX = EDGES.clone()
 CORRUPT = {
     "negative source": {"edge_index": INDEX.index_put((torch.tensor(0),), torch.tensor(-1))},
@@ -45,11 +46,6 @@ CORRUPT = {
     "a size": {"shape": torch.tensor(5)},
 }
 corrupt = pytest.mark.parametrize("name", CORRUPT)
-
-
-def make_layer(**options):
-    options = {"dtype": torch.float64, "duplicates": "keep", **options}
-    return el.EdgeLinear(5, 4, EDGES, **options)
 
 
 def other_layer(name):

@@ -1,11 +1,9 @@
 """Layers made of a state dict, and models that take the wiring of one."""
 
-import io
-
 import pytest
 import torch
 import torch.nn.functional as F
-from problems import random
+from problems import random, through_a_file
 from saved import (
     EDGES,
     corrupt,
@@ -159,8 +157,6 @@ def test_corrupt_wiring_is_refused_by_adopt_wiring(name):
 
 
 def test_corrupt_file_is_refused_after_torch_load():
-    buffer = io.BytesIO()
-    torch.save(corrupted("source too large"), buffer)
-    buffer.seek(0)
+    state = through_a_file(corrupted("source too large"))
     with pytest.raises(ValueError, match="source 5 at edge 5 is outside"):
-        el.EdgeLinear.from_state_dict(torch.load(buffer, weights_only=True))
+        el.EdgeLinear.from_state_dict(state)

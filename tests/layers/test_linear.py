@@ -4,8 +4,7 @@ import copy
 
 import pytest
 import torch
-import torch.nn.functional as F
-from problems import PROBLEMS, dense, random
+from problems import PROBLEMS, by_dense, dense, random
 from torch import nn
 from torch.nn.utils import prune
 from torch.testing import assert_close
@@ -14,21 +13,14 @@ from torch.utils.checkpoint import checkpoint
 import edgelinear as el
 
 PROBLEM = PROBLEMS["unsorted"]
-
-
-def make_layer(problem=PROBLEM, dtype=torch.float64, **options):
-    return el.EdgeLinear.from_topology(problem.topology(), dtype=dtype, **options)
-
-
-def by_dense(layer, x):
-    return F.linear(x, dense(layer.weight, layer), layer.bias)
+make_layer = PROBLEM.layer
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
 @pytest.mark.parametrize("bias", [True, False])
 def test_layer_equals_dense_linear_with_its_gradients(name, bias):
     problem = PROBLEMS[name]
-    layer, x = make_layer(problem, bias=bias), problem.x().requires_grad_()
+    layer, x = problem.layer(bias=bias), problem.x().requires_grad_()
     inputs = [x, *layer.parameters()]
     y, expected = layer(x), by_dense(layer, x)
     assert_close(y, expected)
@@ -142,7 +134,7 @@ def test_repr_says_what_the_layer_is():
 
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_repr_of_every_problem(name):
-    assert f"edges={PROBLEMS[name].edge_index.shape[1]}, " in repr(make_layer(PROBLEMS[name]))
+    assert f"edges={PROBLEMS[name].edge_index.shape[1]}, " in repr(PROBLEMS[name].layer())
 
 
 def test_initial_weight_is_copied_in_edge_order():
@@ -168,7 +160,7 @@ def test_duplicates_keep_and_merge_equal_each_other():
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_dense_twins_have_the_same_function(name):
     problem = PROBLEMS[name]
-    layer, x = make_layer(problem), problem.x()
+    layer, x = problem.layer(), problem.x()
     for twin in (layer.to_linear(), layer.to_masked_linear()):
         assert twin.weight.dtype == torch.float64
         assert_close(twin(x), layer(x))

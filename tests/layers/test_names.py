@@ -1,13 +1,12 @@
 """Names of nodes: where they come from, where they go, and that they survive."""
 
-import io
-
 import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from named import EDGES, NAMES, make_layer
+from problems import through_a_file
 
 import edgelinear as el
 
@@ -67,11 +66,8 @@ def test_layer_without_names_has_none_after_networkx():
 
 
 def test_names_travel_through_a_checkpoint_as_tensors():
-    buffer = io.BytesIO()
     layer = make_layer(in_names=["é", 7, "x\n"], out_names=NAMES["out_names"])
-    torch.save(layer.state_dict(), buffer)
-    buffer.seek(0)
-    state = torch.load(buffer, weights_only=True)
+    state = through_a_file(layer.state_dict())
     assert all(type(value) is torch.Tensor for value in state.values())
     assert el.EdgeLinear.from_state_dict(state).in_names == ["é", 7, "x\n"]
     other = make_layer(in_names=None)

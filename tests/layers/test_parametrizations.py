@@ -1,10 +1,10 @@
 """Layers under rules as modules: their checkpoints, copies, types and devices."""
 
 import copy
-import io
 
 import pytest
 import torch
+from problems import through_a_file
 from ruled import INDEX, MASK, PROBLEM, RULES, SIGNS, every_rule, make_layer, with_signs
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
@@ -74,10 +74,7 @@ def test_checkpoint_keeps_rule_and_values(name):
     layer = RULES[name](make_layer())
     with torch.no_grad():
         layer.parametrizations.weight.original.mul_(0.5)
-    buffer = io.BytesIO()
-    torch.save(layer.state_dict(), buffer)
-    buffer.seek(0)
-    state = torch.load(buffer, weights_only=True)
+    state = through_a_file(layer.state_dict())
     assert all(type(value) is torch.Tensor for value in state.values())
     other = RULES[name](make_layer())
     other.load_state_dict(state)
