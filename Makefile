@@ -47,9 +47,9 @@ test-cuda:
 	$(CUDA_PYTHON) -c "import torch; assert torch.cuda.is_available(), 'no CUDA device'"
 	$(CUDA_PYTHON) -m pytest -m cuda
 	PYTORCH_NO_CUDA_MEMORY_CACHING=1 PYTHONPATH=$(CURDIR) $(SANITIZER) --tool memcheck \
-	$(PYTHON) -m pytest tests/test_triton.py -m "cuda and not slow" -k "dense_matmul and float32"
+	$(PYTHON) -m pytest tests/backends/test_triton.py -m "cuda and not slow" -k "dense_matmul and float32"
 	PYTHONPATH=$(CURDIR) $(SANITIZER) --tool racecheck \
-	$(PYTHON) -m pytest tests/test_triton.py -m "cuda and not slow" -k "run_to_run"
+	$(PYTHON) -m pytest tests/backends/test_triton.py -m "cuda and not slow" -k "run_to_run"
 
 bench-cuda:
 	$(CUDA_PYTHON) benchmarks/gpu.py

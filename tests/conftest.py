@@ -12,6 +12,19 @@ def seeded():
     torch.manual_seed(0)
 
 
+@pytest.fixture
+def few_rounds(monkeypatch):
+    """Let `compare` measure as little as it can: what the times are does not matter."""
+    from edgelinear.comparison import measure
+
+    monkeypatch.setattr(measure, "_MIN_ROUNDS", 2)
+    monkeypatch.setattr(measure, "_SECONDS", 0.0)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.hookimpl(tryfirst=True)  # before `-m` reads the marks
 def pytest_collection_modifyitems(items):
     has_gpu = torch.cuda.is_available()

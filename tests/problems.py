@@ -1,9 +1,11 @@
 """The table of graphs that every backend is tested on, and the dense truth to test against."""
 
-from typing import NamedTuple
+import io
+from typing import Any, NamedTuple
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 import edgelinear as el
@@ -27,6 +29,16 @@ class Problem(NamedTuple):
     def grad(self, dtype: torch.dtype = torch.float64) -> Tensor:
         return random(self.batch, self.out_features, dtype=dtype, seed=3)
 
+    def layer(
+        self, dtype: torch.dtype = torch.float64, backend: str = "auto", **options: Any
+    ) -> el.EdgeLinear:
+        """Return a layer of this wiring; skip the test where its backend cannot run."""
+        topology = self.topology()
+        layer = el.EdgeLinear.from_topology(topology, backend=backend, dtype=dtype, **options)
+        if backend != "auto":
+            skip_unless_usable(backend, self.x(dtype), layer.weight, topology)
+        return layer
+
 
 def random(*shape: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
@@ -47,6 +59,11 @@ def dense(weight: Tensor, problem) -> Tensor:
     return empty.index_put((dst, src), weight, accumulate=True)
 
 
+def by_dense(layer: el.EdgeLinear, x: Tensor) -> Tensor:
+    """Return the output of a layer by a dense product: differentiable."""
+    return F.linear(x, dense(layer.weight, layer), layer.bias)
+
+
 def dense_step(problem, weight: Tensor, x: Tensor, grad: Tensor, bias: Tensor) -> tuple:
     """Return y, dx and dw by dense products."""
     matrix = dense(weight, problem)
@@ -63,6 +80,19 @@ def assert_rounded(ours: Tensor, truth: Tensor, magnitude: Tensor) -> None:
         result = torch.finfo(ours.dtype)
         rounding = result.eps * truth.abs().clamp(min=result.smallest_normal)
         assert ((ours.double() - truth).abs() <= sums + rounding).all()
+
+
+def with_int64(topology: el.Topology) -> el.Topology:
+    """Return the same topology with the indices that one too large for int32 has."""
+    return el.Topology._from_tensors(tuple(v if v is None else v.long() for v in topology._tensors))
+
+
+def through_a_file(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return what `torch.load` makes of a state dict that was saved."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    buffer.seek(0)
+    return torch.load(buffer, weights_only=True)
 
 
 def in_target_order(edges: Tensor) -> Tensor:
@@ -113,13 +143,16 @@ PROBLEMS = {
     "more_edges_than_cells": Problem(2, 2, torch.tensor([[0, 1, 0, 0, 1, 0], [0, 1, 0, 1, 1, 0]])),
 }
 
+# 5 -> 4, unsorted. Nothing leaves source 2, nothing reaches target 3, and 3 -> 2 is there twice.
+SMALL = Problem(5, 4, torch.tensor([[3, 0, 1, 3, 0, 4, 3], [2, 0, 2, 1, 2, 0, 2]]))
 
-def backend_params() -> list:
-    """Return every backend as a parameter: those that run in a lane of their own have its mark."""
+
+def backend_params(*names: str) -> list:
+    """Return these backends, or all, as parameters: those of a lane of their own have its mark."""
     lanes = {"torch_sparse": "pyg", "torch_scatter": "pyg", "triton": "triton"}
     return [
         pytest.param(name, marks=getattr(pytest.mark, lanes[name]) if name in lanes else ())
-        for name in el.backends.BACKENDS
+        for name in names or el.backends.BACKENDS
     ]
 
 

@@ -1,16 +1,12 @@
 """Two processes: data parallel, sharded parameters, and their checkpoints, against one process."""
 
-import datetime
-import os
-import traceback
-
 import pytest
 import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
-import torch.multiprocessing as mp
 import torch.nn.functional as F
-from problems import random
+from problems import SMALL, random
+from processes import in_two_processes
 from torch import nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
@@ -31,9 +27,8 @@ pytestmark = [
     ),
 ]
 
-# 5 -> 4, unsorted. Nothing leaves source 2, nothing reaches target 3, and 3 -> 2 is there twice.
 # Seven edges shard unevenly over two processes, and so do the three of the second layer.
-EDGES = torch.tensor([[3, 0, 1, 3, 0, 4, 3], [2, 0, 2, 1, 2, 0, 2]])
+EDGES = SMALL.edge_index
 SECOND = torch.tensor([[3, 0, 2], [0, 2, 2]])
 FULL = StateDictOptions(full_state_dict=True)
 BROADCAST = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
@@ -41,7 +36,7 @@ BROADCAST = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
 
 def make_model(seed=0):
     torch.manual_seed(seed)
-    first = el.EdgeLinear(5, 4, EDGES, duplicates="keep", dtype=torch.float64)
+    first = SMALL.layer()
     second = el.EdgeLinear(4, 3, SECOND, dtype=torch.float64)
     return nn.Sequential(first, nn.Tanh(), second)
 
@@ -87,45 +82,10 @@ def work(function):
     return function
 
 
-def run(rank, path):
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo",
-        init_method=f"file://{path}/rendezvous",
-        rank=rank,
-        world_size=2,
-        timeout=datetime.timedelta(seconds=60),
-    )
-    results, error = {}, "it did not run"
-    try:
-        for name, function in WORK.items():
-            results[name] = function(path, rank)
-            dist.barrier()
-    except BaseException:
-        error = traceback.format_exc()
-    torch.save((results, error), f"{path}/results{rank}.pt")
-    os._exit(0)  # the group of a failed process would wait for the other
-
-
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory):
     """Return a function that gives what a piece of work returned in each of two processes."""
-    path = tmp_path_factory.mktemp("processes")
-    context = mp.get_context("spawn")
-    workers = [context.Process(target=run, args=(rank, str(path))) for rank in range(2)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(300)
-        worker.kill()
-    outcomes = [torch.load(path / f"results{r}.pt", weights_only=False) for r in range(2)]
-
-    def results_of(function):
-        done = all(function.__name__ in results for results, _ in outcomes)
-        assert done, "\n".join(f"rank {r}: {error}" for r, (_, error) in enumerate(outcomes))
-        return [results[function.__name__] for results, _ in outcomes]
-
-    return results_of
+    return in_two_processes(WORK, tmp_path_factory.mktemp("processes"))
 
 
 def in_one_process():

@@ -14,7 +14,7 @@ PROBLEM = PROBLEMS["unsorted"]
 
 
 def make_layer():
-    return el.EdgeLinear.from_topology(PROBLEM.topology(), weight=PROBLEM.weight(), dtype=float64)
+    return PROBLEM.layer(weight=PROBLEM.weight())
 
 
 float64 = torch.float64

@@ -1,66 +1,26 @@
 """Tied, signed and frozen weights: what the optimizer sees, and what it cannot break."""
 
-import copy
-import io
-
 import pytest
 import torch
-from problems import PROBLEMS, dense, random
-from torch.nn.utils import parametrize
-from torch.nn.utils.parametrizations import weight_norm
+from problems import dense
+from ruled import (
+    INDEX,
+    MASK,
+    PROBLEM,
+    RULES,
+    SCALE,
+    SIGNS,
+    every_rule,
+    follows,
+    make_layer,
+    with_signs,
+)
 from torch.testing import assert_close
 
 import edgelinear as el
 from edgelinear import rules
 
-PROBLEM = PROBLEMS["unsorted"]
-INDEX = torch.arange(40) % 7
-SCALE = random(40, seed=5) + 3
-SIGNS = torch.where(torch.arange(13) % 3 == 0, -1, 1)
 OTHER_SIGNS = torch.where(torch.arange(40) % 2 == 0, 1.0, -1.0)
-MASK = torch.arange(40) % 4 == 0
-
-
-def make_layer(dtype=torch.float64, **options):
-    return el.EdgeLinear.from_topology(PROBLEM.topology(), dtype=dtype, **options)
-
-
-RULES = {
-    "tied": lambda layer: rules.tie(layer, INDEX),
-    "tied and scaled": lambda layer: rules.tie(layer, INDEX, scale=SCALE),
-    "signed": lambda layer: rules.fix_signs(layer, SIGNS),
-    "nonnegative": rules.fix_nonnegative,
-    "frozen": lambda layer: rules.freeze(layer, MASK),
-    "frozen and signed": lambda layer: rules.fix_signs(
-        rules.freeze(with_signs(layer), MASK), SIGNS
-    ),
-    "tied and nonnegative": lambda layer: rules.fix_nonnegative(rules.tie(layer, INDEX)),
-}
-
-
-def with_signs(layer, signs=SIGNS):
-    with torch.no_grad():
-        layer.weight.copy_(layer.weight.abs() * signs[layer.topology.src.long()])
-    return layer
-
-
-def follows(name, layer, before):
-    """Whether the weight obeys the rule; `before` is what it was when the rule was made."""
-    weight = layer.weight.detach()
-    if "scaled" in name:
-        weight = weight / SCALE
-    if "tied" in name and not all(
-        torch.allclose(weight[INDEX == i], weight[INDEX == i][0]) for i in range(7)
-    ):
-        return False
-    if "signed" in name and (weight * SIGNS[layer.topology.src.long()] < 0).any():
-        return False
-    if "nonnegative" in name and (weight < 0).any():
-        return False
-    return "frozen" not in name or torch.equal(weight[MASK], before[MASK])
-
-
-every_rule = pytest.mark.parametrize("name", RULES)
 
 
 @every_rule
@@ -187,61 +147,6 @@ def test_half_types_are_tied_exactly(dtype):
     assert rules.tie(layer, [0] * 5000).parametrizations.weight.original.item() == 1.0
 
 
-def test_half_types_and_back_keep_the_rule():
-    scale = torch.full((40,), 70001.0)
-    layer = rules.tie(make_layer(torch.float32), INDEX, scale=scale)
-    state = layer.state_dict()
-    layer.half().float()
-    assert torch.equal(layer.parametrizations.weight[0].scale, scale)
-    layer.load_state_dict(state)
-    layer.double().load_state_dict(state)
-    half = {k: v.bfloat16() if k.endswith("scale") else v for k, v in state.items()}
-    layer.load_state_dict(half)
-
-
-@every_rule
-def test_parameters_of_another_type_compute_in_theirs(name):
-    layer = RULES[name](make_layer(torch.float32))
-    half = {key: p.bfloat16() for key, p in layer.named_parameters()}
-    y = torch.func.functional_call(layer, half, PROBLEM.x(torch.bfloat16))
-    assert y.dtype == torch.bfloat16
-    assert_close(y.float(), layer(PROBLEM.x(torch.float32)), rtol=0.05, atol=0.05)
-
-
-@every_rule
-def test_state_dict_holds_copies_of_what_is_fixed(name):
-    layer = RULES[name](make_layer())
-    before = layer.weight.detach().clone()
-    for key, value in layer.state_dict().items():
-        if key not in dict([*layer.named_parameters(), *layer.named_buffers()]):
-            value.zero_()
-    assert torch.equal(layer.weight, before)
-
-
-MOVING = "parametrizations.weight.0.moving"
-REFUSED = {
-    "another wiring": lambda state: state | {"edge_index": state["edge_index"].flip(1)},
-    "other names": lambda state: state | {"in_names": names_of(range(1, 14))},
-    "another rule": lambda state: state | {MOVING: (state[MOVING] + 1) % 40},
-    "no rule": lambda state: {k: v for k, v in state.items() if k != MOVING},
-}
-
-
-def names_of(names):
-    return make_layer(in_names=names).state_dict()["in_names"]
-
-
-@pytest.mark.parametrize("strict", [True, False])
-@pytest.mark.parametrize("change", REFUSED)
-def test_refused_state_changes_nothing(change, strict):
-    layer = rules.freeze(make_layer(in_names=range(13)), MASK)
-    before = {key: value.clone() for key, value in layer.state_dict().items()}
-    state = rules.freeze(make_layer(in_names=range(13)), MASK).state_dict()
-    with pytest.raises(RuntimeError, match="in this checkpoint|which the rule"):
-        layer.load_state_dict(REFUSED[change](state), strict=strict)
-    assert_close(dict(layer.state_dict()), before, rtol=0, atol=0)
-
-
 @pytest.mark.parametrize(
     "call",
     [
@@ -264,110 +169,11 @@ def test_signed_weights_keep_their_magnitudes():
     assert_close(rules.fix_signs(layer, SIGNS).weight.abs(), before.abs())
 
 
-@every_rule
-def test_checkpoint_keeps_rule_and_values(name):
-    layer = RULES[name](make_layer())
-    with torch.no_grad():
-        layer.parametrizations.weight.original.mul_(0.5)
-    buffer = io.BytesIO()
-    torch.save(layer.state_dict(), buffer)
-    buffer.seek(0)
-    state = torch.load(buffer, weights_only=True)
-    assert all(type(value) is torch.Tensor for value in state.values())
-    other = RULES[name](make_layer())
-    other.load_state_dict(state)
-    assert torch.equal(other.weight, layer.weight)
-
-
-def test_checkpoint_brings_the_frozen_weights():
-    layer, other = (rules.freeze(make_layer(), MASK) for _ in range(2))
-    assert not torch.equal(other.weight[MASK], layer.weight[MASK])
-    other.load_state_dict(layer.state_dict())
-    assert torch.equal(other.weight, layer.weight)
-    with pytest.raises(RuntimeError, match="that of another rule"):
-        rules.freeze(make_layer(), ~MASK).load_state_dict(layer.state_dict())
-
-
-@every_rule
-def test_rules_are_no_buffers_and_survive_to_empty(name):
-    layer = RULES[name](make_layer())
-    # DDP would send buffers around at every step: of frozen edges, their weights alone are one.
-    assert len(list(layer.buffers())) == name.count("frozen")
-    state = {key: value.clone() for key, value in layer.state_dict().items()}
-    weight = layer.weight.detach().clone()
-    layer.to_empty(device="cpu").load_state_dict(state)
-    assert torch.equal(layer.weight, weight)
-
-
-def test_frozen_weights_are_no_parameters():
-    layer = rules.freeze(make_layer(), MASK)
-    assert [p.shape for p in layer.parameters()] == [(7,), (30,)]
-    assert [b.shape for b in layer.buffers()] == [(10,)]
-
-
-@pytest.mark.parametrize("name", ["frozen", "tied"])
-def test_rule_below_signs_leaves_copies_and_optimizers_whole(name):
-    signs = SIGNS if name == "frozen" else torch.ones(13)
-    layer = rules.fix_signs(with_signs(make_layer(), signs), signs)
-    twin, parameter = copy.deepcopy(layer), layer.parametrizations.weight.original
-    RULES[name](layer)
-    assert layer.parametrizations.weight.original is parameter
-    assert twin(PROBLEM.x()).shape == (5, 7)
-    RULES[name](twin)
-    layer.load_state_dict(twin.state_dict())
-    assert torch.equal(layer(PROBLEM.x()), twin(PROBLEM.x()))
-
-
-@every_rule
-def test_layer_moves_to_meta_and_back(name):
-    layer = RULES[name](make_layer()).to("meta").to_empty(device="cpu")
-    layer.load_state_dict(state := RULES[name](make_layer()).state_dict())
-    assert_close(layer.state_dict(), state)
-
-
 @pytest.mark.parametrize("name", ["tied", "signed", "nonnegative", "frozen", "balanced"])
 def test_rules_need_values(name):
     rule = RULES.get(name, rules.balance)
     with pytest.raises(ValueError, match="these are on the meta device"):
         rule(make_layer(device="meta"))
-
-
-def test_checkpoint_of_another_rule_is_refused():
-    state = rules.tie(make_layer(), INDEX).state_dict()
-    with pytest.raises(RuntimeError, match="that of another rule"):
-        rules.tie(make_layer(), INDEX.flip(0)).load_state_dict(state)
-    with pytest.raises(RuntimeError, match="Missing key.*original"):
-        rules.fix_signs(make_layer(), SIGNS).load_state_dict(make_layer().state_dict())
-    with pytest.raises(RuntimeError, match="`weight` in this checkpoint has rules: apply the same"):
-        make_layer().load_state_dict(state)
-    with pytest.raises(ValueError, match="has rules: build the layer"):
-        el.EdgeLinear.from_state_dict(state)
-
-
-@every_rule
-def test_deepcopy_is_apart(name):
-    layer = RULES[name](make_layer())
-    twin = copy.deepcopy(layer)
-    assert torch.equal(twin.weight, layer.weight)
-    with torch.no_grad():
-        twin.parametrizations.weight.original.add_(1.0)
-    assert not torch.equal(twin.weight, layer.weight)
-
-
-@every_rule
-def test_layer_moves_to_another_type(name):
-    layer = RULES[name](make_layer()).float()
-    assert layer.weight.dtype == torch.float32
-    assert layer(PROBLEM.x(torch.float32)).dtype == torch.float32
-
-
-@every_rule
-def test_autocast_runs(name):
-    layer = RULES[name](make_layer(torch.float32))
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        y = layer(PROBLEM.x(torch.float32))
-    assert y.dtype == torch.bfloat16
-    assert_close(y.float(), layer(PROBLEM.x(torch.float32)), rtol=0.05, atol=0.05)
 
 
 @every_rule
@@ -377,24 +183,6 @@ def test_reset_draws_anew_within_the_rule(name):
     layer.reset_parameters()
     assert follows(name, layer, before)
     assert not torch.equal(layer.weight, before)
-
-
-@pytest.mark.slow
-@every_rule
-def test_compile_and_export_compute_the_same(name):
-    layer = RULES[name](make_layer(torch.float32))
-    x, grad = PROBLEM.x(torch.float32), PROBLEM.grad(torch.float32)
-    y = layer(x)
-    y.backward(grad)
-    expected = layer.parametrizations.weight.original.grad.clone()
-    layer.zero_grad()
-    torch._dynamo.reset()
-    compiled = torch.compile(layer, fullgraph=True)(x)
-    compiled.backward(grad)
-    assert_close(compiled, y)
-    assert_close(layer.parametrizations.weight.original.grad, expected)
-    exported = torch.export.export(layer, (x,)).module()
-    assert_close(exported(x), y)
 
 
 def test_assignment_must_keep_to_the_rule():
@@ -417,37 +205,10 @@ def test_weight_decay_reaches_the_parameter():
     assert [p.shape for p in decaying["params"]] == [(7,)]
 
 
-def test_rules_beside_parametrizations_of_torch_are_compared():
-    layer, other = (
-        rules.fix_signs(weight_norm(make_layer()), signs * torch.ones(13)) for signs in (1, -1)
-    )
-    with pytest.raises(RuntimeError, match="that of another rule"):
-        other.load_state_dict(layer.state_dict())
-    with pytest.raises(ValueError, match="`freeze` goes with signs alone, .* are weightnorm"):
-        rules.freeze(weight_norm(make_layer()), MASK)
-
-
-def test_refused_state_leaves_parameters_where_they_are():
-    layer = rules.freeze(make_layer(), MASK)
-    before = dict(layer.named_parameters())
-    with pytest.raises(RuntimeError):
-        layer.load_state_dict(rules.freeze(make_layer(), ~MASK).state_dict(), assign=True)
-    assert all(p is before[key] for key, p in layer.named_parameters())
-
-
 def test_scale_too_small_for_the_type_is_refused():
     layer = make_layer(torch.float16, weight=torch.full((40,), 100.0))
     with pytest.raises(ValueError, match="of edge 0 would be too large for torch.float16"):
         rules.tie(layer, INDEX, scale=torch.full((40,), 1e-4))
-
-
-def test_parametrizations_of_torch_may_be_used():
-    layer = weight_norm(make_layer())
-    decaying, _ = el.param_groups(layer, weight_decay=0.1)
-    assert [p.shape for p in decaying["params"]] == [(40,), (40,)]
-    twin = weight_norm(make_layer())
-    twin.load_state_dict(layer.state_dict())
-    assert torch.equal(twin.weight, layer.weight)
 
 
 def test_balance_cancels_and_keeps_the_scale():
@@ -503,13 +264,6 @@ def test_rule_can_be_made_after_a_gradient():
     optimizer = torch.optim.SGD(layer.parameters(), 0.1, momentum=0.9)
     layer(PROBLEM.x()).sum().backward()
     optimizer.step()
-
-
-def test_rules_can_be_taken_off():
-    layer = rules.tie(make_layer(), INDEX)
-    weight = layer.weight.detach().clone()
-    parametrize.remove_parametrizations(layer, "weight")
-    assert torch.equal(layer.weight, weight) and layer.weight.shape == (40,)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.autograd.forward_ad as fwAD
 import torch.nn.functional as F
-from problems import Problem, backend_params, dense, random, skip_unless_usable
+from problems import SMALL, Problem, backend_params, dense, random, skip_unless_usable
 from torch import nn
 from torch.func import (
     functional_call,
@@ -29,9 +29,7 @@ from edgelinear import ops
 # 5 -> 4. Nothing leaves source 2 and nothing reaches target 3.
 WIRINGS = {
     "sorted": Problem(5, 4, torch.tensor([[0, 4, 3, 0, 1], [0, 0, 1, 2, 2]]), batch=3),
-    "parallel": Problem(
-        5, 4, torch.tensor([[3, 0, 1, 3, 0, 4, 3], [2, 0, 2, 1, 2, 0, 2]]), batch=3
-    ),
+    "parallel": SMALL._replace(batch=3),
 }
 backends = pytest.mark.parametrize("backend", backend_params())
 wirings = pytest.mark.parametrize("wiring", WIRINGS)

@@ -11,15 +11,7 @@ from torch import nn
 from edgelinear import EdgeLinear, Topology, backends, generators
 from edgelinear.comparison import Comparison, Row, compare, contenders, measure
 
-
-@pytest.fixture(autouse=True)
-def few_rounds(monkeypatch):
-    monkeypatch.setattr(measure, "_MIN_ROUNDS", 2)
-    monkeypatch.setattr(measure, "_SECONDS", 0.0)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("few_rounds")
 
 
 def random_layer(**options) -> EdgeLinear:

@@ -19,6 +19,7 @@ from problems import (
     hub_edges,
     random,
     random_edges,
+    with_int64,
 )
 from torch.testing import assert_close
 
@@ -147,7 +148,7 @@ def test_bits_are_the_same_from_run_to_run():
 
 def test_bits_are_the_same_for_int64_indices():
     topology, weight, x, grad, _ = on_device(CUT, torch.float32)
-    wide = el.Topology._from_tensors(tuple(v if v is None else v.long() for v in topology._tensors))
+    wide = with_int64(topology)
     assert torch.equal(triton.spmm(weight, x, wide), triton.spmm(weight, x, topology))
     w = triton.sddmm(grad, x, topology, x.dtype)
     assert torch.equal(triton.sddmm(grad, x, wide, x.dtype), w)

@@ -1,40 +1,15 @@
-"""The data that comes with the package: what it holds, and that it is what its sources say."""
+"""The fly's visual system: what it holds, and that it is what its source says."""
 
 import gzip
 import json
 from importlib import resources
 
-import networkx as nx
 import numpy as np
 import pytest
 import torch
 
-from edgelinear.data import (
-    fly_visual_system,
-    reactome,
-    reactome_hierarchy,
-    reactome_titles,
-)
-from edgelinear.data.regenerate import cell_pairs, human_edges
-
-
-def test_pathways_form_a_hierarchy_without_cycles():
-    wiring = reactome_hierarchy()
-    src, dst = wiring.topology.edge_index.tolist()
-    graph = nx.DiGraph(
-        (wiring.in_names[s], wiring.out_names[t]) for s, t in zip(src, dst, strict=True)
-    )
-    assert nx.is_directed_acyclic_graph(graph)
-    assert len(graph.edges) == wiring.topology.num_edges == 2769
-    titles = reactome_titles()
-    assert set(graph) <= set(titles)
-    tops = {titles[pathway] for pathway, degree in graph.out_degree if degree == 0}
-    assert {"Metabolism", "Immune System", "Signal Transduction", "DNA Repair"} <= tops
-
-
-def test_most_pathways_of_proteins_stand_in_the_hierarchy():
-    known = set(reactome_titles())
-    assert set(reactome().out_names) <= known
+from edgelinear.data import fly_visual_system
+from edgelinear.data.regenerate import cell_pairs
 
 
 def test_eye_has_the_published_size():
@@ -83,11 +58,6 @@ def test_gaps_in_offsets_are_filled_with_one_synapse():
     ((*_, offsets),) = cell_pairs({"nodes": [], "edges": [edge]})["pairs"]
     filled = {(u, v): synapses for u, v, synapses in offsets}
     assert filled[1, 1] == 1 and filled[2, 0] == 4.0
-
-
-def test_line_with_another_number_of_columns_is_refused():
-    with pytest.raises(ValueError, match="line 2 must have 6 columns, got 2"):
-        human_edges(["P1\tR-HSA-1\turl\tname\tTAS\tHomo sapiens\n", "P2\tR-HSA-1\n"])
 
 
 def test_signs_are_one_or_minus_one():

@@ -1,14 +1,11 @@
 """The command line: what it prints, and one line and exit code 2 for anything wrong."""
 
 import gzip
-import hashlib
 import importlib
-import io
 import json
 import os
 import subprocess
 import sys
-from importlib import resources
 
 import numpy as np
 import pytest
@@ -18,23 +15,16 @@ import torch
 
 import edgelinear
 from edgelinear import backends
-from edgelinear.comparison import measure
-from edgelinear.data import reactome
-from edgelinear.data.regenerate import human_edges, to_tsv_gz
 
 pytest.importorskip("click")
 from edgelinear.__main__ import main  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("few_rounds")
+
 
 @pytest.fixture(autouse=True)
-def few_rounds(monkeypatch, tmp_path):
-    monkeypatch.setattr(measure, "_MIN_ROUNDS", 2)
-    monkeypatch.setattr(measure, "_SECONDS", 0.0)
+def folder(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -294,71 +284,3 @@ def test_interrupt_returns_130(monkeypatch, edges):
 
     monkeypatch.setattr(edgelinear.comparison, "compare", interrupted)
     assert main(["compare", edges]) == 130
-
-
-@pytest.mark.slow
-def test_demo_trains_twins_alike_and_draws(capsys, tmp_path):
-    assert main(["demo", "--out", str(tmp_path / "new" / "folder"), "--epochs", "2"]) == 0
-    out, err = capsys.readouterr()
-    assert err == "" and "\x1b" not in out
-    assert "11,876 proteins -> 2,233 pathways, 46,939 edges" in out
-    for name in ("wiring.png", "comparison.png"):
-        assert (tmp_path / "new" / "folder" / name).stat().st_size > 10_000
-
-
-def test_twins_have_equal_curves():
-    pytest.importorskip("sklearn")
-    from edgelinear.cli import demo
-
-    layer = edgelinear.EdgeLinear.from_topology(demo.skewed_topology(64, 128))
-    models = {demo._SPARSE: layer, demo._DENSE: layer.to_masked_linear()}
-    curves = demo.train(models, demo._digits(), epochs=2)
-    assert (
-        demo._largest_difference(curves.loss) < 1e-5
-        and demo._largest_difference(curves.accuracy) == 0
-    )
-    assert curves.loss[demo._SPARSE][1] < curves.loss[demo._SPARSE][0]
-
-
-HEADER = ("source", "target")
-
-
-def test_shipped_reactome_is_the_human_wiring():
-    wiring = reactome()
-    assert wiring.topology.num_edges == 46_939
-    assert len(wiring.in_names) == 11_876 and len(wiring.out_names) == 2_233
-    assert all(name.startswith("R-HSA-") for name in wiring.out_names)
-
-
-def test_shipped_reactome_is_what_its_readme_and_writer_say():
-    folder = resources.files("edgelinear") / "data"
-    packed = (folder / "reactome.tsv.gz").read_bytes()
-    text = gzip.decompress(packed)
-    assert hashlib.sha256(text).hexdigest() in (folder / "README.md").read_text()
-    header, *lines = text.decode().splitlines()
-    assert header == "source\ttarget" and lines == sorted(set(lines))
-    assert gzip.decompress(to_tsv_gz((tuple(line.split("\t")) for line in lines), HEADER)) == text
-    assert packed[4:8] == b"\0\0\0\0"  # no time in the header
-
-
-def test_human_edges_keeps_one_of_each_human_pair():
-    lines = [
-        "P2\tR-HSA-1\turl\tname\tTAS\tHomo sapiens\n",
-        "P1\tR-HSA-1\turl\tname\tTAS\tHomo sapiens\n",
-        "P1\tR-HSA-1\turl\tname\tIEA\tHomo sapiens\n",
-        "P1\tR-MMU-1\turl\tname\tTAS\tMus musculus\n",
-    ]
-    assert human_edges(lines) == [("P1", "R-HSA-1"), ("P2", "R-HSA-1")]
-
-
-def test_human_edges_refuses_another_format():
-    with pytest.raises(ValueError, match="line 1 must have 6 columns, got 2"):
-        human_edges(["P1\tR-HSA-1\n"])
-
-
-def test_written_table_is_the_same_bytes_each_time():
-    first = to_tsv_gz([("P1", "R-HSA-1")], HEADER)
-    assert to_tsv_gz([("P1", "R-HSA-1")], HEADER) == first
-    assert first[4:8] == b"\0\0\0\0"  # no time in the header
-    with gzip.open(io.BytesIO(first), "rt") as file:
-        assert file.read() == "source\ttarget\nP1\tR-HSA-1\n"

@@ -1,11 +1,10 @@
-"""EdgeLinear as a module: shapes, types, initialisation, conversions, errors."""
+"""EdgeLinear as a module: values, shapes, types, conversions, errors."""
 
 import copy
 
 import pytest
 import torch
-import torch.nn.functional as F
-from problems import PROBLEMS, dense, random, random_edges, skewed_edges
+from problems import PROBLEMS, by_dense, dense, random
 from torch import nn
 from torch.nn.utils import prune
 from torch.testing import assert_close
@@ -14,21 +13,14 @@ from torch.utils.checkpoint import checkpoint
 import edgelinear as el
 
 PROBLEM = PROBLEMS["unsorted"]
-
-
-def make_layer(problem=PROBLEM, dtype=torch.float64, **options):
-    return el.EdgeLinear.from_topology(problem.topology(), dtype=dtype, **options)
-
-
-def by_dense(layer, x):
-    return F.linear(x, dense(layer.weight, layer), layer.bias)
+make_layer = PROBLEM.layer
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
 @pytest.mark.parametrize("bias", [True, False])
 def test_layer_equals_dense_linear_with_its_gradients(name, bias):
     problem = PROBLEMS[name]
-    layer, x = make_layer(problem, bias=bias), problem.x().requires_grad_()
+    layer, x = problem.layer(bias=bias), problem.x().requires_grad_()
     inputs = [x, *layer.parameters()]
     y, expected = layer(x), by_dense(layer, x)
     assert_close(y, expected)
@@ -68,32 +60,6 @@ def test_non_contiguous_inputs(x):
     assert_close(layer(x), by_dense(layer, x))
 
 
-@pytest.mark.parametrize(
-    ("dim", "shape"),
-    [(-1, (2, 13)), (-2, (13, 3)), (-2, (4, 13, 3)), (0, (13,)), (0, (13, 5)), (0, (13, 2, 3))]
-    + [(1, (2, 13, 3)), (-3, (13, 2, 3)), (0, (13, 0))],
-)
-def test_dim_is_the_feature_axis(dim, shape):
-    layer, x = make_layer(), random(*shape).requires_grad_()
-    y = el.edge_linear(x, layer.weight, layer.topology, layer.bias, dim=dim)
-    expected = by_dense(layer, x.movedim(dim, -1)).movedim(-1, dim)
-    assert_close(y, expected)
-    assert y.is_contiguous()
-    grad = random(*y.shape, seed=3)
-    ours = torch.autograd.grad(y, [x, layer.weight], grad)
-    theirs = torch.autograd.grad(expected, [x, layer.weight], grad)
-    for our, their in zip(ours, theirs, strict=True):
-        assert_close(our, their)
-
-
-def test_channels_equal_a_loop_over_channels():
-    layer, x = make_layer(), random(4, 13, 3)
-    y = el.edge_linear(x, layer.weight, layer.topology, dim=-2)
-    for channel in range(3):
-        expected = el.edge_linear(x[..., channel], layer.weight, layer.topology)
-        assert_close(y[..., channel], expected)
-
-
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("bias", [True, False])
 def test_autocast_returns_what_linear_returns(dtype, bias):
@@ -130,19 +96,6 @@ def test_autocast_leaves_float64_alone():
         assert_close(layer(x), by_dense(layer, x).double())
 
 
-def test_autocast_reads_the_float32_weight_unrounded():
-    topology = el.Topology(1, 1, [(0, 0)])
-    weight = torch.tensor([1.0 + 2**-10])  # bfloat16 would round it to 1
-    x = torch.tensor([256.0])
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        # 256.25 rounds to 256 in bfloat16, so cancel it before the result is rounded.
-        both = el.Topology(2, 1, [(0, 0), (1, 0)])
-        pair = torch.cat([weight, torch.tensor([-1.0])])
-        y = el.edge_linear(torch.cat([x, x]), pair, both)
-    assert y.item() == 0.25
-    assert topology.num_edges == 1
-
-
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])
 def test_inf_and_nan_reach_only_the_targets_they_feed(value):
     layer, x = make_layer(), random(4, 13)
@@ -163,35 +116,6 @@ def test_activation_checkpoint_leaves_the_gradients(reentrant):
         assert_close(tensor.grad, grad)
 
 
-@pytest.mark.parametrize("edges", ["skewed", "uniform"])
-def test_outputs_start_at_the_same_scale_whatever_the_degrees(edges):
-    index = skewed_edges(2000, 300) if edges == "skewed" else random_edges(2000, 300, 9000)
-    layer = el.EdgeLinear(2000, 300, index, bias=False)
-    y = layer(torch.randn(4000, 2000))
-    fed = layer.topology.fan_in > 0
-    # 1/sqrt(3); over 300 draws of few weights the mean of the variances stays within 10 %.
-    assert abs(y[:, fed].var(0).mean().sqrt() - 0.577) < 0.03
-    for low, high in ((1, 2), (3, 10), (11, 3000)):
-        group = (layer.topology.fan_in >= low) & (layer.topology.fan_in <= high)
-        if group.sum() > 30:
-            assert abs(y[:, group].var(0).mean().sqrt() - 0.577) < 0.06
-
-
-def test_initial_values_are_bounded_by_the_fan_in_of_their_target():
-    layer = el.EdgeLinear(2000, 300, skewed_edges(2000, 300))
-    bound = layer.topology.fan_in.double().rsqrt()
-    ratio = layer.weight.abs() / bound[layer.edge_index[1]]
-    assert ratio.max() <= 1 + 1e-6
-    assert ratio.max() > 0.99 and abs(ratio.mean() - 0.5) < 0.02
-    assert (layer.bias.abs() <= bound * (1 + 1e-6)).all()
-
-
-def test_bias_of_an_output_without_inputs_starts_at_zero():
-    layer = el.EdgeLinear(4, 3, [(0, 0), (1, 0)])
-    assert layer.bias[0] != 0
-    assert layer.bias[1:].tolist() == [0, 0]
-
-
 def test_reset_parameters_draws_anew():
     layer = make_layer()
     before = layer.weight.clone()
@@ -210,7 +134,7 @@ def test_repr_says_what_the_layer_is():
 
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_repr_of_every_problem(name):
-    assert f"edges={PROBLEMS[name].edge_index.shape[1]}, " in repr(make_layer(PROBLEMS[name]))
+    assert f"edges={PROBLEMS[name].edge_index.shape[1]}, " in repr(PROBLEMS[name].layer())
 
 
 def test_initial_weight_is_copied_in_edge_order():
@@ -236,7 +160,7 @@ def test_duplicates_keep_and_merge_equal_each_other():
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_dense_twins_have_the_same_function(name):
     problem = PROBLEMS[name]
-    layer, x = make_layer(problem), problem.x()
+    layer, x = problem.layer(), problem.x()
     for twin in (layer.to_linear(), layer.to_masked_linear()):
         assert twin.weight.dtype == torch.float64
         assert_close(twin(x), layer(x))
@@ -421,38 +345,9 @@ def test_autocast_refuses_float64_mixed_with_float32():
         make_layer(dtype=torch.float32)(random(2, 13))
 
 
-@pytest.mark.parametrize("weight", [torch.zeros(39), torch.zeros(41), torch.zeros(40, 1)])
-def test_weight_of_the_wrong_length_is_refused(weight):
-    message = r"`weight` must hold one number for each of the 40 edges, got shape"
-    with pytest.raises(ValueError, match=message):
-        make_layer(weight=weight)
-    with pytest.raises(ValueError, match=message):
-        el.edge_linear(torch.zeros(2, 13), weight, PROBLEM.topology())
-
-
 def test_complex_weight_is_refused():
     with pytest.raises(TypeError, match="`weight` must be real, got torch.complex64"):
         make_layer(weight=torch.zeros(40, dtype=torch.complex64))
-
-
-def test_bias_of_the_wrong_length_is_refused():
-    layer = make_layer()
-    with pytest.raises(ValueError, match=r"`bias` must hold one number for each of the 7 outputs"):
-        el.edge_linear(random(2, 13), layer.weight, layer.topology, random(8))
-
-
-def test_topology_on_another_device_is_refused():
-    topology = PROBLEM.topology().to("meta")
-    with pytest.raises(ValueError, match=r"the topology is on meta and the weight on cpu"):
-        el.edge_linear(random(2, 13), random(40), topology)
-
-
-def test_dim_outside_the_input_is_refused():
-    layer = make_layer()
-    with pytest.raises(ValueError, match=r"`dim` -3 is not a dimension of the input, of shape"):
-        el.edge_linear(random(2, 13), layer.weight, layer.topology, dim=-3)
-    with pytest.raises(ValueError, match=r"must have 13 features in dimension 0 .*\(2, 13\)"):
-        el.edge_linear(random(2, 13), layer.weight, layer.topology, dim=0)
 
 
 @pytest.mark.cuda
