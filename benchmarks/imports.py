@@ -2,8 +2,8 @@
 
     python benchmarks/imports.py
 
-Each run is a fresh process. Where Triton is installed, torch's own flop counter imports it, which is
-told apart.
+Each run is a fresh process. Where Triton is installed, the flop counter of torch imports it, which
+is told apart.
 """
 
 import statistics

@@ -10,7 +10,7 @@ import scipy.stats
 import torch
 from sampled import assert_same_means, fit, generator, pairs, pattern
 
-from edgelinear.generators import _draw, barabasi_albert, graphs, radix_net, watts_strogatz
+from edgelinear.generators import _draw, barabasi_albert, radix_net, small_worlds, watts_strogatz
 
 
 def graph(topology):
@@ -90,7 +90,7 @@ def test_small_world_has_the_law_of_moving_edges_in_turn(case):
 def test_edges_stay_and_leave_as_in_networkx(
     nodes, neighbors, rewiring, samples, at_once, monkeypatch
 ):
-    monkeypatch.setattr(graphs, "_IN_TURN", 0 if at_once else nodes + 1)
+    monkeypatch.setattr(small_worlds, "_IN_TURN", 0 if at_once else nodes + 1)
 
     def measures(edges, degrees):
         steps = Counter(min((u - v) % nodes, (v - u) % nodes) for u, v in edges)
