@@ -17,6 +17,7 @@ from torch.nn.utils import parametrize
 
 from edgelinear.layers import EdgeLinear
 from edgelinear.layers.parametrizations import Frozen, Rule, Signed, Tied
+from edgelinear.topology.numbers import as_numbers
 
 
 def tie(
@@ -196,11 +197,11 @@ def _per_edge(layer: EdgeLinear, name: str, values: Any) -> Tensor:
 
 def _as_tensor(name: str, values: Any) -> Tensor:
     try:
-        return torch.as_tensor(values)
-    except (TypeError, ValueError, RuntimeError) as error:
+        return as_numbers(f"`{name}`", values)
+    except TypeError as error:
         raise TypeError(
             f"`{name}` must be a tensor, an array or a list of numbers, got "
-            f"{type(values).__name__}: {error}. (pandas.factorize numbers names.)"
+            f"{type(values).__name__}: {error} (`pandas.factorize` numbers names.)"
         ) from error
 
 

@@ -7,7 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from edgelinear.topology.numbers import as_array, as_numbers, cast
+
 DUPLICATES = ("error", "keep", "merge")
+_LARGEST = np.iinfo(np.int64).max
 
 
 def check_duplicates(duplicates: str) -> None:
@@ -17,7 +20,7 @@ def check_duplicates(duplicates: str) -> None:
 
 def check_weight(weight: Any, num_edges: int) -> Tensor:
     """Return `weight` as a tensor of one real number an edge, without its graph."""
-    weight = torch.as_tensor(weight).detach()
+    weight = as_numbers("`weight`", weight).detach()
     if weight.shape != (num_edges,):
         raise ValueError(
             f"`weight` must hold one number for each of the {num_edges} edges, "
@@ -27,7 +30,9 @@ def check_weight(weight: Any, num_edges: int) -> Tensor:
         raise TypeError(
             f"`weight` must be real, got {weight.dtype}: complex weights are not supported."
         )
-    return weight if weight.is_floating_point() else weight.to(torch.get_default_dtype())
+    if weight.is_floating_point():
+        return weight
+    return cast("`weight`", weight, torch.get_default_dtype())
 
 
 def as_edge_index(edge_index: Any) -> Tensor:
@@ -42,6 +47,11 @@ def as_edge_index(edge_index: Any) -> Tensor:
         tensor = tensor.to("cpu")
     else:
         tensor = torch.from_numpy(_as_array(edge_index))
+    if tensor.layout != torch.strided:
+        raise TypeError(
+            f"`edge_index` must be dense, got {tensor.layout}: for an adjacency, use "
+            "`el.convert.from_adjacency`."
+        )
     if tensor.numel() == 0 and tensor.dim() <= 2 and tensor.shape[:1] != (2,):
         tensor = tensor.reshape(2, 0)
     if tensor.dim() != 2 or tensor.shape[0] != 2:
@@ -65,8 +75,8 @@ def as_edge_index(edge_index: Any) -> Tensor:
 
 def _as_array(edge_index: Any) -> np.ndarray:
     listed = isinstance(edge_index, (list, tuple))
-    if listed and any(isinstance(e, (Tensor, np.ndarray)) for e in edge_index):
-        rows = [np.asarray(torch.as_tensor(row).cpu()) for row in edge_index]
+    if listed and any(isinstance(e, Tensor) or hasattr(e, "__array__") for e in edge_index):
+        rows = [np.asarray(as_numbers("`edge_index`", row).cpu()) for row in edge_index]
         return np.stack(rows)  # (sources, targets)
     pairs = listed and all(isinstance(e, tuple) for e in edge_index)
     if listed and np.shape(edge_index) == (2, 2) and not pairs:
@@ -75,18 +85,18 @@ def _as_array(edge_index: Any) -> np.ndarray:
             "(2, num_edges) tensor, row 0 the source and row 1 the target, or a list of "
             "(source, target) tuples."
         )
-    array = np.asarray(edge_index)
+    array = np.asarray(edge_index) if listed else as_array("`edge_index`", edge_index)
     if listed and array.ndim == 2 and array.shape[1] == 2:
         array = array.T  # a list of pairs
-    if array.dtype.kind == "u":
-        array = array.astype(np.int64)
+    if array.dtype.kind == "u":  # beyond int64, it must not come back as a negative index
+        array = np.minimum(array, _LARGEST).astype(np.int64)
     if array.dtype.kind not in "biufc":
         kind = type(edge_index).__name__ if array.ndim == 0 else f"an array of {array.dtype}"
         raise TypeError(
             f"`edge_index` must hold integers, got {kind}: pass a (2, num_edges) tensor, or a list "
             "of (source, target) tuples."
         )
-    return np.ascontiguousarray(array)
+    return np.require(array, requirements=["C", "W"])
 
 
 def as_size(name: str, size: Any) -> int:

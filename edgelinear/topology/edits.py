@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from edgelinear.topology.numbers import as_numbers
+
 
 class HasEdges(Protocol):
     """A topology, or whatever else has edges between numbered nodes."""
@@ -107,7 +109,9 @@ class EdgeMap:
                     "column as an array, and `fill`."
                 )
             return values.iloc[self.old.cpu().numpy()]
-        return self._follow_array(np.asarray(values), fill)
+        # A masked array goes on hiding what it hides.
+        masked = isinstance(values, np.ma.MaskedArray)
+        return self._follow_array(values if masked else np.asarray(values), fill)
 
     def _follow_tensor(self, values: Tensor, fill: Any) -> Tensor:
         old = self.old.to(values.device)
@@ -123,12 +127,13 @@ class EdgeMap:
         old = self.old.cpu().numpy()
         if not self._has_new:
             return values[old]
-        followed = np.empty((self.num_edges, *values.shape[1:]), np.result_type(values, fill))
+        shape = (self.num_edges, *values.shape[1:])
+        followed = np.empty_like(values, dtype=np.result_type(values, fill), shape=shape)
         followed[...] = fill
         followed[old >= 0] = values[old[old >= 0]]
         return followed
 
-    def sum(self, values: Tensor) -> Tensor:
+    def sum(self, values: Any) -> Tensor:
         """Return for each new edge the sum of the values of the old edges that it was merged from.
 
         Half types are added up in float32. Edges that are none of the old ones get 0.
@@ -138,7 +143,8 @@ class EdgeMap:
             tensor([3., 3.])
         """
         if self.new is None:
-            return self.follow(values)
+            return self.follow(as_numbers("`values`", values))
+        values = as_numbers("`values`", values)
         self._check_length(len(values))
         dtype = torch.promote_types(values.dtype, torch.float32)
         new = self.new.to(values.device)
@@ -191,7 +197,7 @@ class EdgeMap:
 
 def _checked(name: str, positions: Any) -> Tensor:
     if not isinstance(positions, Tensor):
-        positions = torch.as_tensor(positions, device="cpu")
+        positions = as_numbers(f"`{name}`", positions)
     if positions.dim() != 1:
         raise ValueError(f"`{name}` must have one dimension, got shape {tuple(positions.shape)}.")
     if positions.numel() == 0:
