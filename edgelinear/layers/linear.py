@@ -37,7 +37,8 @@ class EdgeLinear(EdgeModule):
         weight: (num_edges,) initial values, one an edge in the order given, whatever holds them (an
             index of pandas has no say); copied.
         duplicates: "error" refuses an edge given twice, "keep" gives each its own weight, "merge"
-            makes one edge of them and adds their `weight`.
+            makes one edge of them and adds their `weight`; "mean", "max" and "min" likewise take
+            the mean, the largest or the smallest of it.
         backend: "auto", or a name in `edgelinear.backends.BACKENDS`, which then runs or raises.
         in_names: (in_features,) strings or whole numbers, which name the inputs in tables, graphs
             and checkpoints.

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from edgelinear.topology.numbers import as_array, as_numbers, cast
 
-DUPLICATES = ("error", "keep", "merge")
+DUPLICATES = ("error", "keep", "merge", "mean", "max", "min")
 _LARGEST = np.iinfo(np.int64).max
 
 

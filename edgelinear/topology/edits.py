@@ -9,6 +9,8 @@ from torch import Tensor
 
 from edgelinear.topology.numbers import as_numbers
 
+COMBINED = ("sum", "mean", "max", "min")
+
 
 class HasEdges(Protocol):
     """A topology, or whatever else has edges between numbered nodes."""
@@ -136,21 +138,54 @@ class EdgeMap:
     def sum(self, values: Any) -> Tensor:
         """Return for each new edge the sum of the values of the old edges that it was merged from.
 
-        Half types are added up in float32. Edges that are none of the old ones get 0.
+        As `combine(values, "sum")`.
 
         Example:
             >>> EdgeMap([0, 2], new=[0, 0, 1]).sum(torch.tensor([1.0, 2.0, 3.0]))
             tensor([3., 3.])
         """
-        if self.new is None:
-            return self.follow(as_numbers("`values`", values))
+        return self.combine(values, "sum")
+
+    def combine(self, values: Any, how: str) -> Tensor:
+        """Return for each new edge one value for the old edges that it was merged from.
+
+        Half types are added up in float32. Edges that are none of the old ones get 0. The mean of
+        whole numbers is of torch's default type. Differentiable.
+
+        Args:
+            values: numbers, an entry for each old edge; (num_old_edges, ...).
+            how: "sum", "mean", "max" or "min".
+
+        Raises:
+            ValueError: if there are too few values, or `how` is something else.
+
+        Example:
+            >>> edges, values = EdgeMap([0, 2], new=[0, 0, 1]), torch.tensor([1.0, 2.0, 5.0])
+            >>> edges.combine(values, "mean"), edges.combine(values, "max")
+            (tensor([1.5000, 5.0000]), tensor([2., 5.]))
+        """
+        if how not in COMBINED:
+            raise ValueError(f"`how` must be one of {COMBINED}, got {how!r}.")
         values = as_numbers("`values`", values)
+        if how == "mean" and not values.is_floating_point() and not values.is_complex():
+            values = values.to(torch.get_default_dtype())
+        if self.new is None:
+            return self.follow(values)
         self._check_length(len(values))
-        dtype = torch.promote_types(values.dtype, torch.float32)
-        new = self.new.to(values.device)
-        total = values.new_zeros(self.num_edges + 1, *values.shape[1:], dtype=dtype)
-        total = total.index_add(0, new % (self.num_edges + 1), values.to(dtype))
-        return total[:-1].to(values.dtype)  # -1, the edges taken away, came last
+        # Row by row: to a new edge each, and those taken away (-1) to a row at the end.
+        new = self.new.to(values.device) % (self.num_edges + 1)
+        found = values.new_zeros(self.num_edges + 1, *values.shape[1:], dtype=_wide(values.dtype))
+        if how in ("max", "min"):
+            rows = new.view(-1, *[1] * (values.dim() - 1)).expand_as(values)
+            reduced = found.scatter_reduce(
+                0, rows, values.to(found.dtype), f"a{how}", include_self=False
+            )
+            return reduced[:-1].to(values.dtype)
+        total = found.index_add(0, new, values.to(found.dtype))
+        if how == "mean":
+            count = torch.bincount(new, minlength=self.num_edges + 1).clamp(min=1)
+            total = total / count.view(-1, *[1] * (values.dim() - 1)).to(found.dtype)
+        return total[:-1].to(values.dtype)
 
     def then(self, later: "EdgeMap") -> "EdgeMap":
         """Return the map of this change followed by a later one.
@@ -210,6 +245,13 @@ def _checked(name: str, positions: Any) -> Tensor:
     if int(positions.min()) < -1:
         raise ValueError(f"`{name}` must hold positions or -1, got {int(positions.min())}.")
     return positions.long()
+
+
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    """Return the type in which values are added up: at least float32, and int64 for truth."""
+    if dtype == torch.bool:
+        return torch.int64
+    return torch.promote_types(dtype, torch.float32) if dtype.is_floating_point else dtype
 
 
 def _in_order(wiring: HasEdges, columns: int) -> tuple[np.ndarray, np.ndarray]:

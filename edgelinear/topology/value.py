@@ -42,7 +42,8 @@ class Topology:
         edge_index: (2, num_edges) integers as a tensor, an array, a PyG `EdgeIndex`, or a list of
             (source, target) tuples.
         duplicates: what to do with an edge given twice: "error" refuses it, "keep" makes parallel
-            edges with a weight each, "merge" keeps the first.
+            edges with a weight each, "merge" keeps the first ("mean", "max" and "min" likewise,
+            which differ in what becomes of weights).
 
     Raises:
         TypeError: if the sizes or the indices are not integers.
