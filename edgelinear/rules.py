@@ -17,6 +17,7 @@ from torch.nn.utils import parametrize
 
 from edgelinear.layers import EdgeLinear
 from edgelinear.layers.parametrizations import Frozen, Rule, Signed, Tied
+from edgelinear.topology.checks import check_numbering
 from edgelinear.topology.numbers import as_numbers
 
 
@@ -57,6 +58,8 @@ def tie(
         raise TypeError(f"`index` must hold whole numbers, got {index.dtype}.")
     if index.numel() and int(index.min()) < 0:
         raise ValueError(f"`index` must not be negative, got {int(index.min())}.")
+    number = int(index.max()) + 1 if index.numel() else 0
+    check_numbering("the number of `index`es", number, layer.num_edges, "`pandas.factorize`")
     scale = torch.ones(layer.num_edges) if scale is None else scale
     scale = _per_edge(layer, "scale", scale).to(_factor_type(layer))
     wrong = ~scale.isfinite() | (scale == 0)

@@ -10,6 +10,7 @@ from torch import Tensor
 from edgelinear.topology.numbers import as_array, as_numbers, cast
 
 DUPLICATES = ("error", "keep", "merge", "mean", "max", "min")
+_MANY = 2**27  # nodes: from here on, sizes that edges do not account for are taken for ids
 _LARGEST = np.iinfo(np.int64).max
 
 
@@ -108,6 +109,18 @@ def as_size(name: str, size: Any) -> int:
     return size
 
 
+_BY_ID = "`el.convert.from_table`, which numbers nodes by their ids"
+
+
+def check_numbering(name: str, size: int, num_edges: int, cure: str = _BY_ID) -> None:
+    """Refuse a size that no numbering has, before memory is asked for all of it."""
+    if size > max(_MANY, 100 * num_edges):
+        raise ValueError(
+            f"{name} is {size}, with {num_edges} edges: if these are ids and not positions, use "
+            f"{cure}."
+        )
+
+
 def check_range(edges: Tensor, in_features: int, out_features: int) -> None:
     if edges.shape[1] == 0:
         return
@@ -129,4 +142,6 @@ def check_range(edges: Tensor, in_features: int, out_features: int) -> None:
             " Row 0 must be the source (an input), row 1 the target (an output); here row 1 fits "
             "in_features: did you pass (target, source)? use `edge_index.flip(0)`."
         )
+    elif high[row] >= _MANY:
+        message += f" If these are ids and not positions, use {_BY_ID}."
     raise ValueError(message)
