@@ -238,7 +238,8 @@ def _as_tensor(matrix: Any, layout: str) -> Tensor:
     try:
         tensor = as_matrix("the matrix", matrix)
     except TypeError as error:
-        raise TypeError(f"the matrix must hold real numbers in rows: {error}") from error
+        said = str(error).replace("numbers", "real numbers in rows", 1)
+        raise TypeError(said) from error
     if tensor.is_complex():
         raise TypeError(f"the matrix must hold real numbers, got {tensor.dtype}.")
     return tensor

@@ -43,7 +43,9 @@ def without_zeros(wiring: Wiring) -> Wiring:
 
 
 def unwrapped(matrix: Any, layout: str) -> Any:
-    """Return a matrix of torch_sparse or of PyG as a sparse tensor of torch."""
+    """Return a matrix of torch_sparse, of PyG or of `torch.masked` as a plain tensor of torch."""
+    if isinstance(matrix, torch.masked.MaskedTensor):
+        return matrix.to_tensor(0)  # what it hides is no edge
     if hasattr(matrix, "sparse_sizes") and hasattr(matrix, "coo"):  # torch_sparse's SparseTensor
         row, col, values = matrix.coo()
         shape, edges = matrix.sparse_sizes(), torch.stack([row, col])

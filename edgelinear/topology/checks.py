@@ -4,6 +4,7 @@ import operator
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 import torch
 from torch import Tensor
 
@@ -12,6 +13,7 @@ from edgelinear.topology.numbers import as_array, as_numbers, cast
 DUPLICATES = ("error", "keep", "merge", "mean", "max", "min")
 _MANY = 2**27  # nodes: from here on, sizes that edges do not account for are taken for ids
 _LARGEST = np.iinfo(np.int64).max
+_NO_MATRIX = "`edge_index` must list edges (for an adjacency, use `el.convert.from_adjacency`)"
 
 
 def check_duplicates(duplicates: str) -> None:
@@ -38,7 +40,11 @@ def check_weight(weight: Any, num_edges: int) -> Tensor:
 
 def as_edge_index(edge_index: Any) -> Tensor:
     """Return the edges as (2, num_edges) int64 on the CPU: row 0 the source, row 1 the target."""
+    if scipy.sparse.issparse(edge_index) or hasattr(edge_index, "sparse_sizes"):
+        raise TypeError(f"{_NO_MATRIX}, got {type(edge_index).__name__}.")
     if isinstance(edge_index, Tensor):
+        if edge_index.layout != torch.strided:
+            raise TypeError(f"{_NO_MATRIX}, got {edge_index.layout}.")
         # `as_subclass` unwraps PyG's EdgeIndex.
         tensor = edge_index.detach().as_subclass(Tensor)
         if tensor.is_meta:
@@ -48,11 +54,6 @@ def as_edge_index(edge_index: Any) -> Tensor:
         tensor = tensor.to("cpu")
     else:
         tensor = torch.from_numpy(_as_array(edge_index))
-    if tensor.layout != torch.strided:
-        raise TypeError(
-            f"`edge_index` must be dense, got {tensor.layout}: for an adjacency, use "
-            "`el.convert.from_adjacency`."
-        )
     if tensor.numel() == 0 and tensor.dim() <= 2 and tensor.shape[:1] != (2,):
         tensor = tensor.reshape(2, 0)
     if tensor.dim() != 2 or tensor.shape[0] != 2:
@@ -86,7 +87,11 @@ def _as_array(edge_index: Any) -> np.ndarray:
             "(2, num_edges) tensor, row 0 the source and row 1 the target, or a list of "
             "(source, target) tuples."
         )
-    array = np.asarray(edge_index) if listed else as_array("`edge_index`", edge_index)
+    try:
+        array = np.asarray(edge_index) if listed else as_array("`edge_index`", edge_index)
+    except TypeError as error:
+        said = str(error).replace("numbers", "integers", 1)
+        raise TypeError(f"{said} For names, use `el.convert.from_table`.") from error
     if listed and array.ndim == 2 and array.shape[1] == 2:
         array = array.T  # a list of pairs
     if array.dtype.kind == "u":  # beyond int64, it must not come back as a negative index
@@ -116,8 +121,8 @@ def check_numbering(name: str, size: int, num_edges: int, cure: str = _BY_ID) ->
     """Refuse a size that no numbering has, before memory is asked for all of it."""
     if size > max(_MANY, 100 * num_edges):
         raise ValueError(
-            f"{name} is {size}, with {num_edges} edges: if these are ids and not positions, use "
-            f"{cure}."
+            f"{name} is {size}, with {num_edges} edge{'s' * (num_edges != 1)}: if these are ids "
+            f"and not positions, use {cure}."
         )
 
 
