@@ -31,7 +31,7 @@ test-all: $(VENV)/.test-all
 	$(PYTEST) -m "not pyg and not triton"
 
 test-pyg: $(VENV)/.pyg
-	$(BIN)/python -c "import torch_scatter, torch_sparse"
+	$(BIN)/python -c "import torch_scatter, torch_sparse, torch_geometric"
 	$(PYTEST) -m pyg
 
 # Without a GPU, Triton interprets the kernels on the CPU.
@@ -114,4 +114,5 @@ $(VENV)/.triton: $(VENV)/.test
 $(VENV)/.pyg: $(VENV)/.test
 	$(INSTALL) setuptools wheel
 	$(INSTALL) --no-build-isolation torch-scatter torch-sparse
+	$(INSTALL) torch-geometric
 	touch $@

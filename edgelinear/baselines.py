@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import scipy.sparse
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgelinear.generators import local1d
 from edgelinear.init import init_by_fan_in
+from edgelinear.topology.numbers import as_matrix
 
 
 class MaskedLinear(nn.Module):
@@ -17,10 +19,11 @@ class MaskedLinear(nn.Module):
     output. Weights start by the true fan-in of their target.
 
     Args:
-        mask: (out_features, in_features), the layout of `nn.Linear.weight`: non-zero connects.
+        mask: (out_features, in_features), the layout of `nn.Linear.weight`, dense or sparse, of
+            torch, NumPy, pandas or scipy: non-zero connects.
 
     Raises:
-        ValueError: if the mask has another shape.
+        ValueError: if the mask has another shape, or an entry that is NaN, infinite or missing.
 
     Example:
         >>> layer = MaskedLinear(4, 2, torch.tensor([[1, 1, 0, 0], [0, 0, 1, 1]]))
@@ -40,7 +43,7 @@ class MaskedLinear(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        mask = torch.as_tensor(mask)
+        mask = _as_mask(mask)
         if mask.shape != (out_features, in_features):
             hint = ""
             if mask.shape == (in_features, out_features):
@@ -184,3 +187,17 @@ class GroupedLinear(nn.Module):
             f"in_features={self.in_features}, groups={self.out_features}, "
             f"bias={self.bias is not None}"
         )
+
+
+def _as_mask(mask: Any) -> Tensor:
+    if scipy.sparse.issparse(mask):
+        mask = mask.toarray()
+    elif isinstance(mask, Tensor) and mask.layout != torch.strided:
+        mask = mask.to_dense()
+    mask = as_matrix("`mask`", mask)
+    if not mask.is_meta and not mask.isfinite().all():
+        raise ValueError(
+            "`mask` holds NaN or an infinity, which some read as true and some as false: use 0 for "
+            "no connection."
+        )
+    return mask

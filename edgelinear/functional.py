@@ -115,7 +115,8 @@ def _check_kind(input: Tensor, weight: Tensor, topology: Topology, bias: Tensor 
             f"`input` must be real, got {input.dtype}: pass `input.real` and `input.imag` apart."
         )
     if not input.is_floating_point():
-        raise TypeError(f"`input` must be floating point, got {input.dtype}: use `input.float()`.")
+        cure = "dequantize" if input.is_quantized else "float"
+        raise TypeError(f"`input` must be floating point, got {input.dtype}: use `input.{cure}()`.")
     if input.device != weight.device:
         raise ValueError(
             f"`input` is on {input.device} and the weight on {weight.device}: "

@@ -17,6 +17,8 @@ from torch.nn.utils import parametrize
 
 from edgelinear.layers import EdgeLinear
 from edgelinear.layers.parametrizations import Frozen, Rule, Signed, Tied
+from edgelinear.topology.checks import check_numbering
+from edgelinear.topology.numbers import as_numbers
 
 
 def tie(
@@ -56,6 +58,8 @@ def tie(
         raise TypeError(f"`index` must hold whole numbers, got {index.dtype}.")
     if index.numel() and int(index.min()) < 0:
         raise ValueError(f"`index` must not be negative, got {int(index.min())}.")
+    number = int(index.max()) + 1 if index.numel() else 0
+    check_numbering("the number of `index`es", number, layer.num_edges, "`pandas.factorize`")
     scale = torch.ones(layer.num_edges) if scale is None else scale
     scale = _per_edge(layer, "scale", scale).to(_factor_type(layer))
     wrong = ~scale.isfinite() | (scale == 0)
@@ -196,11 +200,11 @@ def _per_edge(layer: EdgeLinear, name: str, values: Any) -> Tensor:
 
 def _as_tensor(name: str, values: Any) -> Tensor:
     try:
-        return torch.as_tensor(values)
-    except (TypeError, ValueError, RuntimeError) as error:
+        return as_numbers(f"`{name}`", values)
+    except TypeError as error:
         raise TypeError(
             f"`{name}` must be a tensor, an array or a list of numbers, got "
-            f"{type(values).__name__}: {error}. (pandas.factorize numbers names.)"
+            f"{type(values).__name__}: {error} (`pandas.factorize` numbers names.)"
         ) from error
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import torch
 
 import edgelinear
@@ -144,12 +145,24 @@ def _load_matrix(path: Path) -> Any:
     import scipy.io
     import scipy.sparse
 
-    matrix = scipy.sparse.load_npz(path) if path.suffix == ".npz" else scipy.io.mmread(path)
+    if path.suffix == ".npz":
+        _check_indices(path)
+        matrix = scipy.sparse.load_npz(path)
+    else:
+        matrix = scipy.io.mmread(path)
     if not scipy.sparse.issparse(matrix):
         return torch.as_tensor(matrix)
     if matrix.ndim != 2:
         raise ValueError(f"the matrix must have 2 dimensions, got shape {matrix.shape}")
     return matrix
+
+
+def _check_indices(path: Path) -> None:
+    """Refuse indices that are no integers: scipy cuts them without a word."""
+    with np.load(path) as archive:
+        for name in {"row", "col", "coords", "indices", "indptr"} & {*archive.files}:
+            if archive[name].dtype.kind not in "iu":
+                raise ValueError(f"`{name}` must hold integers, got {archive[name].dtype}.")
 
 
 def _attempt(path: Path, read: Any, *args: Any, **options: Any) -> Any:

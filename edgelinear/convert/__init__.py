@@ -1,6 +1,6 @@
 """Wiring in and out: an importer returns a `Wiring`, and its first line says which way it reads."""
 
-from edgelinear.convert.graphs import from_edges, from_networkx, to_edge_index, to_networkx
+from edgelinear.convert.graphs import from_edges, to_edge_index
 from edgelinear.convert.inputs import explain, to_inputs
 from edgelinear.convert.matrices import (
     from_adjacency,
@@ -10,6 +10,7 @@ from edgelinear.convert.matrices import (
     from_weight_mask,
     to_scipy,
 )
+from edgelinear.convert.nx import from_networkx, to_networkx
 from edgelinear.convert.tables import from_table, to_table
 from edgelinear.topology import Wiring
 

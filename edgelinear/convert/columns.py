@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from edgelinear.convert.shared import as_values, import_optional
-from edgelinear.topology.wiring import as_list, positions
+from edgelinear.topology.wiring import as_list, is_hashable, positions
 
 
 def column_of(table: Any, name: str) -> Any:
@@ -113,7 +113,14 @@ def _found_names(column: Any, from_file: bool) -> tuple[np.ndarray, list]:
         cells, used = pandas.factorize(column.cat.codes)
         names = column.cat.categories[used]
     else:
-        cells, names = pandas.factorize(column)
+        try:
+            cells, names = pandas.factorize(column)
+        except TypeError:
+            row = next(i for i, cell in enumerate(column) if not is_hashable(cell))
+            raise TypeError(
+                f"column {column.name!r} must hold one name a cell, got {column.iloc[row]!r} in "
+                f"row {row}: `table.explode({column.name!r})` makes a row of each."
+            ) from None
     names = pandas.Series(names, dtype=names.dtype).infer_objects()
     whole = _parse_whole(names) if from_file else _whole(names)
     if whole is not None:

@@ -1,7 +1,7 @@
 """The steps that importers share, and those that exporters share."""
 
 import importlib
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from edgelinear.topology import EdgeMap, Wiring
 from edgelinear.topology.build import build
+from edgelinear.topology.numbers import cast, from_array
 from edgelinear.topology.views import RepeatedEdge
 from edgelinear.topology.wiring import check_names
 
@@ -26,25 +27,64 @@ def checked_wiring(
     out_names: list | None = None,
     unit: str = "entries",
     sort: bool = True,
+    kept: np.ndarray | None = None,  # (num_edges,): the position in the data of each edge
+    number: int = 0,  # and how many positions the data has
 ) -> Wiring:
     """Return the wiring, in (target, source) order unless the data has an order that a user sees.
 
-    An edge given twice is refused by name, and by its two positions in the data, counted in `unit`.
+    An edge given twice is refused by name, and by its two positions in the data, counted in `unit`;
+    and so is a value that is not finite.
     """
+
+    def named(source: int, target: int) -> tuple[Any, Any]:
+        return (
+            source if in_names is None else in_names[source],
+            target if out_names is None else out_names[target],
+        )
+
+    check_finite(values, unit, lambda edge: named(int(src[edge]), int(dst[edge])))
     edges = np.stack([np.asarray(src, dtype=np.int64), np.asarray(dst, dtype=np.int64)])
     try:
         topology, weight, merged = build(
             in_features, out_features, edges, values, duplicates=duplicates
         )
     except RepeatedEdge as error:
-        source = error.src if in_names is None else in_names[error.src]
-        target = error.dst if out_names is None else out_names[error.dst]
-        raise RepeatedEdge(source, target, error.first, error.second, unit) from None
+        first, second = error.first, error.second
+        if kept is not None:
+            first, second = int(kept[first]), int(kept[second])
+        raise RepeatedEdge(*named(error.src, error.dst), first, second, unit) from None
+    if merged is not None:
+        check_finite(
+            weight,
+            "merged edges",
+            lambda edge: named(int(topology.src[edge]), int(topology.dst[edge])),
+        )
     rows = EdgeMap.identity(topology.num_edges) if merged is None else merged
+    if kept is not None:
+        place = np.full(number, -1)
+        place[kept] = np.arange(len(kept))
+        rows = EdgeMap(torch.from_numpy(kept), torch.from_numpy(place)).then(rows)
     if sort and not topology.is_sorted:
         topology, order = topology._sorted()
         weight, rows = order.follow(weight) if weight is not None else None, rows.then(order)
     return Wiring(topology, weight, in_names, out_names, rows)
+
+
+def check_finite(values: Tensor | None, unit: str, ends: Callable[[int], tuple]) -> None:
+    """Refuse values of data that are NaN or infinite: no layer could use them.
+
+    Args:
+        unit: what the data counts: "edges", "entries" or "rows".
+        ends: the names of the two ends of an edge.
+    """
+    if values is None or values.is_meta or values.isfinite().all():
+        return
+    edge = int((~values.isfinite()).nonzero()[0])
+    (u, v), one = ends(edge), {"entries": "entry"}.get(unit, unit.removesuffix("s"))
+    raise ValueError(
+        f"edge {u!r} -> {v!r} ({one} {edge}) has the value {values[edge].item()}: values must be "
+        "finite, so drop such edges or repair their values."
+    )
 
 
 def as_values(array: np.ndarray) -> Tensor | None:
@@ -55,11 +95,12 @@ def as_values(array: np.ndarray) -> Tensor | None:
     kind = array.dtype.kind
     if kind == "b":
         return None
-    if kind in "iu":
-        return torch.from_numpy(array.astype(np.float64)).to(torch.get_default_dtype())
-    if kind != "f":
+    if kind == "c":
         raise TypeError(f"the values must be real numbers, got {array.dtype}.")
-    return torch.from_numpy(array.astype(f"f{min(8, array.dtype.itemsize)}"))  # no long double
+    values = from_array("the data", np.array(array))  # a copy
+    if values.is_floating_point():
+        return values
+    return cast("the data", values, torch.get_default_dtype())
 
 
 def named_nodes(

@@ -64,10 +64,10 @@ def from_table(
         ['apoptosis', 'growth']
     """
     pandas = import_optional("pandas")
-    sized, named = (in_features, out_features), (in_names, out_names)
+    sized = (in_features, out_features)
     if sized.count(None) == 1:
         raise ValueError("give both `in_features` and `out_features`, or neither.")
-    if None not in sized and named != (None, None):
+    if None not in sized and not (in_names is None and out_names is None):
         raise ValueError("give names or sizes: with sizes, columns hold indices.")
     frame: Any = table
     if not isinstance(table, pandas.DataFrame):

@@ -10,9 +10,14 @@ from edgelinear.topology import Topology
 
 
 def matrix(weight: Tensor, topology: Topology) -> Tensor:  # (out_features, in_features)
-    """Return W with `W[dst[e], src[e]] = weight[e]`, differentiable; parallel edges add up."""
-    dense = weight.new_zeros(topology.out_features, topology.in_features)
-    return dense.index_put((topology.dst, topology.src), weight, accumulate=True)
+    """Return W with `W[dst[e], src[e]] = weight[e]`, differentiable; parallel edges add up.
+
+    Half types add up in float32 and are rounded once, as in the layer.
+    """
+    wide = weight.to(torch.promote_types(weight.dtype, torch.float32))
+    dense = wide.new_zeros(topology.out_features, topology.in_features)
+    dense = dense.index_put((topology.dst, topology.src), wide, accumulate=True)
+    return dense.to(weight.dtype)
 
 
 def linear_twin(weight: Tensor, bias: Tensor | None, topology: Topology) -> nn.Linear:

@@ -15,6 +15,7 @@ from edgelinear.layers.module import EdgeModule
 from edgelinear.layers.parametrizations import Rule
 from edgelinear.topology import EdgeMap, Topology, Wiring
 from edgelinear.topology.build import build
+from edgelinear.topology.numbers import cast
 
 
 class EdgeLinear(EdgeModule):
@@ -33,9 +34,11 @@ class EdgeLinear(EdgeModule):
         edge_index: (2, num_edges) integers: a tensor, an array, a PyG `EdgeIndex`, a list of
             (source, target) tuples, or a `Topology`, which layers may share, as it is.
         bias: whether to learn an offset for each output.
-        weight: (num_edges,) initial values, one an edge in the order given; copied.
+        weight: (num_edges,) initial values, one an edge in the order given, whatever holds them (an
+            index of pandas has no say); copied.
         duplicates: "error" refuses an edge given twice, "keep" gives each its own weight, "merge"
-            makes one edge of them and adds their `weight`.
+            makes one edge of them and adds their `weight`; "mean", "max" and "min" likewise take
+            the mean, the largest or the smallest of it.
         backend: "auto", or a name in `edgelinear.backends.BACKENDS`, which then runs or raises.
         in_names: (in_features,) strings or whole numbers, which name the inputs in tables, graphs
             and checkpoints.
@@ -83,7 +86,7 @@ class EdgeLinear(EdgeModule):
         self.reset_parameters()
         if weight is not None:
             with torch.no_grad():
-                self.weight.copy_(weight)
+                self.weight.copy_(cast("`weight`", weight, self.weight.dtype))
 
     @torch.no_grad()
     def _rewire(self, topology: Topology) -> None:

@@ -19,8 +19,9 @@ def build(
 ) -> tuple[Topology, Tensor | None, EdgeMap | None]:
     """Return the topology, the weight of its edges, and which edges were merged, if any were.
 
-    Row 0 of `edge_index` is the source (an input), row 1 the target (an output). Merged edges add
-    their weights. A topology of these sizes is taken as it is.
+    Row 0 of `edge_index` is the source (an input), row 1 the target (an output). Of merged edges,
+    "merge" adds the weights, and "mean", "max" or "min" takes that of them. A topology of these
+    sizes is taken as it is.
     """
     if isinstance(edge_index, Topology):
         topology, merged = _fitting(edge_index, in_features, out_features, duplicates), None
@@ -32,7 +33,8 @@ def build(
         topology = Topology._from_views(*views)
     if weight is not None:
         weight = check_weight(weight, number)
-        weight = weight if merged is None else merged.sum(weight)
+        if merged is not None:
+            weight = merged.combine(weight, "sum" if duplicates == "merge" else duplicates)
     return topology, weight, merged
 
 

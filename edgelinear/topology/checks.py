@@ -4,10 +4,16 @@ import operator
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 import torch
 from torch import Tensor
 
-DUPLICATES = ("error", "keep", "merge")
+from edgelinear.topology.numbers import as_array, as_numbers, cast
+
+DUPLICATES = ("error", "keep", "merge", "mean", "max", "min")
+_MANY = 2**27  # nodes: from here on, sizes that edges do not account for are taken for ids
+_LARGEST = np.iinfo(np.int64).max
+_NO_MATRIX = "`edge_index` must list edges (for an adjacency, use `el.convert.from_adjacency`)"
 
 
 def check_duplicates(duplicates: str) -> None:
@@ -17,7 +23,7 @@ def check_duplicates(duplicates: str) -> None:
 
 def check_weight(weight: Any, num_edges: int) -> Tensor:
     """Return `weight` as a tensor of one real number an edge, without its graph."""
-    weight = torch.as_tensor(weight).detach()
+    weight = as_numbers("`weight`", weight).detach()
     if weight.shape != (num_edges,):
         raise ValueError(
             f"`weight` must hold one number for each of the {num_edges} edges, "
@@ -27,12 +33,18 @@ def check_weight(weight: Any, num_edges: int) -> Tensor:
         raise TypeError(
             f"`weight` must be real, got {weight.dtype}: complex weights are not supported."
         )
-    return weight if weight.is_floating_point() else weight.to(torch.get_default_dtype())
+    if weight.is_floating_point():
+        return weight
+    return cast("`weight`", weight, torch.get_default_dtype())
 
 
 def as_edge_index(edge_index: Any) -> Tensor:
     """Return the edges as (2, num_edges) int64 on the CPU: row 0 the source, row 1 the target."""
+    if scipy.sparse.issparse(edge_index) or hasattr(edge_index, "sparse_sizes"):
+        raise TypeError(f"{_NO_MATRIX}, got {type(edge_index).__name__}.")
     if isinstance(edge_index, Tensor):
+        if edge_index.layout != torch.strided:
+            raise TypeError(f"{_NO_MATRIX}, got {edge_index.layout}.")
         # `as_subclass` unwraps PyG's EdgeIndex.
         tensor = edge_index.detach().as_subclass(Tensor)
         if tensor.is_meta:
@@ -65,8 +77,8 @@ def as_edge_index(edge_index: Any) -> Tensor:
 
 def _as_array(edge_index: Any) -> np.ndarray:
     listed = isinstance(edge_index, (list, tuple))
-    if listed and any(isinstance(e, (Tensor, np.ndarray)) for e in edge_index):
-        rows = [np.asarray(torch.as_tensor(row).cpu()) for row in edge_index]
+    if listed and any(isinstance(e, Tensor) or hasattr(e, "__array__") for e in edge_index):
+        rows = [np.asarray(as_numbers("`edge_index`", row).cpu()) for row in edge_index]
         return np.stack(rows)  # (sources, targets)
     pairs = listed and all(isinstance(e, tuple) for e in edge_index)
     if listed and np.shape(edge_index) == (2, 2) and not pairs:
@@ -75,18 +87,22 @@ def _as_array(edge_index: Any) -> np.ndarray:
             "(2, num_edges) tensor, row 0 the source and row 1 the target, or a list of "
             "(source, target) tuples."
         )
-    array = np.asarray(edge_index)
+    try:
+        array = np.asarray(edge_index) if listed else as_array("`edge_index`", edge_index)
+    except TypeError as error:
+        said = str(error).replace("numbers", "integers", 1)
+        raise TypeError(f"{said} For names, use `el.convert.from_table`.") from error
     if listed and array.ndim == 2 and array.shape[1] == 2:
         array = array.T  # a list of pairs
-    if array.dtype.kind == "u":
-        array = array.astype(np.int64)
+    if array.dtype.kind == "u":  # beyond int64, it must not come back as a negative index
+        array = np.minimum(array, _LARGEST).astype(np.int64)
     if array.dtype.kind not in "biufc":
         kind = type(edge_index).__name__ if array.ndim == 0 else f"an array of {array.dtype}"
         raise TypeError(
             f"`edge_index` must hold integers, got {kind}: pass a (2, num_edges) tensor, or a list "
             "of (source, target) tuples."
         )
-    return np.ascontiguousarray(array)
+    return np.require(array, requirements=["C", "W"])
 
 
 def as_size(name: str, size: Any) -> int:
@@ -96,6 +112,18 @@ def as_size(name: str, size: Any) -> int:
     if size < 0:
         raise ValueError(f"`{name}` must not be negative, got {size}.")
     return size
+
+
+_BY_ID = "`el.convert.from_table`, which numbers nodes by their ids"
+
+
+def check_numbering(name: str, size: int, num_edges: int, cure: str = _BY_ID) -> None:
+    """Refuse a size that no numbering has, before memory is asked for all of it."""
+    if size > max(_MANY, 100 * num_edges):
+        raise ValueError(
+            f"{name} is {size}, with {num_edges} edge{'s' * (num_edges != 1)}: if these are ids "
+            f"and not positions, use {cure}."
+        )
 
 
 def check_range(edges: Tensor, in_features: int, out_features: int) -> None:
@@ -119,4 +147,6 @@ def check_range(edges: Tensor, in_features: int, out_features: int) -> None:
             " Row 0 must be the source (an input), row 1 the target (an output); here row 1 fits "
             "in_features: did you pass (target, source)? use `edge_index.flip(0)`."
         )
+    elif high[row] >= _MANY:
+        message += f" If these are ids and not positions, use {_BY_ID}."
     raise ValueError(message)

@@ -7,6 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from edgelinear.topology.numbers import as_numbers
+
+COMBINED = ("sum", "mean", "max", "min")
+
 
 class HasEdges(Protocol):
     """A topology, or whatever else has edges between numbered nodes."""
@@ -107,7 +111,9 @@ class EdgeMap:
                     "column as an array, and `fill`."
                 )
             return values.iloc[self.old.cpu().numpy()]
-        return self._follow_array(np.asarray(values), fill)
+        # A masked array goes on hiding what it hides.
+        masked = isinstance(values, np.ma.MaskedArray)
+        return self._follow_array(values if masked else np.asarray(values), fill)
 
     def _follow_tensor(self, values: Tensor, fill: Any) -> Tensor:
         old = self.old.to(values.device)
@@ -123,28 +129,63 @@ class EdgeMap:
         old = self.old.cpu().numpy()
         if not self._has_new:
             return values[old]
-        followed = np.empty((self.num_edges, *values.shape[1:]), np.result_type(values, fill))
+        shape = (self.num_edges, *values.shape[1:])
+        followed = np.empty_like(values, dtype=np.result_type(values, fill), shape=shape)
         followed[...] = fill
         followed[old >= 0] = values[old[old >= 0]]
         return followed
 
-    def sum(self, values: Tensor) -> Tensor:
+    def sum(self, values: Any) -> Tensor:
         """Return for each new edge the sum of the values of the old edges that it was merged from.
 
-        Half types are added up in float32. Edges that are none of the old ones get 0.
+        As `combine(values, "sum")`.
 
         Example:
             >>> EdgeMap([0, 2], new=[0, 0, 1]).sum(torch.tensor([1.0, 2.0, 3.0]))
             tensor([3., 3.])
         """
+        return self.combine(values, "sum")
+
+    def combine(self, values: Any, how: str) -> Tensor:
+        """Return for each new edge one value for the old edges that it was merged from.
+
+        Half types are added up in float32. Edges that are none of the old ones get 0. The mean of
+        whole numbers is of torch's default type. Differentiable.
+
+        Args:
+            values: numbers, an entry for each old edge; (num_old_edges, ...).
+            how: "sum", "mean", "max" or "min".
+
+        Raises:
+            ValueError: if there are too few values, or `how` is something else.
+
+        Example:
+            >>> edges, values = EdgeMap([0, 2], new=[0, 0, 1]), torch.tensor([1.0, 2.0, 5.0])
+            >>> edges.combine(values, "mean"), edges.combine(values, "max")
+            (tensor([1.5000, 5.0000]), tensor([2., 5.]))
+        """
+        if how not in COMBINED:
+            raise ValueError(f"`how` must be one of {COMBINED}, got {how!r}.")
+        values = as_numbers("`values`", values)
+        if how == "mean" and not values.is_floating_point() and not values.is_complex():
+            values = values.to(torch.get_default_dtype())
         if self.new is None:
             return self.follow(values)
         self._check_length(len(values))
-        dtype = torch.promote_types(values.dtype, torch.float32)
-        new = self.new.to(values.device)
-        total = values.new_zeros(self.num_edges + 1, *values.shape[1:], dtype=dtype)
-        total = total.index_add(0, new % (self.num_edges + 1), values.to(dtype))
-        return total[:-1].to(values.dtype)  # -1, the edges taken away, came last
+        # Row by row: to a new edge each, and those taken away (-1) to a row at the end.
+        new = self.new.to(values.device) % (self.num_edges + 1)
+        found = values.new_zeros(self.num_edges + 1, *values.shape[1:], dtype=_wide(values.dtype))
+        if how in ("max", "min"):
+            rows = new.view(-1, *[1] * (values.dim() - 1)).expand_as(values)
+            reduced = found.scatter_reduce(
+                0, rows, values.to(found.dtype), f"a{how}", include_self=False
+            )
+            return reduced[:-1].to(values.dtype)
+        total = found.index_add(0, new, values.to(found.dtype))
+        if how == "mean":
+            count = torch.bincount(new, minlength=self.num_edges + 1).clamp(min=1)
+            total = total / count.view(-1, *[1] * (values.dim() - 1)).to(found.dtype)
+        return total[:-1].to(values.dtype)
 
     def then(self, later: "EdgeMap") -> "EdgeMap":
         """Return the map of this change followed by a later one.
@@ -191,7 +232,7 @@ class EdgeMap:
 
 def _checked(name: str, positions: Any) -> Tensor:
     if not isinstance(positions, Tensor):
-        positions = torch.as_tensor(positions, device="cpu")
+        positions = as_numbers(f"`{name}`", positions)
     if positions.dim() != 1:
         raise ValueError(f"`{name}` must have one dimension, got shape {tuple(positions.shape)}.")
     if positions.numel() == 0:
@@ -204,6 +245,13 @@ def _checked(name: str, positions: Any) -> Tensor:
     if int(positions.min()) < -1:
         raise ValueError(f"`{name}` must hold positions or -1, got {int(positions.min())}.")
     return positions.long()
+
+
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    """Return the type in which values are added up: at least float32, and int64 for truth."""
+    if dtype == torch.bool:
+        return torch.int64
+    return torch.promote_types(dtype, torch.float32) if dtype.is_floating_point else dtype
 
 
 def _in_order(wiring: HasEdges, columns: int) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ from edgelinear.topology.checks import (
     as_edge_index,
     as_size,
     check_duplicates,
+    check_numbering,
     check_range,
 )
 from edgelinear.topology.edits import EdgeMap
@@ -46,7 +47,8 @@ class Topology:
         edge_index: (2, num_edges) integers as a tensor, an array, a PyG `EdgeIndex`, or a list of
             (source, target) tuples.
         duplicates: what to do with an edge given twice: "error" refuses it, "keep" makes parallel
-            edges with a weight each, "merge" keeps the first.
+            edges with a weight each, "merge" keeps the first ("mean", "max" and "min" likewise,
+            which differ in what becomes of weights).
 
     Raises:
         TypeError: if the sizes or the indices are not integers.
@@ -242,6 +244,8 @@ def checked_views(
     out_features = as_size("out_features", out_features)
     edges = as_edge_index(edge_index)
     check_range(edges, in_features, out_features)
+    for name, size in (("in_features", in_features), ("out_features", out_features)):
+        check_numbering(f"`{name}`", size, edges.shape[1])
     with torch.inference_mode(False):  # or autograd could not save these tensors
         return make_views(in_features, out_features, edges.numpy(), duplicates)
 

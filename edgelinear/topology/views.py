@@ -134,8 +134,9 @@ def _is_lexicographic(major: np.ndarray, minor: np.ndarray) -> bool:
 
 
 def _indptr(sorted_rows: np.ndarray, rows: int) -> np.ndarray:
-    counts = np.bincount(sorted_rows, minlength=rows)
-    return np.concatenate([[0], np.cumsum(counts)]).astype(sorted_rows.dtype)
+    indptr = np.zeros(rows + 1, sorted_rows.dtype)
+    np.cumsum(np.bincount(sorted_rows, minlength=rows), out=indptr[1:])
+    return indptr
 
 
 def _rows(indptr: np.ndarray) -> np.ndarray:

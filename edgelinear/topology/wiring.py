@@ -68,7 +68,6 @@ def as_names(argument: str, names: Sequence[Any] | None, size: int) -> list[str 
     if names is None:
         return None
     names = as_list(argument, names)
-    names = [int(name) if isinstance(name, np.integer) else name for name in names]
     for name in names:
         if not isinstance(name, (str, int)) or isinstance(name, bool):
             raise TypeError(
@@ -90,19 +89,56 @@ def check_names(argument: str, names: Sequence[Hashable] | None, size: int) -> l
 
 
 def as_list(argument: str, names: Any) -> list:
-    """Return names as a list, whose order is that of the features: a set has none."""
+    """Return names of any kind of sequence as a list, in Python's own types.
+
+    The order is that of the features: a set has none.
+    """
     if isinstance(names, (Set, str)):
         raise TypeError(
             f"`{argument}` must be a list, whose order is that of the features, "
             f"got a {type(names).__name__}."
         )
-    return list(names)
+    names = list(names)
+    return names if _are_plain(names) else [_plain(name) for name in names]
+
+
+def _are_plain(names: list) -> bool:
+    return {*map(type, names)} <= {str, int}
+
+
+def _plain(name: Any) -> Any:
+    """Return a name that an array of NumPy, torch or pyarrow holds as Python has it."""
+    if isinstance(name, (str, int)):  # those of NumPy that are strings too
+        return str(name) if type(name) is np.str_ else name
+    if isinstance(name, (np.number, np.bool_)) or (isinstance(name, Tensor) and name.dim() == 0):
+        return name.item()
+    return name.as_py() if hasattr(name, "as_py") else name  # a scalar of pyarrow
 
 
 def positions(argument: str, names: list) -> dict[Hashable, int]:
     """Return the position of each name."""
+    if not _are_plain(names):
+        _check_hashable(argument, names)
     found = {name: i for i, name in enumerate(names)}
     if len(found) < len(names):
         repeated = next(name for i, name in enumerate(names) if found[name] != i)
         raise ValueError(f"`{argument}` lists {repeated!r} twice.")
     return found
+
+
+def _check_hashable(argument: str, names: list) -> None:
+    for i, name in enumerate(names):
+        if isinstance(name, Tensor) or not is_hashable(name):
+            raise TypeError(
+                f"`{argument}` must hold one name a node, as a string or a whole number, got "
+                f"{name!r} at position {i}."
+            )
+
+
+def is_hashable(name: Any) -> bool:
+    """Whether a node may have this name: its type does not tell, as a tuple may hold a list."""
+    try:
+        hash(name)
+    except TypeError:
+        return False
+    return True

@@ -118,10 +118,13 @@ def _as_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
 def _as_topologies(topology: Any) -> list[Topology]:
     found = [topology] if isinstance(topology, Topology) else topology
     if not isinstance(found, Sequence) or not all(isinstance(t, Topology) for t in found):
-        hint = ": use its `.topology`" if hasattr(topology, "topology") else ""
-        raise TypeError(
-            f"`topology` must be a Topology or a list of some, got {type(topology).__name__}{hint}."
-        )
+        got, wrong = type(topology).__name__, topology
+        if type(found) in (list, tuple):
+            i = next(i for i, t in enumerate(found) if not isinstance(t, Topology))
+            wrong = found[i]
+            got += f", whose element {i} is a {type(wrong).__name__}"
+        hint = ": use its `.topology`" if hasattr(wrong, "topology") else ""
+        raise TypeError(f"`topology` must be a Topology or a list of some, got {got}{hint}.")
     if not found:
         raise ValueError("`topology` must hold at least one Topology, got none.")
     return [*found]
