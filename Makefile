@@ -1,6 +1,7 @@
 # make demo    the library's main job on a real network: install, prove, time, train, draw
 # make test    the fast suite          make lint types    style and types
 # make test-all  with the slow marks   make test-pyg      with torch-scatter and torch-sparse
+# make test-loaders  checkpoints in accelerate, Lightning, PEFT and transformers
 # make test-triton  the CUDA kernels, interpreted   make test-cuda bench-cuda  on a GPU, without pip
 # make bench   a few minutes of them   make bench-all     every workload, batch and peer: hours
 # make clean   remove what these made
@@ -18,21 +19,25 @@ KERNELS := $(wildcard edgelinear/kernels/*)
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: demo test test-all test-pyg test-triton test-cuda lint types format kernels sanitize fuzz
-.PHONY: bench bench-all bench-cuda clean
+.PHONY: demo test test-all test-pyg test-loaders test-triton test-cuda lint types format kernels
+.PHONY: sanitize fuzz bench bench-all bench-cuda clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edgelinear demo
 
 test: $(VENV)/.test
-	$(PYTEST) -m "not slow and not pyg and not triton" --cov --cov-report=term-missing:skip-covered
+	$(PYTEST) -m "not slow and not pyg and not loaders and not triton" --cov --cov-report=term-missing:skip-covered
 
 test-all: $(VENV)/.test-all
-	$(PYTEST) -m "not pyg and not triton"
+	$(PYTEST) -m "not pyg and not loaders and not triton"
 
 test-pyg: $(VENV)/.pyg
 	$(BIN)/python -c "import torch_scatter, torch_sparse, torch_geometric"
 	$(PYTEST) -m pyg
+
+test-loaders: $(VENV)/.loaders
+	$(PYTEST) -m loaders
+	PYTHONPATH=$(CURDIR)/$(VENV)/transformers4 $(PYTEST) -m loaders tests/loaders/test_transformers.py
 
 # Without a GPU, Triton interprets the kernels on the CPU.
 test-triton: $(VENV)/.triton
@@ -103,6 +108,15 @@ $(BIN)/python:
 # One stamp for each extra, so that a second run installs nothing.
 $(VENV)/.demo $(VENV)/.test $(VENV)/.test-all $(VENV)/.dev: $(VENV)/.%: pyproject.toml constraints.txt $(KERNELS) | $(BIN)/python
 	$(INSTALL) -e '.[$*]'
+	touch $@
+
+# transformers 4 loads in another way than 5: it stands beside, and goes before it on the path.
+TRANSFORMERS4 := transformers==4.57.6 huggingface_hub==0.36.2 tokenizers==0.22.2 requests==2.34.2 \
+	certifi==2026.10.19.post1 charset-normalizer==3.5.3 idna==3.20 urllib3==2.8.0
+
+$(VENV)/.loaders: $(VENV)/.test
+	$(INSTALL) -e '.[loaders]'
+	PIP_CONSTRAINT= $(INSTALL) --no-deps --target $(VENV)/transformers4 $(TRANSFORMERS4)
 	touch $@
 
 $(VENV)/.triton: $(VENV)/.test

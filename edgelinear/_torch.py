@@ -127,6 +127,11 @@ def stored_entries(matrix: Tensor) -> tuple[Tensor, Tensor]:
     return matrix.indices(), matrix.values()
 
 
+# Calls functions on a subclass of tensors as if it were none, so that plain tensors come back: no
+# public name does. Without it, entries of a state dict are plain tensors, which may be overwritten.
+without_overrides = _find("_C.DisableTorchFunctionSubclass")
+
+
 def thread_pool() -> int | None:
     """Return the address of torch's own parallel loop, or None where it exports none.
 

@@ -1,34 +1,22 @@
 """The wiring in a state dict: checked like any other, compared, and never taken unasked."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from edgelinear.layers.entries import Comparison, same_numbers
+from edgelinear.layers.names import NAMES, refuse_names, saved_names
 from edgelinear.layers.parametrizations import Rule
 from edgelinear.topology import Topology, Wiring
 from edgelinear.topology.checks import as_edge_index
-from edgelinear.topology.wiring import as_names
 
 # What a state dict holds beside the parameters of a module: its wiring, and the names of its nodes
 # where they have some.
-WIRING, NAMES = ("edge_index", "shape"), ("in_names", "out_names")
+WIRING = ("edge_index", "shape")
 KEYS = (*WIRING, *NAMES)
 RULES = "parametrizations.weight."  # what stands before the parameters of weights with rules
-
-
-def entries_of(wiring: Wiring, prefix: str) -> dict[str, Tensor]:
-    """Return what a state dict holds of a module beside its parameters."""
-    topology = wiring.topology
-    entries = {prefix + "edge_index": topology.edge_index, prefix + "shape": shape_of(topology)}
-    for key in NAMES:
-        names = getattr(wiring, key)
-        if names is not None:
-            entries[prefix + key] = _as_bytes(names)
-    return entries
 
 
 def shape_of(topology: Topology) -> Tensor:
@@ -36,40 +24,54 @@ def shape_of(topology: Topology) -> Tensor:
     return torch.tensor((topology.in_features, topology.out_features), device="cpu")
 
 
-def compare(
-    wiring: Wiring, rules: Sequence[nn.Module], state: Mapping[str, Tensor], prefix: str
-) -> tuple[list[str], dict[str, list[str | int]]]:
-    """Return why a state dict is not one of this module, if so; and the names in it, by their key.
+def is_edge_weight(name: str) -> bool:
+    """Whether a layer calls so what its weights follow: rules and hooks of torch keep their own."""
+    return name == "weight" or name.startswith(RULES) or (name[:7] == "weight_" and "." not in name)
 
-    Everything is compared before anything is loaded. `rules` are all parametrizations of the
-    weight, in their order.
+
+def compare(
+    wiring: Wiring,
+    rules: Sequence[nn.Module],
+    state: Mapping[str, Tensor],
+    prefix: str,
+    *,
+    alone: bool,
+) -> Comparison:
+    """Compare a state dict with a module, before anything is loaded.
+
+    Where it holds weights it must hold their wiring, unless they may come `alone`. Where it holds
+    none, what else is there is compared. `rules` are all parametrizations of the weight, in order.
     """
-    found: list[str | None] = []
-    topology = wiring.topology
-    saved_rules = [value for key, value in state.items() if key.startswith(prefix + RULES)]
-    parameters = saved_rules if rules else [state.get(prefix + "weight")]
-    if not _is_compared_by_rank_0(parameters, state, prefix):
-        other_wiring = _refuse_topology(topology, state, prefix)
-        if other_wiring is not None:
-            return [other_wiring], {}
-        if saved_rules and not rules:
-            found.append(
-                f"`{prefix}weight` in this checkpoint has rules: apply the same ones first."
-            )
-        for i, rule in enumerate(rules):
-            if saved_rules and isinstance(rule, Rule):
-                found.append(rule.refuse(state, f"{prefix}{RULES}{i}."))
+    weights = {
+        key: value
+        for key, value in state.items()
+        if key.startswith(prefix) and is_edge_weight(key[len(prefix) :])
+    }
+    missing = [prefix + key for key in WIRING if prefix + key not in state]
+    if not weights:
+        missing += [f"{prefix}{key}" for key in _rule_keys(rules)]
+    refused: list[str | None] = []
+    here = [key for key in WIRING if prefix + key in state]
+    if not here and _is_compared_by_rank_0(weights.values()):
+        missing = []
+    else:
+        if here or (weights and not alone):
+            other_wiring = _refuse_topology(wiring.topology, state, prefix, bool(weights))
+            if other_wiring is not None:
+                return Comparison([other_wiring])
+        refused += _refuse_rules(rules, state, prefix)
     names = {}
-    for key, size in zip(NAMES, (topology.in_features, topology.out_features), strict=True):
+    sizes = wiring.topology.in_features, wiring.topology.out_features
+    for key, size in zip(NAMES, sizes, strict=True):
         try:
             saved = saved_names(state, prefix + key, size)
         except ValueError as error:
-            found.append(str(error))
+            refused.append(str(error))
             continue
         if saved is not None:
             names[key] = saved
-            found.append(_refuse_names(getattr(wiring, key), saved, prefix + key))
-    return [sentence for sentence in found if sentence is not None], names
+            refused.append(refuse_names(getattr(wiring, key), saved, prefix + key))
+    return Comparison([sentence for sentence in refused if sentence is not None], missing, names)
 
 
 def saved_topology(state: Mapping[str, Tensor], prefix: str = "") -> Topology:
@@ -78,86 +80,112 @@ def saved_topology(state: Mapping[str, Tensor], prefix: str = "") -> Topology:
     Raises:
         ValueError: if the wiring is missing, or its indices do not fit its shape.
     """
-    in_features, out_features, edges = _read_wiring(state, prefix)
+    _check_whole(state, prefix)
+    in_features, out_features = _sizes(torch.as_tensor(state[prefix + "shape"]), prefix)
+    edges = _edges(torch.as_tensor(state[prefix + "edge_index"]), prefix)
     try:
         return Topology(in_features, out_features, edges, duplicates="keep")
     except ValueError as error:
         raise ValueError(f"`{prefix}edge_index` in this checkpoint is corrupt: {error}") from error
 
 
-def saved_names(state: Mapping[str, Any], key: str, size: int) -> list[str | int] | None:
-    """Return the names in a state dict, or None where it has none.
+def _rule_keys(rules: Sequence[nn.Module]) -> list[str]:
+    """Return the keys of the entries that rules have in a state dict."""
+    own = ((i, rule) for i, rule in enumerate(rules) if isinstance(rule, Rule))
+    return [f"{RULES}{i}.{name}" for i, rule in own for name in rule.fixed]
 
-    Raises:
-        ValueError: if they are no JSON list of `size` different names.
+
+def _refuse_rules(
+    rules: Sequence[nn.Module], state: Mapping[str, Tensor], prefix: str
+) -> list[str | None]:
+    saved = any(key.startswith(prefix + RULES) for key in state)
+    if not saved:
+        return []
+    if not rules:
+        return [f"`{prefix}weight` in this checkpoint has rules: apply the same ones first."]
+    return [
+        rule.refuse(state, f"{prefix}{RULES}{i}.")
+        for i, rule in enumerate(rules)
+        if isinstance(rule, Rule)
+    ]
+
+
+def _refuse_topology(
+    here: Topology, state: Mapping[str, Tensor], prefix: str, whole: bool
+) -> str | None:
+    """Return None if the saved wiring is this one, or a sentence that says how it differs.
+
+    Where it need not be `whole`, what is there of it is compared.
     """
-    if key not in state:
-        return None
+    ours = {"edge_index": here.edge_index.cpu(), "shape": shape_of(here)}
     try:
-        names = json.loads(state[key].to("cpu", torch.uint8).numpy().tobytes())
-        if not isinstance(names, list):
-            raise TypeError("they are no list")
-        return as_names(key, names, size)
-    except (TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"`{key}` in this checkpoint is corrupt: {error}") from error
-
-
-def _as_bytes(names: list[str | int]) -> Tensor:  # (bytes,) uint8
-    """Return names as a JSON list, which a state dict holds as a tensor."""
-    return torch.from_numpy(np.frombuffer(json.dumps(names).encode(), dtype=np.uint8).copy())
-
-
-def _refuse_topology(here: Topology, state: Mapping[str, Tensor], prefix: str) -> str | None:
-    """Return None if the saved wiring is this one, or a sentence that says how it differs."""
-    try:
-        in_features, out_features, there = _read_wiring(state, prefix)
+        if whole:
+            _check_whole(state, prefix)
+        there = {
+            key: torch.as_tensor(state[prefix + key]) for key in WIRING if prefix + key in state
+        }
+        if all(tensor.is_floating_point() and not tensor.is_meta for tensor in there.values()):
+            there = _whole_numbers(there, prefix)
+        in_features, out_features = _sizes(there.get("shape", ours["shape"]), prefix)
+        edges = _edges(there.get("edge_index", ours["edge_index"]), prefix)
     except ValueError as error:
         return str(error)
-    ours = here.edge_index.cpu()
     if (here.in_features, here.out_features) != (in_features, out_features):
         what = (
             f"{here.in_features} -> {here.out_features} features here, "
             f"{in_features} -> {out_features} there"
         )
-    elif here.num_edges != there.shape[1]:
-        what = f"{here.num_edges} edges here, {there.shape[1]} there"
-    elif torch.equal(ours, there):
+    elif here.num_edges != edges.shape[1]:
+        what = f"{here.num_edges} edges here, {edges.shape[1]} there"
+    elif torch.equal(ours["edge_index"], edges):
         return None
     else:
-        what = _first_difference(ours, there)
+        what = _first_difference(ours["edge_index"], edges)
+    rounded = _rounded_to(ours, {"edge_index": edges, "shape": there.get("shape", ours["shape"])})
+    if rounded is not None:
+        return (
+            f"`{prefix}edge_index` in this checkpoint is another wiring ({what}), or this one in "
+            f"numbers rounded to {rounded}. If it is this one, replace them: "
+            f"state[{prefix + 'edge_index'!r}], state[{prefix + 'shape'!r}] = "
+            "layer.edge_index, layer.shape"
+        )
     return (
         f"`{prefix}edge_index` in this checkpoint is another wiring ({what}). "
         "Use el.adopt_wiring to take it."
     )
 
 
-def _refuse_names(ours: list[str | int] | None, saved: list[str | int], key: str) -> str | None:
-    """Return None, or a sentence that says how the saved names differ from those here."""
-    if ours is None or ours == saved:
-        return None
-    i = next(i for i, (a, b) in enumerate(zip(ours, saved, strict=True)) if a != b)
-    return (
-        f"`{key}` in this checkpoint holds other names: number {i} is {ours[i]!r} here, "
-        f"{saved[i]!r} there. Use el.adopt_wiring to take them."
-    )
+def _whole_numbers(there: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return as integers what an average, or a cast of the whole state dict, made floats."""
+    integers = {key: tensor.round().long() for key, tensor in there.items()}
+    for key, tensor in there.items():
+        if not same_numbers(integers[key], tensor):
+            raise ValueError(
+                f"`{prefix}{key}` in this checkpoint is corrupt: it holds numbers that are not "
+                "whole, as an average of several wirings. Average models of one wiring alone."
+            )
+    return integers
 
 
-def _is_compared_by_rank_0(
-    parameters: Iterable[Tensor | None], state: Mapping[str, Tensor], prefix: str
-) -> bool:
+def _rounded_to(ours: dict[str, Tensor], there: dict[str, Tensor]) -> torch.dtype | None:
+    """Return the type to which these numbers are rounded, if so."""
+    for dtype in (torch.float32, torch.float16, torch.bfloat16):
+        rounded = {key: tensor.to(dtype).long() for key, tensor in ours.items()}
+        if all(torch.equal(rounded[key], tensor.long()) for key, tensor in there.items()):
+            return dtype
+    return None
+
+
+def _is_compared_by_rank_0(parameters: Iterable[Tensor]) -> bool:
     """Whether this is what torch's `broadcast_from_rank0` hands to other ranks: parameters alone.
 
     They come as shards. The wiring they were saved with stays on rank 0, which compares it.
     """
-    return (
-        any(hasattr(parameter, "device_mesh") for parameter in parameters)
-        and torch.distributed.get_rank() > 0
-        and not any(prefix + key in state for key in WIRING)
-    )
+    sharded = any(hasattr(parameter, "device_mesh") for parameter in parameters)
+    return sharded and torch.distributed.get_rank() > 0
 
 
-def _read_wiring(state: Mapping[str, Tensor], prefix: str) -> tuple[int, int, Tensor]:
-    """Return the two sizes and the edges, whose values may still be anything."""
+def _check_whole(state: Mapping[str, Tensor], prefix: str) -> None:
     for key in WIRING:
         if prefix + key not in state:
             layers = [repr(k.removesuffix(WIRING[0])) for k in state if k.endswith(WIRING[0])]
@@ -170,15 +198,29 @@ def _read_wiring(state: Mapping[str, Tensor], prefix: str) -> tuple[int, int, Te
                 f"the state dict holds no `{prefix}{key}`, which says how the layer is wired: "
                 f"{hint}"
             )
-    shape = torch.as_tensor(state[prefix + "shape"])
-    if shape.shape != (2,) or shape.is_floating_point() or shape.is_complex():
+
+
+def _sizes(shape: Tensor, prefix: str) -> tuple[int, int]:
+    """Return in_features and out_features, which may still be anything."""
+    if shape.shape != (2,) or shape.is_floating_point() or shape.is_complex() or shape.is_meta:
         raise ValueError(
             f"`{prefix}shape` must hold 2 integers, in_features and out_features, "
             f"got {shape.dtype} of shape {tuple(shape.shape)}."
         )
     in_features, out_features = shape.tolist()
+    return in_features, out_features
+
+
+def _edges(edge_index: Tensor, prefix: str) -> Tensor:
+    """Return the edges, whose values may still be anything."""
+    if edge_index.is_floating_point():
+        raise ValueError(
+            f"`{prefix}edge_index` in this checkpoint is corrupt: it must hold integers, got "
+            f"{edge_index.dtype}, as after an average or a cast. Take `edge_index` and `shape` "
+            "from a checkpoint that it was made of."
+        )
     try:
-        return in_features, out_features, as_edge_index(state[prefix + "edge_index"])
+        return as_edge_index(edge_index)
     except (TypeError, ValueError) as error:
         raise ValueError(f"`{prefix}edge_index` in this checkpoint is corrupt: {error}") from error
 

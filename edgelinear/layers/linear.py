@@ -236,7 +236,14 @@ class EdgeLinear(EdgeModule):
                 "`from_topology`, apply the same rules, and use `load_state_dict`."
             )
         if prefix + "weight" not in state:
-            raise ValueError(f"the state dict holds no `{prefix}weight`.")
+            hint = ""
+            if any(key.startswith(prefix + "weight_") for key in state):
+                hint = (
+                    " It was saved from a layer under `prune` or `weight_norm`: build the layer "
+                    "with `from_topology`, apply the same (for a mask, `prune.identity`), and use "
+                    "`load_state_dict`; or remove these before saving."
+                )
+            raise ValueError(f"the state dict holds no `{prefix}weight`.{hint}")
         weight = state[prefix + "weight"]
         layer = cls.from_topology(
             topology,
@@ -260,11 +267,21 @@ class EdgeLinear(EdgeModule):
             >>> EdgeLinear(3, 2, [(0, 0), (2, 1)], weight=[2.0, 3.0], bias=False)(torch.ones(1, 3))
             tensor([[2., 3.]], grad_fn=<...>)
         """
-        return edge_linear(input, self.weight, self.topology, self.bias, backend=self.backend)
+        if "weight" not in self._parameters:
+            self._check_norm()
+        weight = self.weight
+        if weight.device != self.topology.device:  # accelerate moves weights alone
+            self._place_topology()
+        return edge_linear(input, weight, self.topology, self.bias, backend=self.backend)
 
     def reset_parameters(self) -> None:
         """Draw weight and bias anew, uniform in +-1/sqrt(fan_in) of their target."""
-        topology = self.topology
+        topology, stand_in = self.topology, self._stand_in()
+        if stand_in is not None:
+            raise RuntimeError(
+                f"`weight` is computed from `{stand_in}`, as by `torch.nn.utils.prune` or "
+                "`weight_norm`: remove these first, then draw weights anew."
+            )
         if self.rules:  # `self.weight` is computed: set it
             weight = torch.empty_like(self.weight)
             init_by_fan_in(weight, topology.fan_in, topology.dst)
@@ -285,14 +302,17 @@ class EdgeLinear(EdgeModule):
 
     def to_dense(self) -> Tensor:
         """Return W, (out_features, in_features), differentiable; parallel edges add up."""
+        self._check_norm()
         return dense.matrix(self.weight, self.topology)
 
     def to_linear(self) -> nn.Linear:
         """Return an `nn.Linear` of the same function, in_features * out_features in size."""
+        self._check_norm()
         return dense.linear_twin(self.weight, self.bias, self.topology)
 
     def to_masked_linear(self) -> MaskedLinear:
         """Return the dense layer whose weight is masked to these edges, with the same function."""
+        self._check_norm()
         return dense.masked_twin(self.weight, self.bias, self.topology)
 
     def extra_repr(self) -> str:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from edgelinear.layers import checkpoint
 from edgelinear.layers.linear import EdgeLinear
 from edgelinear.layers.module import EdgeModule
+from edgelinear.layers.names import NAMES, saved_names
 from edgelinear.topology import Topology
 
 
@@ -19,7 +20,7 @@ def adopt_wiring(module: nn.Module, state: dict[str, Tensor]) -> None:
 
     Raises:
         ValueError: if the state dict lacks the wiring of one of the layers, it is corrupt, or
-            weights whose wiring would change have rules. Nothing is changed then.
+            weights whose wiring would change have rules, or are pruned. Nothing is changed then.
 
     Example:
         >>> saved = nn.Sequential(EdgeLinear(3, 2, [(0, 0), (2, 1)])).state_dict()
@@ -40,6 +41,13 @@ def adopt_wiring(module: nn.Module, state: dict[str, Tensor]) -> None:
                 f"the weights of `{name or 'this layer'}` have rules made for its edges: take "
                 "another wiring first, and apply rules then."
             )
+        stand_in = layer._stand_in()
+        if not same and stand_in is not None:
+            raise ValueError(
+                f"the weights of `{name or 'this layer'}` are computed from `{stand_in}`, as by "
+                "`torch.nn.utils.prune` or `weight_norm`: take another wiring first, and apply "
+                "these then."
+            )
         plan.append(
             (layer, None if same else topology, _known_names(layer, topology, state, prefix))
         )
@@ -57,10 +65,8 @@ def _known_names(
 ) -> list[list[str | int] | None]:
     """Return the names of inputs and outputs that are saved, or else the layer's, if they fit."""
     known = []
-    for key, size in zip(
-        checkpoint.NAMES, (topology.in_features, topology.out_features), strict=True
-    ):
-        saved, ours = checkpoint.saved_names(state, prefix + key, size), getattr(layer, key)
+    for key, size in zip(NAMES, (topology.in_features, topology.out_features), strict=True):
+        saved, ours = saved_names(state, prefix + key, size), getattr(layer, key)
         known.append(ours if saved is None and ours and len(ours) == size else saved)
     return known
 

@@ -1,18 +1,20 @@
 """`EdgeModule`: what every module with a weight for each edge shares."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from edgelinear.layers import checkpoint
+from edgelinear.layers.entries import Comparison, HasEntries
+from edgelinear.layers.names import NAMES, Names, names_as_bytes
 from edgelinear.layers.parametrizations import Rule
 from edgelinear.topology import Topology, Wiring
 from edgelinear.topology.wiring import as_names
 
 
-class EdgeModule(nn.Module):
+class EdgeModule(HasEntries):
     """A module with a 1-D `weight` in the order of the edges of its `topology`.
 
     It keeps the wiring where the weight is, gives nodes their names, and has state dicts hold the
@@ -51,7 +53,7 @@ class EdgeModule(nn.Module):
     @property
     def in_names(self) -> Any:
         """Names of the inputs, strings or whole numbers, or None. A copy; it may be set."""
-        return None if self._in_names is None else [*self._in_names]
+        return None if self._in_names is None else Names(self._in_names)
 
     @in_names.setter
     def in_names(self, in_names: Sequence[str | int] | None) -> None:
@@ -60,7 +62,7 @@ class EdgeModule(nn.Module):
     @property
     def out_names(self) -> Any:
         """Names of the outputs, likewise."""
-        return None if self._out_names is None else [*self._out_names]
+        return None if self._out_names is None else Names(self._out_names)
 
     @out_names.setter
     def out_names(self, out_names: Sequence[str | int] | None) -> None:
@@ -89,6 +91,7 @@ class EdgeModule(nn.Module):
     @property
     def wiring(self) -> Wiring:
         """Edges, names, rules, and the weights as they are now, a copy."""
+        self._check_norm()
         return self._wiring_alone()._replace(weight=self.weight.detach().clone())
 
     def _wiring_alone(self) -> Wiring:
@@ -104,16 +107,37 @@ class EdgeModule(nn.Module):
         return [*self.parametrizations["weight"]]  # type: ignore[index,misc]
 
     def edge_parameters(self) -> Iterator[nn.Parameter]:
-        """Yield the parameters that the weight follows: itself, without rules."""
+        """Yield the parameters that the weight follows: itself, without rules.
+
+        `torch.nn.utils.prune` and `weight_norm` put others in its place.
+        """
         if self.rules:
             yield from self.parametrizations["weight"].parameters()  # type: ignore[index,union-attr]
-        else:
-            yield self.weight
+            return
+        own = {name: p for name, p in self._parameters.items() if checkpoint.is_edge_weight(name)}
+        yield from (p for p in own.values() if p is not None)
+
+    def _stand_in(self) -> str | None:
+        """Return the name of the parameter that a hook of torch has put in place of `weight`."""
+        if "weight" in self._parameters or self.rules:
+            return None
+        return next(filter(checkpoint.is_edge_weight, self._parameters), None)
+
+    def _check_norm(self) -> None:
+        """Refuse torch's `spectral_norm`, which takes the weights for a matrix of one column."""
+        for norm in (*self._forward_pre_hooks.values(), *self.rules):
+            if type(norm).__name__ in ("SpectralNorm", "_SpectralNorm"):
+                raise RuntimeError(
+                    "`spectral_norm` must not be used here: it divides by the norm of the 1-D "
+                    "`weight`, which is not that of the matrix. Make the layer without it, and "
+                    "divide its weights by `torch.linalg.matrix_norm(layer.to_dense(), 2)`."
+                )
 
     def _place_topology(self) -> None:
         # Not `self.weight`: rules would have to compute it, which they cannot from the shards that
         # `fully_shard` leaves.
-        device = next(self.edge_parameters()).device
+        weight = next(self.edge_parameters(), None)
+        device = (self.weight if weight is None else weight).device
         if device.type != "meta":
             self.topology = self.topology.to(device)
 
@@ -122,25 +146,40 @@ class EdgeModule(nn.Module):
         self._place_topology()
         return self
 
-    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        super()._save_to_state_dict(destination, prefix, keep_vars)
-        destination.update(checkpoint.entries_of(self._wiring_alone(), prefix))
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in checkpoint.KEYS:
+            super().__setattr__(name, value)
+        elif isinstance(value, Tensor):  # a loader sets what a state dict holds
+            self._take_entry(name, value.detach())
+        else:
+            object.__setattr__(self, name, value)
 
-    def _load_from_state_dict(
-        self, state_dict: dict, prefix: str, local_metadata: dict, strict: bool, *reports: Any
-    ) -> None:
+    def __setstate__(self, state: dict) -> None:
+        super().__setstate__(state)
+        self._place_topology()
+
+    def _entry_names(self) -> list[str]:
+        named = [key for key in NAMES if self.__dict__.get(f"_{key}") is not None]
+        return [*checkpoint.WIRING, *named]
+
+    def _is_entry(self, name: str) -> bool:
+        return name in checkpoint.KEYS
+
+    def _entry(self, name: str) -> Tensor:
+        entry = getattr(self, name)
+        return names_as_bytes(entry) if name in NAMES else entry
+
+    def _compare(self, state: Mapping[str, Tensor], prefix: str, assign: bool) -> Comparison:
+        # transformers 4 loads into a module on meta one entry after the other, and says what is
+        # missing.
+        alone = assign and list(state) == ["weight"] and self.weight.is_meta
         wiring = self._wiring_alone()
-        refused, names = checkpoint.compare(wiring, self.rules, state_dict, prefix)
-        if refused:
-            *_, errors = reports
-            errors += refused
-            # Nothing is loaded then: modules below this one are handed the values that they have.
-            ours = (*self.named_parameters(), *self.named_buffers())
-            state_dict |= {prefix + name: tensor for name, tensor in ours}
-            return
-        for key, saved in names.items():
-            setattr(self, key, saved)
-        own = {prefix + key for key in checkpoint.KEYS}
-        rest = {key: value for key, value in state_dict.items() if key not in own}
-        super()._load_from_state_dict(rest, prefix, local_metadata, strict, *reports)
+        return checkpoint.compare(wiring, self.rules, state, prefix, alone=alone)
+
+    def _accept(self, compared: Comparison) -> None:
+        for key, names in compared.names.items():
+            setattr(self, key, names)
+
+    def _load_from_state_dict(self, *arguments: Any) -> None:
+        super()._load_from_state_dict(*arguments)
         self._place_topology()  # `assign=True` may have brought a weight from another device

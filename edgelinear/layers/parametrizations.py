@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from edgelinear.layers.entries import Comparison, HasEntries, same_numbers
 
 
-class Rule(nn.Module):
+class Rule(HasEntries):
     """A parametrization with tensors that are part of the rule: no parameters, and no buffers.
 
     As for wirings, a state dict holds them, and the layer compares them before anything is loaded.
@@ -34,12 +36,28 @@ class Rule(nn.Module):
     def refuse(self, state: Mapping[str, Tensor], prefix: str) -> str | None:
         """Return None if the saved rule is this one, or a sentence that says that it is not."""
         for name in self.fixed:
-            ours, theirs = getattr(self, name).cpu(), state.get(prefix + name)
-            if theirs is None:
+            if prefix + name not in state:
                 return f"the state dict holds no `{prefix}{name}`, which the rule of weights needs."
-            if not _equal(ours, theirs.cpu()):
-                return f"`{prefix}{name}` in this checkpoint is that of another rule."
-        return None
+        refused = self._compare(state, prefix, False).refused
+        return refused[0] if refused else None
+
+    def _compare(self, state: Mapping[str, Tensor], prefix: str, assign: bool) -> Comparison:
+        refused = [
+            f"`{prefix}{name}` in this checkpoint is that of another rule."
+            for name in self.fixed
+            if prefix + name in state
+            and not same_numbers(getattr(self, name).cpu(), state[prefix + name])
+        ]
+        return Comparison(refused)
+
+    def _entry_names(self) -> list[str]:
+        return [name for name in self.fixed if name in self.__dict__]
+
+    def _is_entry(self, name: str) -> bool:
+        return name in self.fixed
+
+    def _entry(self, name: str) -> Tensor:
+        return getattr(self, name).clone()
 
     def _apply(self, fn: Any, recurse: bool = True) -> "Rule":
         super()._apply(fn, recurse)
@@ -49,18 +67,8 @@ class Rule(nn.Module):
             tensor = getattr(self, name)
             device = fn(tensor.new_empty(0)).device
             if device.type != "meta":
-                setattr(self, name, tensor.to(device))
+                self.__dict__[name] = tensor.to(device)
         return self
-
-    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        super()._save_to_state_dict(destination, prefix, keep_vars)
-        for name in self.fixed:
-            destination[prefix + name] = getattr(self, name).clone()
-
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *arguments: Any) -> None:
-        keys = {prefix + name for name in self.fixed}
-        rest = {key: value for key, value in state_dict.items() if key not in keys}
-        super()._load_from_state_dict(rest, prefix, *arguments)
 
 
 class Tied(Rule):
@@ -173,11 +181,3 @@ class Frozen(Rule):
 
     def note(self, edge: int) -> str:
         return "frozen" if bool((self.still == edge).any()) else ""
-
-
-def _equal(ours: Tensor, theirs: Tensor) -> bool:
-    """Return whether the numbers are the same, in the coarser type of both."""
-    if ours.is_floating_point() and theirs.is_floating_point():
-        coarse = max(ours.dtype, theirs.dtype, key=lambda dtype: torch.finfo(dtype).eps)
-        ours, theirs = ours.to(coarse), theirs.to(coarse)
-    return torch.equal(ours, theirs.to(ours.dtype))

@@ -1,6 +1,7 @@
 """The wiring of a layer: an immutable, validated edge list with both of its sorted views."""
 
 import hashlib
+import weakref
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, NoReturn
@@ -72,6 +73,8 @@ class Topology:
     _target_view: View
     _source_view: View
     _reverse: Any
+    _copies: dict[tuple[torch.device, bool], weakref.ref]
+    _is_reversed: bool
 
     def __init__(
         self,
@@ -95,6 +98,8 @@ class Topology:
         set_once("_target_view", by_dst)
         set_once("_source_view", by_src)
         set_once("_reverse", None)
+        set_once("_copies", {})
+        set_once("_is_reversed", False)
 
     @classmethod
     def _from_views(cls, by_dst: View, by_src: View) -> "Topology":
@@ -159,6 +164,8 @@ class Topology:
         # Not `cached_property`, whose lock torch.compile cannot trace on Python 3.11.
         if self._reverse is None:
             reverse = Topology._from_views(self._source_view, self._target_view)
+            object.__setattr__(reverse, "_copies", self._copies)
+            object.__setattr__(reverse, "_is_reversed", not self._is_reversed)
             object.__setattr__(self, "_reverse", reverse)
         return self._reverse
 
@@ -185,10 +192,25 @@ class Topology:
         ordered = Topology(self.in_features, self.out_features, edges, duplicates="keep")
         return ordered.to(self.device), EdgeMap(permutation)
 
-    def to(self, device: torch.device | str) -> "Topology":
-        """Return this topology with its indices on `device`."""
-        if torch.device(device) == self.device:
+    def to(self, device: torch.device | str | int) -> "Topology":
+        """Return this topology with its indices on `device`: one copy, as long as it is in use."""
+        device = _resolved(device)
+        if device == self.device:
             return self
+        self._copies[self.device, self._is_reversed] = weakref.ref(self)
+        copy = self._copy_on(device, self._is_reversed)
+        if copy is None:
+            reverse = self._copy_on(device, not self._is_reversed)
+            copy = self._moved(device) if reverse is None else reverse.T
+            self._copies[device, self._is_reversed] = weakref.ref(copy)
+        return copy
+
+    def _copy_on(self, device: torch.device, is_reversed: bool) -> "Topology | None":
+        """Return the copy that somebody else still uses, if there is one."""
+        known = self._copies.get((device, is_reversed))
+        return None if known is None else known()
+
+    def _moved(self, device: torch.device) -> "Topology":
         moved: dict[int, Tensor] = {}
 
         def move(tensor: Any) -> Any:  # a tensor or None
@@ -198,7 +220,11 @@ class Topology:
 
         with torch.inference_mode(False):
             views = (View(*map(move, view)) for view in (self._target_view, self._source_view))
-            return Topology._from_views(*views)
+            copy = Topology._from_views(*views)
+        # Copies know of each other, weakly: whoever asks next, from anywhere, gets the same one.
+        object.__setattr__(copy, "_copies", self._copies)
+        object.__setattr__(copy, "_is_reversed", self._is_reversed)
+        return copy
 
     @cached_property
     def digest(self) -> str:
@@ -227,7 +253,12 @@ class Topology:
         return self
 
     def __reduce__(self) -> tuple[Callable, tuple]:
-        return _load, (self.in_features, self.out_features, self.edge_index)
+        # By value: a tensor would go to a spawned process as a file descriptor, which is closed
+        # with this temporary one. What is empty says where the indices are, and torch reads it as
+        # it does any tensor: by `map_location`, or not at all where there is no such device.
+        edges = torch.stack([self.src, self.dst]).cpu().numpy()
+        place = None if self.device.type == "cpu" else self.src.new_empty(0)
+        return _load, (self.in_features, self.out_features, edges, place)
 
     def __repr__(self) -> str:
         return (
@@ -250,7 +281,17 @@ def checked_views(
         return make_views(in_features, out_features, edges.numpy(), duplicates)
 
 
-def _load(in_features: int, out_features: int, edge_index: Tensor) -> Topology:
+def _resolved(device: torch.device | str | int) -> torch.device:
+    """Return the device as tensors have it: "cuda" is the current one, as "cuda:0"."""
+    device = torch.empty(0, device=device).device
+    return torch.device("cpu") if device.type == "cpu" else device
+
+
+def _load(
+    in_features: int, out_features: int, edge_index: Any, place: Tensor | None = None
+) -> Topology:
     """Rebuild a pickled topology: indices from a file are checked like any others."""
     topology = Topology(in_features, out_features, edge_index, duplicates="keep")
-    return topology.to(edge_index.device)
+    if place is None and isinstance(edge_index, Tensor):  # as it was pickled before
+        place = edge_index
+    return topology if place is None else topology.to(place.device)
