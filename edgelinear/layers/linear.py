@@ -112,18 +112,21 @@ class EdgeLinear(EdgeModule):
             raise TypeError("`topology` must be a Topology, got a Wiring: use `from_wiring`.")
         if not isinstance(topology, Topology):
             raise TypeError(f"`topology` must be a Topology, got {type(topology).__name__}.")
+        for name in ("in_features", "out_features", "edge_index"):
+            if name in options:
+                raise TypeError(f"`{name}` is that of the topology: leave it out.")
         return cls(topology.in_features, topology.out_features, topology, **options)
 
     @classmethod
     def from_wiring(cls, wiring: Wiring, *, values: str = "ignore", **options: Any) -> "EdgeLinear":
         """Return a layer on what an importer of `el.convert` found, with its names.
 
-        `values="weight"` starts the weights at the values of the data. `options` are those of
-        `from_topology`.
+        `values="weight"` starts the weights at the values of the data, `weight` at other ones.
+        `options` are those of `from_topology`.
 
         Raises:
             TypeError: if names are neither strings nor whole numbers.
-            ValueError: if values are asked for, and the data has none.
+            ValueError: if values are asked for and the data has none, or `weight` is given as well.
 
         Example:
             >>> wiring = convert.from_edges(3, 2, [(0, 0), (2, 1)], weight=[0.5, -1.0])
@@ -137,9 +140,12 @@ class EdgeLinear(EdgeModule):
             raise TypeError(f"`wiring` must be a Wiring, got {type(wiring).__name__}{hint}.")
         if values == "weight" and wiring.weight is None:
             raise ValueError('values="weight" asks for the values of the data, which has none.')
-        options = dict(in_names=wiring.in_names, out_names=wiring.out_names) | options
-        weight = wiring.weight if values == "weight" else None
-        return cls.from_topology(wiring.topology, weight=weight, **options)
+        data = dict(in_names=wiring.in_names, out_names=wiring.out_names)
+        if values == "weight":
+            if options.get("weight") is not None:
+                raise ValueError('pass either `weight` or values="weight", got both.')
+            options = options | dict(weight=wiring.weight)
+        return cls.from_topology(wiring.topology, **(data | options))
 
     @classmethod
     def from_adjacency(
