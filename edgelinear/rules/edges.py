@@ -1,22 +1,13 @@
-"""Edges with rules: weights that are tied, of one sign, or frozen.
-
-Each rule is a parametrization of `torch.nn.utils.parametrize`: the optimizer sees what may move,
-and `layer.weight` is what follows from it. So no optimizer, checkpoint or assignment can break the
-rule, and kernels do not know of it. Make rules before the optimizer, as parameters change their
-shape, and before `fully_shard`.
-
-Set weights by assignment, `layer.weight = values`, which is refused where it breaks a rule: what is
-written into `layer.weight` in place is lost, as it is computed anew at each use.
-"""
+"""Rules of the edges: tied, signed and frozen."""
 
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.nn.utils import parametrize
 
 from edgelinear.layers import EdgeLinear
 from edgelinear.layers.parametrizations import Frozen, Rule, Signed, Tied
+from edgelinear.rules.checks import as_tensor, assign, check_layer, per_edge
 
 
 def tie(
@@ -51,13 +42,13 @@ def tie(
         >>> bool(layer.weight[0] == layer.weight[1])
         True
     """
-    index = _per_edge(layer, "index", index)
+    index = per_edge(layer, "index", index)
     if index.dtype == torch.bool or index.is_floating_point() or index.is_complex():
         raise TypeError(f"`index` must hold whole numbers, got {index.dtype}.")
     if index.numel() and int(index.min()) < 0:
         raise ValueError(f"`index` must not be negative, got {int(index.min())}.")
     scale = torch.ones(layer.num_edges) if scale is None else scale
-    scale = _per_edge(layer, "scale", scale).to(_factor_type(layer))
+    scale = per_edge(layer, "scale", scale).to(_factor_type(layer))
     wrong = ~scale.isfinite() | (scale == 0)
     if wrong.any():
         edge = int(wrong.nonzero()[0])
@@ -85,11 +76,11 @@ def fix_signs(layer: EdgeLinear, signs: Any, *, of: str = "sources") -> EdgeLine
         >>> layer.weight.sign().tolist()
         [1.0, 1.0, -1.0]
     """
-    _check_layer(layer)
+    check_layer(layer)
     if of not in ("sources", "edges"):
         raise ValueError(f'`of` must be "sources" or "edges", got {of!r}.')
     number, unit = (layer.in_features, "input") if of == "sources" else (layer.num_edges, "edge")
-    signs = _as_tensor("signs", signs).detach().to(layer.weight.device, _factor_type(layer))
+    signs = as_tensor("signs", signs).detach().to(layer.weight.device, _factor_type(layer))
     if signs.shape != (number,):
         raise ValueError(
             f"`signs` must hold 1 or -1 for each of the {number} {unit}s, got shape "
@@ -103,7 +94,7 @@ def fix_signs(layer: EdgeLinear, signs: Any, *, of: str = "sources") -> EdgeLine
         signs = signs[layer.topology.src.long()]
     rule = Signed(signs.clone())
     try:
-        _assign(layer, rule.project(layer.weight))
+        assign(layer, rule.project(layer.weight))
     except ValueError as error:
         raise ValueError(
             "these signs do not agree with a rule that the layer has (`freeze` comes after "
@@ -122,39 +113,6 @@ def fix_nonnegative(layer: EdgeLinear) -> EdgeLinear:
         True
     """
     return fix_signs(layer, torch.ones(layer.in_features))
-
-
-@torch.no_grad()
-def balance(layer: EdgeLinear) -> EdgeLinear:
-    """Scale weights so that excitation and inhibition of each target cancel, and return the layer.
-
-    Of the edges into a target, those above zero are scaled by one factor and those below by
-    another, so that the sums of both are equal and the sum of squares stays. Outputs of equal
-    inputs then start at the bias: Rajan and Abbott, "Eigenvalue spectra of random matrices for
-    neural networks" (2006). Targets of one sign alone stay as they are.
-
-    Raises:
-        ValueError: if the layer is tied or frozen, and these weights would break the rule.
-
-    Example:
-        >>> layer = EdgeLinear(3, 1, [(0, 0), (1, 0), (2, 0)], weight=[1.0, 1.0, -1.0])
-        >>> torch.allclose(balance(layer).weight.sum(), torch.zeros(()), atol=1e-6)
-        True
-    """
-    _check_layer(layer)
-    weight, dst = layer.weight.detach().double(), layer.topology.dst.long()
-
-    def total(values: Tensor) -> Tensor:  # of each target
-        return values.new_zeros(layer.out_features).index_add(0, dst, values)
-
-    above, below = weight.clamp(min=0), weight.clamp(max=0)
-    up, down = total(above), -total(below)
-    mixed = (up > 0) & (down > 0)
-    balanced = above / up.clamp(min=1e-300)[dst] + below / down.clamp(min=1e-300)[dst]
-    scale = (total(weight.square()) / total(balanced.square()).clamp(min=1e-300)).sqrt()
-    weight = torch.where(mixed[dst], balanced * scale[dst], weight).to(layer.weight.dtype)
-    _assign(layer, weight)
-    return layer
 
 
 def freeze(layer: EdgeLinear, mask: Any) -> EdgeLinear:
@@ -177,48 +135,15 @@ def freeze(layer: EdgeLinear, mask: Any) -> EdgeLinear:
         >>> layer.weight.tolist()
         [1.0, 2.0, 3.0]
     """
-    mask = _per_edge(layer, "mask", mask)
+    mask = per_edge(layer, "mask", mask)
     if mask.dtype != torch.bool:
         raise TypeError(f"`mask` must hold truth values, got {mask.dtype}.")
     return _register_first(layer, Frozen(mask, layer.weight.detach()), "freeze")
 
 
-def _per_edge(layer: EdgeLinear, name: str, values: Any) -> Tensor:
-    _check_layer(layer)
-    values = _as_tensor(name, values).to(layer.weight.device)
-    if values.shape != (layer.num_edges,):
-        raise ValueError(
-            f"`{name}` must have one entry for each of the {layer.num_edges} edges, "
-            f"got shape {tuple(values.shape)}."
-        )
-    return values
-
-
-def _as_tensor(name: str, values: Any) -> Tensor:
-    try:
-        return torch.as_tensor(values)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(
-            f"`{name}` must be a tensor, an array or a list of numbers, got "
-            f"{type(values).__name__}: {error}. (pandas.factorize numbers names.)"
-        ) from error
-
-
 def _factor_type(layer: EdgeLinear) -> torch.dtype:
     """Return the type of what weights are multiplied by: a half type would round it."""
     return torch.promote_types(layer.weight.dtype, torch.float32)
-
-
-def _check_layer(layer: EdgeLinear) -> None:
-    if not isinstance(layer, EdgeLinear):
-        raise TypeError(f"`layer` must be an EdgeLinear, got {type(layer).__name__}.")
-    weight = layer.weight
-    if weight.device.type == "meta" or hasattr(weight, "device_mesh"):
-        where = "on the meta device" if weight.device.type == "meta" else "sharded"
-        raise ValueError(
-            f"rules need the values of the weights, and these are {where}: "
-            "make rules on a device, and shard the layer afterwards."
-        )
 
 
 @torch.no_grad()
@@ -256,11 +181,3 @@ def _register_first(layer: EdgeLinear, rule: Rule, name: str) -> EdgeLinear:
         [rule, *signs], parameter
     )
     return layer
-
-
-@torch.no_grad()
-def _assign(layer: EdgeLinear, weight: Tensor) -> None:
-    if layer.rules:
-        layer.weight = weight  # type: ignore[assignment]
-    else:
-        layer.weight.copy_(weight)

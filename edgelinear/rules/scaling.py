@@ -1,0 +1,40 @@
+"""What scales weights once, and is no rule."""
+
+import torch
+from torch import Tensor
+
+from edgelinear.layers import EdgeLinear
+from edgelinear.rules.checks import assign, check_layer
+
+
+@torch.no_grad()
+def balance(layer: EdgeLinear) -> EdgeLinear:
+    """Scale weights so that excitation and inhibition of each target cancel, and return the layer.
+
+    Of the edges into a target, those above zero are scaled by one factor and those below by
+    another, so that the sums of both are equal and the sum of squares stays. Outputs of equal
+    inputs then start at the bias: Rajan and Abbott, "Eigenvalue spectra of random matrices for
+    neural networks" (2006). Targets of one sign alone stay as they are.
+
+    Raises:
+        ValueError: if the layer is tied or frozen, and these weights would break the rule.
+
+    Example:
+        >>> layer = EdgeLinear(3, 1, [(0, 0), (1, 0), (2, 0)], weight=[1.0, 1.0, -1.0])
+        >>> torch.allclose(balance(layer).weight.sum(), torch.zeros(()), atol=1e-6)
+        True
+    """
+    check_layer(layer)
+    weight, dst = layer.weight.detach().double(), layer.topology.dst.long()
+
+    def total(values: Tensor) -> Tensor:  # of each target
+        return values.new_zeros(layer.out_features).index_add(0, dst, values)
+
+    above, below = weight.clamp(min=0), weight.clamp(max=0)
+    up, down = total(above), -total(below)
+    mixed = (up > 0) & (down > 0)
+    balanced = above / up.clamp(min=1e-300)[dst] + below / down.clamp(min=1e-300)[dst]
+    scale = (total(weight.square()) / total(balanced.square()).clamp(min=1e-300)).sqrt()
+    weight = torch.where(mixed[dst], balanced * scale[dst], weight).to(layer.weight.dtype)
+    assign(layer, weight)
+    return layer
