@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 
 class Rule(nn.Module):
@@ -61,6 +62,27 @@ class Rule(nn.Module):
         keys = {prefix + name for name in self.fixed}
         rest = {key: value for key, value in state_dict.items() if key not in keys}
         super()._load_from_state_dict(rest, prefix, *arguments)
+
+
+def register(module: nn.Module, rule: Rule) -> None:
+    """Have the weight of a module follow one more rule, computed anew each time that it is read.
+
+    torch's own property would keep it throughout `parametrize.cached()`: when an optimizer has
+    stepped, when a backward has freed its graph, when `checkpoint` needs it computed once more,
+    without a graph where it was first read without one, and for copies of the module, which would
+    all have the weight of the first.
+    """
+    parametrize.register_parametrization(module, "weight", rule)
+    kind: Any = type(module)  # which torch made for this module and its copies
+    kind.weight = property(_compute, _assign)
+
+
+def _compute(module: Any) -> Tensor:
+    return module.parametrizations["weight"]()
+
+
+def _assign(module: Any, values: Tensor) -> None:
+    module.parametrizations["weight"].right_inverse(values)
 
 
 class Tied(Rule):

@@ -6,7 +6,7 @@ import torch
 from torch.nn.utils import parametrize
 
 from edgelinear.layers import EdgeLinear
-from edgelinear.layers.parametrizations import Frozen, Rule, Signed, Tied
+from edgelinear.layers.parametrizations import Frozen, Rule, Signed, Tied, register
 from edgelinear.rules.checks import as_tensor, assign, check_layer, per_edge
 
 
@@ -100,7 +100,7 @@ def fix_signs(layer: EdgeLinear, signs: Any, *, of: str = "sources") -> EdgeLine
             "these signs do not agree with a rule that the layer has (`freeze` comes after "
             f"`fix_signs`). With them, {error}"
         ) from error
-    parametrize.register_parametrization(layer, "weight", rule)
+    register(layer, rule)
     return layer
 
 
@@ -171,7 +171,8 @@ def _register_first(layer: EdgeLinear, rule: Rule, name: str) -> EdgeLinear:
     if not signs:
         layer.weight.copy_(weight)
         layer.weight.grad = None  # it has the shape of the parameter so far
-        return parametrize.register_parametrization(layer, "weight", rule)  # type: ignore
+        register(layer, rule)
+        return layer
     # The signs are not taken off first, and made anew: they belong to a class that torch made for
     # this layer, and copies of the layer would lose their weight with it.
     (parameter,) = layer.edge_parameters()
