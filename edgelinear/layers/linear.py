@@ -81,9 +81,8 @@ class EdgeLinear(EdgeModule):
         offset = _empty(topology.out_features, device, dtype) if bias else None
         self.register_parameter("bias", offset)
         self.reset_parameters()
-        if weight is not None:
-            with torch.no_grad():
-                self.weight.copy_(weight)
+        if weight is not None and not self.weight.is_meta:
+            self.set_weight(weight)
 
     @torch.no_grad()
     def _rewire(self, topology: Topology) -> None:
@@ -274,7 +273,7 @@ class EdgeLinear(EdgeModule):
             with torch.no_grad():
                 for rule in reversed(self.rules):
                     weight = rule.project(weight) if isinstance(rule, Rule) else weight
-            self.weight = weight  # type: ignore[assignment]
+            self.set_weight(weight)
         else:
             init_by_fan_in(self.weight, topology.fan_in, topology.dst)
         if self.bias is not None:

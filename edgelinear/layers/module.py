@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from edgelinear.layers import checkpoint
+from edgelinear.init import sharded_like
+from edgelinear.layers import assignment, checkpoint
 from edgelinear.layers.parametrizations import Rule
 from edgelinear.topology import Topology, Wiring
 from edgelinear.topology.wiring import as_names
@@ -109,6 +111,41 @@ class EdgeModule(nn.Module):
             yield from self.parametrizations["weight"].parameters()  # type: ignore[index,union-attr]
         else:
             yield self.weight
+
+    @torch.no_grad()
+    def set_weight(self, values: Any) -> None:
+        """Set the weight of each edge, with rules and without, by copying into what is there.
+
+        Args:
+            values: (num_edges,) numbers in the order of the edges.
+
+        Raises:
+            TypeError: if they are no real numbers.
+            ValueError: if they have another shape, do not fit into the type of the weights, or do
+                not follow the rules; the message names the edge. Nothing changes then.
+
+        Example:
+            >>> layer = el.rules.fix_nonnegative(EdgeLinear(2, 1, [(0, 0), (1, 0)]))
+            >>> layer.set_weight([0.5, 2.0])
+            >>> layer.weight.tolist()
+            [0.5, 2.0]
+        """
+        rules = self.rules
+        if not rules and "weight" not in self._parameters:
+            found = [name for name in self._parameters if name.startswith("weight_")]
+            raise ValueError(
+                f"`weight` of this layer is computed from {' and '.join(found)}: set these, or "
+                "take off what computes it, as by `torch.nn.utils.prune.remove`."
+            )
+        targets = [*self.parametrizations["weight"].parameters(recurse=False)] if rules else []  # type: ignore[index,union-attr]
+        targets = targets or [self.weight]
+        if targets[0].is_meta:
+            raise ValueError(
+                "the weights are on the meta device, where no values are: use `to_empty` first."
+            )
+        weight = assignment.as_weight(values, self.num_edges, targets[0])
+        for target, value in zip(targets, assignment.origins(rules, weight), strict=True):
+            target.copy_(sharded_like(target, value))
 
     def _place_topology(self) -> None:
         # Not `self.weight`: rules would have to compute it, which they cannot from the shards that

@@ -74,15 +74,11 @@ def register(module: nn.Module, rule: Rule) -> None:
     """
     parametrize.register_parametrization(module, "weight", rule)
     kind: Any = type(module)  # which torch made for this module and its copies
-    kind.weight = property(_compute, _assign)
+    kind.weight = property(_compute, kind.set_weight)  # torch would take the memory of the values
 
 
 def _compute(module: Any) -> Tensor:
     return module.parametrizations["weight"]()
-
-
-def _assign(module: Any, values: Tensor) -> None:
-    module.parametrizations["weight"].right_inverse(values)
 
 
 class Tied(Rule):

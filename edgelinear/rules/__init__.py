@@ -5,8 +5,8 @@ and `layer.weight` is what follows from it. So no optimizer, checkpoint or assig
 rule, and kernels do not know of it. Make rules before the optimizer, as parameters change their
 shape, and before `fully_shard`.
 
-Set weights by assignment, `layer.weight = values`, which is refused where it breaks a rule: what is
-written into `layer.weight` in place is lost, as it is computed anew at each use.
+Set weights by `layer.set_weight(values)`, which is refused where it breaks a rule: what is written
+into `layer.weight` in place is lost, as it is computed anew at each use.
 """
 
 from edgelinear.rules.edges import fix_nonnegative, fix_signs, freeze, tie

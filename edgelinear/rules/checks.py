@@ -39,11 +39,3 @@ def check_layer(layer: EdgeLinear) -> None:
             f"rules need the values of the weights, and these are {where}: "
             "make rules on a device, and shard the layer afterwards."
         )
-
-
-@torch.no_grad()
-def assign(layer: EdgeLinear, weight: Tensor) -> None:
-    if layer.rules:
-        layer.weight = weight  # type: ignore[assignment]
-    else:
-        layer.weight.copy_(weight)

@@ -7,7 +7,7 @@ from torch.nn.utils import parametrize
 
 from edgelinear.layers import EdgeLinear
 from edgelinear.layers.parametrizations import Frozen, Rule, Signed, Tied, register
-from edgelinear.rules.checks import as_tensor, assign, check_layer, per_edge
+from edgelinear.rules.checks import as_tensor, check_layer, per_edge
 
 
 def tie(
@@ -94,7 +94,7 @@ def fix_signs(layer: EdgeLinear, signs: Any, *, of: str = "sources") -> EdgeLine
         signs = signs[layer.topology.src.long()]
     rule = Signed(signs.clone())
     try:
-        assign(layer, rule.project(layer.weight))
+        layer.set_weight(rule.project(layer.weight))
     except ValueError as error:
         raise ValueError(
             "these signs do not agree with a rule that the layer has (`freeze` comes after "

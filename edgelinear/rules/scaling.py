@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from edgelinear.layers import EdgeLinear
-from edgelinear.rules.checks import assign, check_layer
+from edgelinear.rules.checks import check_layer
 
 
 @torch.no_grad()
@@ -36,5 +36,5 @@ def balance(layer: EdgeLinear) -> EdgeLinear:
     balanced = above / up.clamp(min=1e-300)[dst] + below / down.clamp(min=1e-300)[dst]
     scale = (total(weight.square()) / total(balanced.square()).clamp(min=1e-300)).sqrt()
     weight = torch.where(mixed[dst], balanced * scale[dst], weight).to(layer.weight.dtype)
-    assign(layer, weight)
+    layer.set_weight(weight)
     return layer
