@@ -89,7 +89,7 @@ class EdgeLinear(EdgeModule):
         """Take another wiring, with new parameters: edges that stay keep their weights."""
         weight, bias = self.weight, self.bias
         edges = EdgeMap.between(self.topology, topology)
-        self.topology = topology
+        self._topology = topology
         self.weight = _like(weight, topology.num_edges)
         self._place_topology()
         if bias is not None:

@@ -24,7 +24,7 @@ class EdgeModule(nn.Module):
     indices, and `load_state_dict` would take any wiring unasked.
     """
 
-    topology: Topology
+    _topology: Topology
     weight: nn.Parameter
 
     def _set_wiring(
@@ -34,11 +34,30 @@ class EdgeModule(nn.Module):
         in_names: Sequence[str | int] | None,
         out_names: Sequence[str | int] | None,
     ) -> None:
-        self.topology = topology
+        self._topology = topology
         self.weight = weight
         self._place_topology()
         self.in_names = in_names
         self.out_names = out_names
+
+    @property
+    def topology(self) -> Topology:
+        """The wiring, where the weight is. It may be set to an equal one, to share that."""
+        return self._topology
+
+    @topology.setter
+    def topology(self, topology: Topology) -> None:
+        if not isinstance(topology, Topology):
+            hint = ": use its `.topology`" if hasattr(topology, "topology") else ""
+            raise TypeError(f"`topology` must be a Topology, got {type(topology).__name__}{hint}.")
+        what = checkpoint.difference(self.topology, topology)
+        if what is not None:
+            raise ValueError(
+                f"`topology` is another wiring ({what}), and weights, names and rules belong to "
+                "the edges here: make another layer, by `EdgeLinear.from_topology`."
+            )
+        self._topology = topology
+        self._place_topology()
 
     @property
     def in_features(self) -> int:
@@ -152,7 +171,7 @@ class EdgeModule(nn.Module):
         # `fully_shard` leaves.
         device = next(self.edge_parameters()).device
         if device.type != "meta":
-            self.topology = self.topology.to(device)
+            self._topology = self.topology.to(device)
 
     def _apply(self, fn: Any, recurse: bool = True) -> "EdgeModule":
         super()._apply(fn, recurse)
