@@ -276,6 +276,7 @@ class EdgeLinear(EdgeModule):
             self.set_weight(weight)
         else:
             init_by_fan_in(self.weight, topology.fan_in, topology.dst)
+        self._mark_drawn()
         if self.bias is not None:
             init_by_fan_in(self.bias, topology.fan_in)
 

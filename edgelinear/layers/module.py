@@ -26,6 +26,7 @@ class EdgeModule(nn.Module):
 
     _topology: Topology
     weight: nn.Parameter
+    _drawn: Tensor | None = None  # what tells the weights that were drawn at random, if they were
 
     def _set_wiring(
         self,
@@ -165,6 +166,15 @@ class EdgeModule(nn.Module):
         weight = assignment.as_weight(values, self.num_edges, targets[0])
         for target, value in zip(targets, assignment.origins(rules, weight), strict=True):
             target.copy_(sharded_like(target, value))
+
+    def _mark_drawn(self) -> None:
+        """Remember the weights as they are now as numbers drawn at random."""
+        self._drawn = assignment.summary(self.weight)
+
+    @property
+    def _is_drawn(self) -> bool:
+        """Whether the weights are still those that were drawn, and not data, whatever wrote it."""
+        return assignment.is_of(self.weight, self._drawn)
 
     def _place_topology(self) -> None:
         # Not `self.weight`: rules would have to compute it, which they cannot from the shards that

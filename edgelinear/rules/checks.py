@@ -6,6 +6,51 @@ import torch
 from torch import Tensor
 
 from edgelinear.layers import EdgeLinear
+from edgelinear.layers.parametrizations import Rule
+
+ON_CONFLICT = ("warn", "project", "error")
+
+
+def check_on_conflict(on_conflict: str) -> None:
+    if on_conflict not in ON_CONFLICT:
+        raise ValueError(f"`on_conflict` must be one of {ON_CONFLICT}, got {on_conflict!r}.")
+
+
+def projected(
+    layer: EdgeLinear, rule: Rule, name: str, on_conflict: str
+) -> tuple[Tensor, str | None]:
+    """Return the weights as a new rule has them, and a warning to give once it is made, or None.
+
+    What changes is worth a word where the weights came from data: drawn at random, they have
+    nothing to lose.
+    """
+    before = layer.weight.detach()
+    after = rule.project(before)
+    tolerance = max(1e-5, 4 * torch.finfo(before.dtype).eps)
+    moved = (~torch.isclose(after, before, rtol=tolerance, atol=0.0, equal_nan=True)).nonzero()
+    if not len(moved) or (on_conflict != "error" and (on_conflict == "project" or layer._is_drawn)):
+        return after, None
+    edge = int(moved[0])
+    what = (
+        f"{len(moved)} of {layer.num_edges} weights, as that of edge {edge} "
+        f"({_ends(layer, edge)}) from {before[edge]:g} to {after[edge]:g}"
+    )
+    if on_conflict == "error":
+        raise ValueError(
+            f"`{name}` would change {what}: make them follow the rule first, or pass "
+            'on_conflict="project" to have them changed.'
+        )
+    return after, (
+        f'`{name}` changed {what}. Pass on_conflict="error" to refuse such weights, or '
+        'on_conflict="project" to change them without a word.'
+    )
+
+
+def _ends(layer: EdgeLinear, edge: int) -> str:
+    src, dst = int(layer.topology.src[edge]), int(layer.topology.dst[edge])
+    inputs, outputs = layer.in_names, layer.out_names
+    source = repr(inputs[src]) if inputs else src
+    return f"{source} -> {repr(outputs[dst]) if outputs else dst}"
 
 
 def per_edge(layer: EdgeLinear, name: str, values: Any) -> Tensor:

@@ -1,5 +1,6 @@
 """Rules of the edges: tied, signed and frozen."""
 
+import warnings
 from typing import Any
 
 import torch
@@ -7,7 +8,7 @@ from torch.nn.utils import parametrize
 
 from edgelinear.layers import EdgeLinear
 from edgelinear.layers.parametrizations import Frozen, Rule, Signed, Tied, register
-from edgelinear.rules.checks import as_tensor, check_layer, per_edge
+from edgelinear.rules.checks import as_tensor, check_layer, check_on_conflict, per_edge, projected
 
 
 def tie(
@@ -16,6 +17,7 @@ def tie(
     *,
     scale: Any = None,  # (num_edges,)
     nonnegative: bool = False,
+    on_conflict: str = "warn",
 ) -> EdgeLinear:
     """Make all edges of the same `index` share one parameter, and return the layer.
 
@@ -29,11 +31,15 @@ def tie(
         scale: fixed numbers other than zero, as counts of synapses; ones by default.
         nonnegative: whether parameters are taken as absolute values, so that each edge keeps the
             sign of its scale.
+        on_conflict: of edges of one index whose weights differ: "warn" changes them, and says how
+            many where they came from data and not from a generator, "project" changes them without
+            a word, "error" refuses them.
 
     Raises:
         TypeError: if `index` does not hold whole numbers.
         ValueError: if it has another shape or a negative number, a scale is zero or not finite, the
-            layer is tied or frozen already, or its edges of one index have fixed signs that differ.
+            layer is tied or frozen already, its edges of one index have fixed signs that differ, or
+            weights would change under "error". Nothing changes then.
 
     Example:
         >>> layer = tie(EdgeLinear(3, 2, [(0, 0), (1, 0), (2, 1)]), [0, 0, 1])
@@ -42,6 +48,7 @@ def tie(
         >>> bool(layer.weight[0] == layer.weight[1])
         True
     """
+    check_on_conflict(on_conflict)
     index = per_edge(layer, "index", index)
     if index.dtype == torch.bool or index.is_floating_point() or index.is_complex():
         raise TypeError(f"`index` must hold whole numbers, got {index.dtype}.")
@@ -54,10 +61,15 @@ def tie(
         edge = int(wrong.nonzero()[0])
         raise ValueError(f"`scale` must be finite and not zero, got {scale[edge]} for edge {edge}.")
     rule = Tied(index.long().clone(), scale.detach().clone(), torch.tensor(bool(nonnegative)))
-    return _register_first(layer, rule, "tie")
+    said = _register_first(layer, rule, "tie", on_conflict)
+    if said is not None:
+        warnings.warn(said, stacklevel=2)
+    return layer
 
 
-def fix_signs(layer: EdgeLinear, signs: Any, *, of: str = "sources") -> EdgeLinear:
+def fix_signs(
+    layer: EdgeLinear, signs: Any, *, of: str = "sources", on_conflict: str = "warn"
+) -> EdgeLinear:
     """Give all edges out of a source its sign, and return the layer: Dale's law.
 
     `layer.weight[e]` is then `signs[src(e)]` times the absolute value of a parameter. Weights keep
@@ -66,17 +78,37 @@ def fix_signs(layer: EdgeLinear, signs: Any, *, of: str = "sources") -> EdgeLine
     Args:
         signs: (in_features,) numbers, each 1 or -1; or (num_edges,) where they are those of edges.
         of: "sources" or "edges".
+        on_conflict: of weights that have the other sign: "warn" turns them over, and says how many
+            where they came from data and not from a generator, "project" turns them over without a
+            word, "error" refuses them.
 
     Raises:
         ValueError: if `signs` has another shape or other numbers, or does not agree with the rules
-            that the layer has.
+            that the layer has, or weights would change under "error". Nothing changes then.
 
     Example:
         >>> layer = fix_signs(EdgeLinear(2, 2, [(0, 0), (0, 1), (1, 1)]), [1, -1])
         >>> layer.weight.sign().tolist()
         [1.0, 1.0, -1.0]
     """
+    return _sign(layer, signs, of, on_conflict, "fix_signs")
+
+
+def fix_nonnegative(layer: EdgeLinear, *, on_conflict: str = "warn") -> EdgeLinear:
+    """Keep every weight from becoming negative, and return the layer: `fix_signs` with ones.
+
+    Example:
+        >>> layer = fix_nonnegative(EdgeLinear(2, 2, [(0, 0), (1, 1)]))
+        >>> bool((layer.weight >= 0).all())
+        True
+    """
     check_layer(layer)
+    return _sign(layer, torch.ones(layer.in_features), "sources", on_conflict, "fix_nonnegative")
+
+
+def _sign(layer: EdgeLinear, signs: Any, of: str, on_conflict: str, name: str) -> EdgeLinear:
+    check_layer(layer)
+    check_on_conflict(on_conflict)
     if of not in ("sources", "edges"):
         raise ValueError(f'`of` must be "sources" or "edges", got {of!r}.')
     number, unit = (layer.in_features, "input") if of == "sources" else (layer.num_edges, "edge")
@@ -93,26 +125,21 @@ def fix_signs(layer: EdgeLinear, signs: Any, *, of: str = "sources") -> EdgeLine
     if of == "sources":
         signs = signs[layer.topology.src.long()]
     rule = Signed(signs.clone())
+    weight, said = projected(layer, rule, name, on_conflict)
+    drawn = layer._is_drawn
     try:
-        layer.set_weight(rule.project(layer.weight))
+        layer.set_weight(weight)
     except ValueError as error:
         raise ValueError(
             "these signs do not agree with a rule that the layer has (`freeze` comes after "
             f"`fix_signs`). With them, {error}"
         ) from error
     register(layer, rule)
+    if drawn:
+        layer._mark_drawn()
+    if said is not None:
+        warnings.warn(said, stacklevel=3)
     return layer
-
-
-def fix_nonnegative(layer: EdgeLinear) -> EdgeLinear:
-    """Keep every weight from becoming negative, and return the layer: `fix_signs` with ones.
-
-    Example:
-        >>> layer = fix_nonnegative(EdgeLinear(2, 2, [(0, 0), (1, 1)]))
-        >>> bool((layer.weight >= 0).all())
-        True
-    """
-    return fix_signs(layer, torch.ones(layer.in_features))
 
 
 def freeze(layer: EdgeLinear, mask: Any) -> EdgeLinear:
@@ -138,7 +165,8 @@ def freeze(layer: EdgeLinear, mask: Any) -> EdgeLinear:
     mask = per_edge(layer, "mask", mask)
     if mask.dtype != torch.bool:
         raise TypeError(f"`mask` must hold truth values, got {mask.dtype}.")
-    return _register_first(layer, Frozen(mask, layer.weight.detach()), "freeze")
+    _register_first(layer, Frozen(mask, layer.weight.detach()), "freeze", "project")
+    return layer
 
 
 def _factor_type(layer: EdgeLinear) -> torch.dtype:
@@ -147,8 +175,11 @@ def _factor_type(layer: EdgeLinear) -> torch.dtype:
 
 
 @torch.no_grad()
-def _register_first(layer: EdgeLinear, rule: Rule, name: str) -> EdgeLinear:
-    """Register a rule that changes the shape of the parameter: below signs, if there are any."""
+def _register_first(layer: EdgeLinear, rule: Rule, name: str, on_conflict: str) -> str | None:
+    """Register a rule that changes the shape of the parameter: below signs, if there are any.
+
+    Returns the warning to give of what it changed, if any.
+    """
     signs = [rule for rule in layer.rules if isinstance(rule, Signed)]
     others = [type(rule).__name__ for rule in layer.rules if rule not in signs]
     if others:
@@ -156,7 +187,7 @@ def _register_first(layer: EdgeLinear, rule: Rule, name: str) -> EdgeLinear:
             f"`{name}` goes with signs alone, and the weights of this layer are "
             f"{' and '.join(others).strip('_').lower()} already."
         )
-    weight = rule.project(layer.weight)
+    weight, said = projected(layer, rule, name, on_conflict)
     lost = layer.weight.isfinite() & ~weight.isfinite()
     if lost.any():
         raise ValueError(
@@ -168,17 +199,18 @@ def _register_first(layer: EdgeLinear, rule: Rule, name: str) -> EdgeLinear:
             check.right_inverse(weight)
     except ValueError as error:
         raise ValueError(f"`{name}` does not agree with the signs: with it, {error}") from error
-    if not signs:
-        layer.weight.copy_(weight)
-        layer.weight.grad = None  # it has the shape of the parameter so far
-        register(layer, rule)
-        return layer
-    # The signs are not taken off first, and made anew: they belong to a class that torch made for
-    # this layer, and copies of the layer would lose their weight with it.
+    drawn = layer._is_drawn
     (parameter,) = layer.edge_parameters()
     parameter.copy_(weight)
-    parameter.grad = None
-    layer.parametrizations["weight"] = parametrize.ParametrizationList(  # type: ignore
-        [rule, *signs], parameter
-    )
-    return layer
+    parameter.grad = None  # it has the shape of the parameter so far
+    if not signs:
+        register(layer, rule)
+    else:
+        # The signs are not taken off first, and made anew: they belong to a class that torch made
+        # for this layer, and copies of the layer would lose their weight with it.
+        layer.parametrizations["weight"] = parametrize.ParametrizationList(  # type: ignore
+            [rule, *signs], parameter
+        )
+    if drawn:
+        layer._mark_drawn()
+    return said

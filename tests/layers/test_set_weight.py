@@ -15,7 +15,7 @@ EDGES = [(0, 0), (1, 0), (2, 1), (0, 1)]
 VALUES = [2.0, -3.0, 4.0, 5.0]
 RULES = {
     "none": lambda layer: layer,
-    "tied": lambda layer: rules.tie(layer, [0, 1, 0, 2], scale=[1, 1, 2, 1]),
+    "tied": lambda layer: rules.tie(layer, [0, 1, 0, 2], scale=[1, 1, 2, 1], on_conflict="project"),
     "signed": lambda layer: rules.fix_signs(layer, [1, -1, 1]),
     "frozen": lambda layer: rules.freeze(layer, [False, False, True, False]),
     "signed and frozen": lambda layer: rules.freeze(
