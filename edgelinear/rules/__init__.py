@@ -10,6 +10,6 @@ into `layer.weight` in place is lost, as it is computed anew at each use.
 """
 
 from edgelinear.rules.edges import fix_nonnegative, fix_signs, freeze, tie
-from edgelinear.rules.scaling import balance
+from edgelinear.rules.scaling import balance, scale_spectral_radius
 
-__all__ = ["balance", "fix_nonnegative", "fix_signs", "freeze", "tie"]
+__all__ = ["balance", "fix_nonnegative", "fix_signs", "freeze", "scale_spectral_radius", "tie"]
