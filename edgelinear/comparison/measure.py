@@ -19,6 +19,7 @@ from edgelinear.topology import Topology
 
 _MIN_ROUNDS, _MAX_ROUNDS = 5, 200
 _SECONDS = 0.5  # for the rounds of each contender, unless the fewest rounds take longer
+_PATIENCE = 4  # times as long, where times do not hold still
 _SLICE_ELEMENTS = 2**22  # of the (edges, batch) products that exist at one time
 
 
@@ -31,11 +32,21 @@ class Truth(NamedTuple):
 
 
 class Times(NamedTuple):
-    """Median and quartiles in milliseconds."""
+    """Median, quartiles and the least, in milliseconds."""
 
     median: float
     low: float
     high: float
+    least: float
+    rounds: int
+
+
+def hold_still(least: float, high: float) -> bool:
+    """Whether the upper quartile is near the least: on a busy machine quartiles alone may agree.
+
+    Two threads that wait for each other there take 60 ms for what takes 0.1, time after time.
+    """
+    return high <= 2 * least
 
 
 def dense_truth(
@@ -105,16 +116,21 @@ def bounds(truth: Truth, topology: Topology, dtype: torch.dtype) -> tuple[float,
     return tuple(relative * float(part.abs().max()) if part.numel() else 0.0 for part in truth)
 
 
-def rounds(contenders: Sequence[Contender], run: Callable[[Contender], object]) -> list[Times]:
+def rounds(
+    contenders: Sequence[Contender],
+    run: Callable[[Contender], object],
+    deadline: float | None = None,
+) -> list[Times]:
     """Return the times of `run` on each, all taken in turn, round after round.
 
     Each timed run follows an untimed one, so that none pays for the caches that the contender
-    before it left.
+    before it left. Where times do not hold still, rounds go on for a while. None begins after the
+    deadline but the first.
     """
     taken: list[list[float]] = [[] for _ in contenders]
     start, budget = time.perf_counter(), _SECONDS * len(contenders)
-    while len(taken[0]) < _MIN_ROUNDS or (
-        len(taken[0]) < _MAX_ROUNDS and time.perf_counter() - start < budget
+    while _go_on(taken, time.perf_counter() - start, budget) and not (
+        taken[0] and deadline is not None and time.perf_counter() >= deadline
     ):
         for times, contender in zip(taken, contenders, strict=True):
             run(contender)
@@ -123,7 +139,24 @@ def rounds(contenders: Sequence[Contender], run: Callable[[Contender], object]) 
             run(contender)
             synchronize(contender.weight.device)
             times.append(1e3 * (time.perf_counter() - before))
-    return [Times(*np.percentile(times, (50, 25, 75)).tolist()) for times in taken]
+    return [_summary(times) for times in taken]
+
+
+def _go_on(taken: list[list[float]], seconds: float, budget: float) -> bool:
+    number = len(taken[0]) if taken else _MIN_ROUNDS
+    if number < _MIN_ROUNDS or (number < _MAX_ROUNDS and seconds < budget):
+        return True
+    if seconds >= _PATIENCE * budget:
+        return False
+    every = max(1, number // 20)  # to look at all times takes longer than a small layer
+    return number % every != 0 or not all(
+        hold_still(times.least, times.high) for times in map(_summary, taken)
+    )
+
+
+def _summary(times: list[float]) -> Times:
+    median, low, high = np.percentile(times, (50, 25, 75)).tolist()
+    return Times(median, low, high, min(times), len(times))
 
 
 def synchronize(device: torch.device) -> None:
