@@ -112,7 +112,7 @@ def compare(
     given = {k: v for k, v in (columns | sizes).items() if v is not None}
     wiring = _read(file, given, layout, duplicates)
     layer = EdgeLinear.from_topology(wiring.topology, weight=wiring.weight)
-    bound = {} if seconds is None else {"seconds": seconds}
+    bound: dict[str, Any] = {} if seconds is None else {"seconds": seconds}
     found = comparison.compare(layer, batch, **bound)
     if plot is not None:
         from edgelinear.plot import comparison as draw

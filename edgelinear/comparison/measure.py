@@ -1,5 +1,6 @@
 """What `compare` measures: errors against float64, times in turn, and memory."""
 
+import contextlib
 import json
 import os
 import tempfile
@@ -20,6 +21,7 @@ from edgelinear.topology import Topology
 _MIN_ROUNDS, _MAX_ROUNDS = 5, 200
 _SECONDS = 0.5  # for the rounds of each contender, unless the fewest rounds take longer
 _PATIENCE = 4  # times as long, where times do not hold still
+_WAKING = 1e-4  # seconds: threads that wake up wait for less on an idle machine
 _SLICE_ELEMENTS = 2**22  # of the (edges, batch) products that exist at one time
 
 
@@ -39,14 +41,16 @@ class Times(NamedTuple):
     high: float
     least: float
     rounds: int
+    disturbed: float  # the share of runs in which threads had to wait for a processor
 
 
-def hold_still(least: float, high: float) -> bool:
-    """Whether the upper quartile is near the least: on a busy machine quartiles alone may agree.
+def hold_still(least: float, high: float, disturbed: float) -> bool:
+    """Whether the upper quartile is near the least, and most runs had the processors they wanted.
 
-    Two threads that wait for each other there take 60 ms for what takes 0.1, time after time.
+    On a busy machine quartiles may agree, and with the least: two threads that wait for each other,
+    and for a processor, take 60 ms for what takes 0.1, time after time.
     """
-    return high <= 2 * least
+    return high <= 2 * least and disturbed <= 0.25
 
 
 def dense_truth(
@@ -128,21 +132,39 @@ def rounds(
     deadline but the first.
     """
     taken: list[list[float]] = [[] for _ in contenders]
+    waits: list[list[bool]] = [[] for _ in contenders]
     start, budget = time.perf_counter(), _SECONDS * len(contenders)
-    while _go_on(taken, time.perf_counter() - start, budget) and not (
+    while _go_on(taken, waits, time.perf_counter() - start, budget) and not (
         taken[0] and deadline is not None and time.perf_counter() >= deadline
     ):
-        for times, contender in zip(taken, contenders, strict=True):
+        for times, waited, contender in zip(taken, waits, contenders, strict=True):
+            begin, delay = time.perf_counter(), seconds_in_queue()
             run(contender)
             synchronize(contender.weight.device)
             before = time.perf_counter()
             run(contender)
             synchronize(contender.weight.device)
-            times.append(1e3 * (time.perf_counter() - before))
-    return [_summary(times) for times in taken]
+            end = time.perf_counter()
+            times.append(1e3 * (end - before))
+            waited.append(seconds_in_queue() - delay > max(0.1 * (end - begin), _WAKING))
+    return [*map(_summary, taken, waits)]
 
 
-def _go_on(taken: list[list[float]], seconds: float, budget: float) -> bool:
+def seconds_in_queue() -> float:
+    """Return how long threads of this process were ready to run, and waited for a processor.
+
+    Linux counts it. Elsewhere it is 0.
+    """
+    total = 0
+    for thread in Path("/proc/self/task").glob("*/schedstat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):  # as one that has just ended
+            total += int(thread.read_text().split()[1])
+    return 1e-9 * total
+
+
+def _go_on(
+    taken: list[list[float]], waits: list[list[bool]], seconds: float, budget: float
+) -> bool:
     number = len(taken[0]) if taken else _MIN_ROUNDS
     if number < _MIN_ROUNDS or (number < _MAX_ROUNDS and seconds < budget):
         return True
@@ -150,13 +172,14 @@ def _go_on(taken: list[list[float]], seconds: float, budget: float) -> bool:
         return False
     every = max(1, number // 20)  # to look at all times takes longer than a small layer
     return number % every != 0 or not all(
-        hold_still(times.least, times.high) for times in map(_summary, taken)
+        hold_still(times.least, times.high, times.disturbed)
+        for times in map(_summary, taken, waits)
     )
 
 
-def _summary(times: list[float]) -> Times:
+def _summary(times: list[float], waited: list[bool]) -> Times:
     median, low, high = np.percentile(times, (50, 25, 75)).tolist()
-    return Times(median, low, high, min(times), len(times))
+    return Times(median, low, high, min(times), len(times), sum(waited) / len(waited))
 
 
 def synchronize(device: torch.device) -> None:

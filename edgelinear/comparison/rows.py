@@ -38,6 +38,7 @@ class Row:
     forward_ms_min: float = math.nan
     step_ms_min: float = math.nan
     rounds: int | None = None  # that the times of steps are from
+    disturbed: float = 0.0  # the share of them in which threads waited for a processor
 
     @property
     def is_dense(self) -> bool:
@@ -48,7 +49,7 @@ class Row:
     def is_steady(self) -> bool:
         """Whether the times of steps held still, so that a verdict can be founded on them."""
         least = self.step_ms_low if math.isnan(self.step_ms_min) else self.step_ms_min
-        return self.rounds != 1 and hold_still(least, self.step_ms_high)
+        return self.rounds != 1 and hold_still(least, self.step_ms_high, self.disturbed)
 
     def is_level_with(self, other: "Row") -> bool:
         """Whether two steps are too close to tell apart: quartiles overlap, medians are near."""

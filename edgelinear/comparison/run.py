@@ -35,7 +35,8 @@ def compare(
     that is free, they are left out, and the truth is scipy's float64 CSR product instead. The
     layer, its gradients and the random state stay as they are.
 
-    Rounds go on until the upper quartile of each contender is at most twice the least time, for two
+    Rounds go on until the upper quartile of each contender is at most twice the least time, and
+    threads waited for a processor in at most a quarter of the rounds (which Linux tells), for two
     seconds a contender at most, forwards and steps each. Where times do not hold still by then, the
     sentence says that the machine is too busy, and gives no verdict.
 
@@ -180,6 +181,7 @@ def _measure(
             forward_ms_min=forward[i].least,
             step_ms_min=step[i].least,
             rounds=step[i].rounds,
+            disturbed=step[i].disturbed,
         )
         for i, contender in enumerate(entered)
     ]

@@ -41,16 +41,20 @@ def restless(rows: Iterable[Row]) -> list[Row]:
 
 
 def _too_busy(rows: Sequence[Row]) -> str:
-    times = [
-        f"{row.name} took {ms(row.step_ms_min)} to {ms(row.step_ms_high)} ms"
-        if row.rounds != 1
-        else f"{row.name} was timed once"
-        for row in rows
-    ]
+    times = ", ".join(map(_doubt, rows))
     return (
-        f"The machine is too busy to tell what is faster: for a step, {', '.join(times)} (least "
-        "and upper quartile). Measure again when it is idle, or for longer, by `seconds`"
+        f"The machine is too busy to tell what is faster: for a step, {times}. "
+        "Measure again when it is idle, or for longer, by `seconds`"
     )
+
+
+def _doubt(row: Row) -> str:
+    if row.rounds == 1:
+        return f"{row.name} was timed once"
+    span = f"{row.name} took {ms(row.step_ms_min)} to {ms(row.step_ms_high)} ms"
+    if row.disturbed <= 0.25:
+        return span
+    return f"{span} and waited for a processor in {row.disturbed:.0%} of the rounds"
 
 
 def sentence(rows: Sequence[Row], left_out: Mapping[str, str]) -> str:

@@ -16,6 +16,8 @@ class Clock:
         self.now = 0.0
         for module in (measure, run):
             monkeypatch.setattr(module.time, "perf_counter", lambda: self.now)
+        self.queued = 0.0
+        monkeypatch.setattr(measure, "seconds_in_queue", lambda: self.queued)
 
 
 class Fake:
@@ -68,10 +70,48 @@ def test_deadline_ends_the_rounds_after_one_at_least(clock):
     assert times.rounds == 1
 
 
-def row(name, low, median, high, least=None, rounds=50):
+def test_runs_that_waited_for_a_processor_are_counted(clock):
+    class Waiting(Fake):
+        def run(self):
+            super().run()
+            if (self.runs - 1) % 8 < 4:  # two turns of four
+                clock.queued += 1e-3
+
+    (times,) = rounds(Waiting(clock, 1.0))
+    assert times.disturbed == pytest.approx(0.5, abs=0.01)
+    assert clock.now == pytest.approx(4 * measure._SECONDS, abs=0.1)  # it went on for longer
+    (times,) = rounds(Fake(clock, 1.0))
+    assert times.disturbed == 0
+
+
+def test_time_in_the_queue_grows_where_threads_outnumber_processors():
+    import os
+    import threading
+
+    if not os.path.exists("/proc/self/schedstat"):
+        pytest.skip("no Linux")
+    stop = threading.Event()
+
+    def spin():
+        while not stop.is_set():
+            torch.ones(10**5).sum()
+
+    before = measure.seconds_in_queue()
+    threads = [threading.Thread(target=spin) for _ in range(4 * (os.cpu_count() or 1))]
+    for thread in threads:
+        thread.start()
+    for _ in range(50):
+        torch.ones(10**6).sum()
+    assert measure.seconds_in_queue() > before
+    stop.set()
+    for thread in threads:
+        thread.join()
+
+
+def row(name, low, median, high, least=None, rounds=50, disturbed=0.0):
     least = low if least is None else least
     times = (median, low, high)
-    return Row(name, 1, 0.0, 0.0, 0.0, True, *times, *times, 0, 0, least, least, rounds)
+    return Row(name, 1, 0.0, 0.0, 0.0, True, *times, *times, 0, 0, least, least, rounds, disturbed)
 
 
 def comparison(*rows, left_out=()):
@@ -87,6 +127,7 @@ BUSY = {
     "far quartiles": (1.0, 5.0, 9.0, 1.0, 50),
     "quartiles that agree, far above the least": (63.9, 66.7, 68.3, 0.1, 9),
     "one round": (4.0, 4.0, 4.0, 4.0, 1),
+    "times that agree, in a queue": (61.8, 63.5, 71.7, 60.0, 9, 1.0),
 }
 
 
@@ -134,7 +175,7 @@ def layer():
 def test_seconds_bound_the_whole_call(monkeypatch):
     deadlines, now = [], [100.0]
     monkeypatch.setattr(run.time, "perf_counter", lambda: now[0])
-    times = measure.Times(1.0, 1.0, 1.0, 1.0, 5)
+    times = measure.Times(1.0, 1.0, 1.0, 1.0, 5, 0.0)
 
     def passing(contenders, call, deadline):
         deadlines.append(deadline)
@@ -157,7 +198,7 @@ def test_without_seconds_there_is_no_deadline(monkeypatch):
 
     def passing(contenders, call, deadline):
         deadlines.append(deadline)
-        return [measure.Times(1.0, 1.0, 1.0, 1.0, 5)] * len(contenders)
+        return [measure.Times(1.0, 1.0, 1.0, 1.0, 5, 0.0)] * len(contenders)
 
     monkeypatch.setattr(measure, "rounds", passing)
     compare(layer(), 4, "reference")
