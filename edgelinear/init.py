@@ -27,10 +27,10 @@ def init_by_fan_in(
     # All values are drawn, also where this process keeps a shard of them: processes have the same
     # seed, and would draw the same numbers for different shards.
     values = torch.empty(parameter.shape, dtype=parameter.dtype, device=parameter.device)
-    parameter.copy_(_like(parameter, values.uniform_(-1.0, 1.0).mul_(bound)))
+    parameter.copy_(sharded_like(parameter, values.uniform_(-1.0, 1.0).mul_(bound)))
 
 
-def _like(parameter: Any, values: Tensor) -> Tensor:
+def sharded_like(parameter: Any, values: Tensor) -> Tensor:
     """Shard `values` as `parameter` is, where FSDP has sharded it."""
     if not hasattr(parameter, "device_mesh"):
         return values

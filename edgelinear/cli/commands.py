@@ -79,6 +79,11 @@ def demo(out: Path, epochs: int) -> None:
     help="Of a matrix: adjacency is (in, out), the default; weight is (out, in), as in nn.Linear.",
 )
 @click.option("--duplicates", type=click.Choice(DUPLICATES), default="error", show_default=True)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    help="How long it may take: no round of measurements begins after that.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Save a picture.")
 def compare(
@@ -90,6 +95,7 @@ def compare(
     out_features: int | None,
     layout: str | None,
     duplicates: str,
+    seconds: float | None,
     as_json: bool,
     plot: Path | None,
 ) -> None:
@@ -107,7 +113,8 @@ def compare(
     given = {k: v for k, v in (columns | sizes).items() if v is not None}
     wiring = _read(file, given, layout, duplicates)
     layer = EdgeLinear.from_topology(wiring.topology, weight=wiring.weight)
-    found = comparison.compare(layer, batch)
+    bound: dict[str, Any] = {} if seconds is None else {"seconds": seconds}
+    found = comparison.compare(layer, batch, **bound)
     if plot is not None:
         from edgelinear.plot import comparison as draw
 

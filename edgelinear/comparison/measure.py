@@ -1,5 +1,6 @@
 """What `compare` measures: errors against float64, times in turn, and memory."""
 
+import contextlib
 import json
 import os
 import tempfile
@@ -19,6 +20,8 @@ from edgelinear.topology import Topology
 
 _MIN_ROUNDS, _MAX_ROUNDS = 5, 200
 _SECONDS = 0.5  # for the rounds of each contender, unless the fewest rounds take longer
+_PATIENCE = 4  # times as long, where times do not hold still
+_WAKING = 1e-4  # seconds: threads that wake up wait for less on an idle machine
 _SLICE_ELEMENTS = 2**22  # of the (edges, batch) products that exist at one time
 
 
@@ -31,11 +34,23 @@ class Truth(NamedTuple):
 
 
 class Times(NamedTuple):
-    """Median and quartiles in milliseconds."""
+    """Median, quartiles and the least, in milliseconds."""
 
     median: float
     low: float
     high: float
+    least: float
+    rounds: int
+    disturbed: float  # the share of runs in which threads had to wait for a processor
+
+
+def hold_still(least: float, high: float, disturbed: float) -> bool:
+    """Whether the upper quartile is near the least, and most runs had the processors they wanted.
+
+    On a busy machine quartiles may agree, and with the least: two threads that wait for each other,
+    and for a processor, take 60 ms for what takes 0.1, time after time.
+    """
+    return high <= 2 * least and disturbed <= 0.25
 
 
 def dense_truth(
@@ -105,25 +120,66 @@ def bounds(truth: Truth, topology: Topology, dtype: torch.dtype) -> tuple[float,
     return tuple(relative * float(part.abs().max()) if part.numel() else 0.0 for part in truth)
 
 
-def rounds(contenders: Sequence[Contender], run: Callable[[Contender], object]) -> list[Times]:
+def rounds(
+    contenders: Sequence[Contender],
+    run: Callable[[Contender], object],
+    deadline: float | None = None,
+) -> list[Times]:
     """Return the times of `run` on each, all taken in turn, round after round.
 
     Each timed run follows an untimed one, so that none pays for the caches that the contender
-    before it left.
+    before it left. Where times do not hold still, rounds go on for a while. None begins after the
+    deadline but the first.
     """
     taken: list[list[float]] = [[] for _ in contenders]
+    waits: list[list[bool]] = [[] for _ in contenders]
     start, budget = time.perf_counter(), _SECONDS * len(contenders)
-    while len(taken[0]) < _MIN_ROUNDS or (
-        len(taken[0]) < _MAX_ROUNDS and time.perf_counter() - start < budget
+    while _go_on(taken, waits, time.perf_counter() - start, budget) and not (
+        taken[0] and deadline is not None and time.perf_counter() >= deadline
     ):
-        for times, contender in zip(taken, contenders, strict=True):
+        for times, waited, contender in zip(taken, waits, contenders, strict=True):
+            begin, delay = time.perf_counter(), seconds_in_queue()
             run(contender)
             synchronize(contender.weight.device)
             before = time.perf_counter()
             run(contender)
             synchronize(contender.weight.device)
-            times.append(1e3 * (time.perf_counter() - before))
-    return [Times(*np.percentile(times, (50, 25, 75)).tolist()) for times in taken]
+            end = time.perf_counter()
+            times.append(1e3 * (end - before))
+            waited.append(seconds_in_queue() - delay > max(0.1 * (end - begin), _WAKING))
+    return [*map(_summary, taken, waits)]
+
+
+def seconds_in_queue() -> float:
+    """Return how long threads of this process were ready to run, and waited for a processor.
+
+    Linux counts it. Elsewhere it is 0.
+    """
+    total = 0
+    for thread in Path("/proc/self/task").glob("*/schedstat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):  # as one that has just ended
+            total += int(thread.read_text().split()[1])
+    return 1e-9 * total
+
+
+def _go_on(
+    taken: list[list[float]], waits: list[list[bool]], seconds: float, budget: float
+) -> bool:
+    number = len(taken[0]) if taken else _MIN_ROUNDS
+    if number < _MIN_ROUNDS or (number < _MAX_ROUNDS and seconds < budget):
+        return True
+    if seconds >= _PATIENCE * budget:
+        return False
+    every = max(1, number // 20)  # to look at all times takes longer than a small layer
+    return number % every != 0 or not all(
+        hold_still(times.least, times.high, times.disturbed)
+        for times in map(_summary, taken, waits)
+    )
+
+
+def _summary(times: list[float], waited: list[bool]) -> Times:
+    median, low, high = np.percentile(times, (50, 25, 75)).tolist()
+    return Times(median, low, high, min(times), len(times), sum(waited) / len(waited))
 
 
 def synchronize(device: torch.device) -> None:

@@ -1,16 +1,18 @@
 """What is measured of one contender."""
 
+import math
 from dataclasses import dataclass
 
 from edgelinear.comparison.contenders import LINEAR, MASKED
+from edgelinear.comparison.measure import hold_still
 
 
 @dataclass(frozen=True)
 class Row:
     """What `compare` measured of one contender: a backend, or a dense layer.
 
-    Times are medians in milliseconds with their lower and upper quartiles, memory is in bytes, and
-    errors are the largest absolute differences from float64.
+    Times are medians in milliseconds with their lower and upper quartiles, and the least of all
+    rounds; memory is in bytes, and errors are the largest absolute differences from float64.
 
     Example:
         >>> comparison = el.compare(el.EdgeLinear(3, 2, [(0, 0), (2, 1)]), backends="reference")
@@ -33,11 +35,21 @@ class Row:
     step_ms_high: float
     saved_bytes: int  # kept for backward beside parameters and indices
     peak_bytes: int | None  # of one step, above what was there before it
+    forward_ms_min: float = math.nan
+    step_ms_min: float = math.nan
+    rounds: int | None = None  # that the times of steps are from
+    disturbed: float = 0.0  # the share of them in which threads waited for a processor
 
     @property
     def is_dense(self) -> bool:
         """Whether it is one of the two dense layers."""
         return self.name in (MASKED, LINEAR)
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether the times of steps held still, so that a verdict can be founded on them."""
+        least = self.step_ms_low if math.isnan(self.step_ms_min) else self.step_ms_min
+        return self.rounds != 1 and hold_still(least, self.step_ms_high, self.disturbed)
 
     def is_level_with(self, other: "Row") -> bool:
         """Whether two steps are too close to tell apart: quartiles overlap, medians are near."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import platform
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -22,6 +23,8 @@ def compare(
     layer: EdgeLinear,
     batch_size: int = 64,
     backends: str | Sequence[str] | None = None,
+    *,
+    seconds: float | None = None,
 ) -> Comparison:
     """Measure a layer on every backend that runs here, and as the two dense layers it could be.
 
@@ -32,13 +35,22 @@ def compare(
     that is free, they are left out, and the truth is scipy's float64 CSR product instead. The
     layer, its gradients and the random state stay as they are.
 
+    Rounds go on until the upper quartile of each contender is at most twice the least time, and
+    threads waited for a processor in at most a quarter of the rounds (which Linux tells), for two
+    seconds a contender at most, forwards and steps each. Where times do not hold still by then, the
+    sentence says that the machine is too busy, and gives no verdict.
+
     Args:
         batch_size: samples in the random input.
         backends: names in `edgelinear.backends.BACKENDS`; by default all that can run here.
+        seconds: that the whole call may take, counted from its start: no round begins after them.
+            What a comparison cannot do without is done all the same, however long it takes: the
+            float64 computation, the memory of one step, and one round of forwards and of steps.
 
     Raises:
-        TypeError: if `layer` is no EdgeLinear, or the batch size no integer.
-        ValueError: if the batch size is below 1, a backend is unknown, or a weight is not finite.
+        TypeError: if `layer` is no EdgeLinear, the batch size no integer, or `seconds` no number.
+        ValueError: if the batch size is below 1, `seconds` is not positive, a backend is unknown,
+            or a weight is not finite.
         RuntimeError: if a backend asked for by name cannot run here.
 
     Example:
@@ -49,7 +61,8 @@ def compare(
         >>> comparison.rows[0].output_error < 1e-6
         True
     """
-    _check(layer, batch_size)
+    _check(layer, batch_size, seconds)
+    deadline = None if seconds is None else time.perf_counter() + seconds
     device = layer.weight.device
     with _undisturbed(device):
         generator = torch.Generator("cpu").manual_seed(0)
@@ -68,7 +81,7 @@ def compare(
             left_out |= dict.fromkeys((MASKED, LINEAR), too_large)
         else:
             entered += contenders.dense_contenders(layer)
-        rows = _measure(entered, x, grad, truth, layer)
+        rows = _measure(entered, x, grad, truth, layer, deadline)
     return Comparison(
         layer.in_features,
         layer.out_features,
@@ -81,13 +94,17 @@ def compare(
     )
 
 
-def _check(layer: Any, batch_size: Any) -> None:
+def _check(layer: Any, batch_size: Any, seconds: Any) -> None:
     if not isinstance(layer, EdgeLinear):
         raise TypeError(f"`layer` must be an EdgeLinear, got {type(layer).__name__}.")
     if isinstance(batch_size, bool) or not isinstance(batch_size, int):
         raise TypeError(f"`batch_size` must be an integer, got {batch_size!r}.")
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1, got {batch_size}.")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float | None):
+        raise TypeError(f"`seconds` must be a number or None, got {seconds!r}.")
+    if seconds is not None and not seconds > 0:
+        raise ValueError(f"`seconds` must be positive, got {seconds}.")
     if layer.weight.is_meta:
         raise ValueError("`layer` is on the meta device, where nothing can be timed: move it.")
     for name, parameter in (("weight", layer.weight), ("bias", layer.bias)):
@@ -128,15 +145,23 @@ def _usable(
 
 
 def _measure(
-    entered: list[Contender], x: Tensor, grad: Tensor, truth: measure.Truth, layer: EdgeLinear
+    entered: list[Contender],
+    x: Tensor,
+    grad: Tensor,
+    truth: measure.Truth,
+    layer: EdgeLinear,
+    deadline: float | None,
 ) -> list[Row]:
     limits = measure.bounds(truth, layer.topology, layer.weight.dtype)
     errors = [measure.errors(c, x, grad, truth) for c in entered]
     saved = [measure.saved_bytes(c, x) for c in entered]
     peaks = [measure.peak_bytes(partial(c.step, x, grad), x.device) for c in entered]
+    half = None
+    if deadline is not None:
+        half = (deadline + time.perf_counter()) / 2
     with torch.no_grad():
-        forward = measure.rounds(entered, lambda c: c.forward(x))
-    step = measure.rounds(entered, lambda c: c.step(x, grad))
+        forward = measure.rounds(entered, lambda c: c.forward(x), half)
+    step = measure.rounds(entered, lambda c: c.step(x, grad), deadline)
     return [
         Row(
             name=contender.name,
@@ -153,6 +178,10 @@ def _measure(
             step_ms_high=step[i].high,
             saved_bytes=saved[i],
             peak_bytes=peaks[i],
+            forward_ms_min=forward[i].least,
+            step_ms_min=step[i].least,
+            rounds=step[i].rounds,
+            disturbed=step[i].disturbed,
         )
         for i, contender in enumerate(entered)
     ]

@@ -17,9 +17,44 @@ def is_faster(rows: Iterable[Row], dense: str) -> bool:
     """Whether this dense layer takes a step in clearly less time than the fastest backend."""
     rows = [*rows]
     best, other = fastest_backend(rows), _dense(rows).get(dense)
-    if best is None or other is None:
+    if best is None or other is None or restless(rows):
         return False
     return other.step_ms < best.step_ms and not other.is_level_with(best)
+
+
+def restless(rows: Iterable[Row]) -> list[Row]:
+    """Return the rows whose times did not hold still, of those that the verdict is about.
+
+    A backend that is slower at its best than the fastest one mostly is makes no difference.
+    """
+    rows = [*rows]
+    best = fastest_backend(rows)
+    if best is None:
+        return []
+    return [
+        row
+        for row in rows
+        if row.agrees
+        and not row.is_steady
+        and (row is best or row.is_dense or not row.step_ms_min > best.step_ms_high)
+    ]
+
+
+def _too_busy(rows: Sequence[Row]) -> str:
+    times = ", ".join(map(_doubt, rows))
+    return (
+        f"The machine is too busy to tell what is faster: for a step, {times}. "
+        "Measure again when it is idle, or for longer, by `seconds`"
+    )
+
+
+def _doubt(row: Row) -> str:
+    if row.rounds == 1:
+        return f"{row.name} was timed once"
+    span = f"{row.name} took {ms(row.step_ms_min)} to {ms(row.step_ms_high)} ms"
+    if row.disturbed <= 0.25:
+        return span
+    return f"{span} and waited for a processor in {row.disturbed:.0%} of the rounds"
 
 
 def sentence(rows: Sequence[Row], left_out: Mapping[str, str]) -> str:
@@ -31,6 +66,10 @@ def sentence(rows: Sequence[Row], left_out: Mapping[str, str]) -> str:
     best = fastest_backend(rows)
     if best is None:
         return f"No backend was measured whose results agree.{note}"
+    moving = restless(rows)
+    if moving:
+        reason = left_out.get(MASKED)
+        return f"{_too_busy(moving)}{f'; {reason}' if reason else ''}.{note}"
     start = f"{best.name} is the fastest backend here, at {ms(best.step_ms)} ms a training step"
     dense = _dense(rows)
     if MASKED not in dense or LINEAR not in dense:

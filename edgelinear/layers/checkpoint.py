@@ -130,17 +130,9 @@ def _refuse_topology(
         edges = _edges(there.get("edge_index", ours["edge_index"]), prefix)
     except ValueError as error:
         return str(error)
-    if (here.in_features, here.out_features) != (in_features, out_features):
-        what = (
-            f"{here.in_features} -> {here.out_features} features here, "
-            f"{in_features} -> {out_features} there"
-        )
-    elif here.num_edges != edges.shape[1]:
-        what = f"{here.num_edges} edges here, {edges.shape[1]} there"
-    elif torch.equal(ours["edge_index"], edges):
+    what = _difference(here, in_features, out_features, edges)
+    if what is None:
         return None
-    else:
-        what = _first_difference(ours["edge_index"], edges)
     rounded = _rounded_to(ours, {"edge_index": edges, "shape": there.get("shape", ours["shape"])})
     if rounded is not None:
         return (
@@ -223,6 +215,25 @@ def _edges(edge_index: Tensor, prefix: str) -> Tensor:
         return as_edge_index(edge_index)
     except (TypeError, ValueError) as error:
         raise ValueError(f"`{prefix}edge_index` in this checkpoint is corrupt: {error}") from error
+
+
+def difference(here: Topology, there: Topology) -> str | None:
+    """Return None for equal wirings, or how the other one differs, in a few words."""
+    if here == there:
+        return None
+    return _difference(here, there.in_features, there.out_features, there.edge_index.cpu())
+
+
+def _difference(here: Topology, in_features: int, out_features: int, there: Tensor) -> str | None:
+    ours = here.edge_index.cpu()
+    if (here.in_features, here.out_features) != (in_features, out_features):
+        return (
+            f"{here.in_features} -> {here.out_features} features here, "
+            f"{in_features} -> {out_features} there"
+        )
+    if here.num_edges != there.shape[1]:
+        return f"{here.num_edges} edges here, {there.shape[1]} there"
+    return None if torch.equal(ours, there) else _first_difference(ours, there)
 
 
 def _first_difference(ours: Tensor, theirs: Tensor) -> str:

@@ -15,7 +15,6 @@ from edgelinear.layers.module import EdgeModule
 from edgelinear.layers.parametrizations import Rule
 from edgelinear.topology import EdgeMap, Topology, Wiring
 from edgelinear.topology.build import build
-from edgelinear.topology.numbers import cast
 
 
 class EdgeLinear(EdgeModule):
@@ -84,16 +83,15 @@ class EdgeLinear(EdgeModule):
         offset = _empty(topology.out_features, device, dtype) if bias else None
         self.register_parameter("bias", offset)
         self.reset_parameters()
-        if weight is not None:
-            with torch.no_grad():
-                self.weight.copy_(cast("`weight`", weight, self.weight.dtype))
+        if weight is not None and not self.weight.is_meta:
+            self.set_weight(weight)
 
     @torch.no_grad()
     def _rewire(self, topology: Topology) -> None:
         """Take another wiring, with new parameters: edges that stay keep their weights."""
         weight, bias = self.weight, self.bias
         edges = EdgeMap.between(self.topology, topology)
-        self.topology = topology
+        self._topology = topology
         self.weight = _like(weight, topology.num_edges)
         self._place_topology()
         if bias is not None:
@@ -115,18 +113,21 @@ class EdgeLinear(EdgeModule):
             raise TypeError("`topology` must be a Topology, got a Wiring: use `from_wiring`.")
         if not isinstance(topology, Topology):
             raise TypeError(f"`topology` must be a Topology, got {type(topology).__name__}.")
+        for name in ("in_features", "out_features", "edge_index"):
+            if name in options:
+                raise TypeError(f"`{name}` is that of the topology: leave it out.")
         return cls(topology.in_features, topology.out_features, topology, **options)
 
     @classmethod
     def from_wiring(cls, wiring: Wiring, *, values: str = "ignore", **options: Any) -> "EdgeLinear":
         """Return a layer on what an importer of `el.convert` found, with its names.
 
-        `values="weight"` starts the weights at the values of the data. `options` are those of
-        `from_topology`.
+        `values="weight"` starts the weights at the values of the data, `weight` at other ones.
+        `options` are those of `from_topology`.
 
         Raises:
             TypeError: if names are neither strings nor whole numbers.
-            ValueError: if values are asked for, and the data has none.
+            ValueError: if values are asked for and the data has none, or `weight` is given as well.
 
         Example:
             >>> wiring = convert.from_edges(3, 2, [(0, 0), (2, 1)], weight=[0.5, -1.0])
@@ -140,9 +141,12 @@ class EdgeLinear(EdgeModule):
             raise TypeError(f"`wiring` must be a Wiring, got {type(wiring).__name__}{hint}.")
         if values == "weight" and wiring.weight is None:
             raise ValueError('values="weight" asks for the values of the data, which has none.')
-        options = dict(in_names=wiring.in_names, out_names=wiring.out_names) | options
-        weight = wiring.weight if values == "weight" else None
-        return cls.from_topology(wiring.topology, weight=weight, **options)
+        data = dict(in_names=wiring.in_names, out_names=wiring.out_names)
+        if values == "weight":
+            if options.get("weight") is not None:
+                raise ValueError('pass either `weight` or values="weight", got both.')
+            options = options | dict(weight=wiring.weight)
+        return cls.from_topology(wiring.topology, **(data | options))
 
     @classmethod
     def from_adjacency(
@@ -288,9 +292,10 @@ class EdgeLinear(EdgeModule):
             with torch.no_grad():
                 for rule in reversed(self.rules):
                     weight = rule.project(weight) if isinstance(rule, Rule) else weight
-            self.weight = weight  # type: ignore[assignment]
+            self.set_weight(weight)
         else:
             init_by_fan_in(self.weight, topology.fan_in, topology.dst)
+        self._mark_drawn()
         if self.bias is not None:
             init_by_fan_in(self.bias, topology.fan_in)
 

@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from edgelinear.layers import checkpoint
+from edgelinear.init import sharded_like
+from edgelinear.layers import assignment, checkpoint
 from edgelinear.layers.entries import Comparison, HasEntries
 from edgelinear.layers.names import NAMES, Names, names_as_bytes
 from edgelinear.layers.parametrizations import Rule
@@ -24,8 +26,9 @@ class EdgeModule(HasEntries):
     indices, and `load_state_dict` would take any wiring unasked.
     """
 
-    topology: Topology
+    _topology: Topology
     weight: nn.Parameter
+    _drawn: Tensor | None = None  # what tells the weights that were drawn at random, if they were
 
     def _set_wiring(
         self,
@@ -34,11 +37,30 @@ class EdgeModule(HasEntries):
         in_names: Sequence[str | int] | None,
         out_names: Sequence[str | int] | None,
     ) -> None:
-        self.topology = topology
+        self._topology = topology
         self.weight = weight
         self._place_topology()
         self.in_names = in_names
         self.out_names = out_names
+
+    @property
+    def topology(self) -> Topology:
+        """The wiring, where the weight is. It may be set to an equal one, to share that."""
+        return self._topology
+
+    @topology.setter
+    def topology(self, topology: Topology) -> None:
+        if not isinstance(topology, Topology):
+            hint = ": use its `.topology`" if hasattr(topology, "topology") else ""
+            raise TypeError(f"`topology` must be a Topology, got {type(topology).__name__}{hint}.")
+        what = checkpoint.difference(self.topology, topology)
+        if what is not None:
+            raise ValueError(
+                f"`topology` is another wiring ({what}), and weights, names and rules belong to "
+                "the edges here: make another layer, by `EdgeLinear.from_topology`."
+            )
+        self._topology = topology
+        self._place_topology()
 
     @property
     def in_features(self) -> int:
@@ -133,13 +155,57 @@ class EdgeModule(HasEntries):
                     "divide its weights by `torch.linalg.matrix_norm(layer.to_dense(), 2)`."
                 )
 
+    @torch.no_grad()
+    def set_weight(self, values: Any) -> None:
+        """Set the weight of each edge, with rules and without, by copying into what is there.
+
+        Args:
+            values: (num_edges,) numbers in the order of the edges.
+
+        Raises:
+            TypeError: if they are no real numbers.
+            ValueError: if they have another shape, do not fit into the type of the weights, or do
+                not follow the rules; the message names the edge. Nothing changes then.
+
+        Example:
+            >>> layer = el.rules.fix_nonnegative(EdgeLinear(2, 1, [(0, 0), (1, 0)]))
+            >>> layer.set_weight([0.5, 2.0])
+            >>> layer.weight.tolist()
+            [0.5, 2.0]
+        """
+        rules = self.rules
+        if not rules and "weight" not in self._parameters:
+            found = [name for name in self._parameters if name.startswith("weight_")]
+            raise ValueError(
+                f"`weight` of this layer is computed from {' and '.join(found)}: set these, or "
+                "take off what computes it, as by `torch.nn.utils.prune.remove`."
+            )
+        targets = [*self.parametrizations["weight"].parameters(recurse=False)] if rules else []  # type: ignore[index,union-attr]
+        targets = targets or [self.weight]
+        if targets[0].is_meta:
+            raise ValueError(
+                "the weights are on the meta device, where no values are: use `to_empty` first."
+            )
+        weight = assignment.as_weight(values, self.num_edges, targets[0])
+        for target, value in zip(targets, assignment.origins(rules, weight), strict=True):
+            target.copy_(sharded_like(target, value))
+
+    def _mark_drawn(self) -> None:
+        """Remember the weights as they are now as numbers drawn at random."""
+        self._drawn = assignment.summary(self.weight)
+
+    @property
+    def _is_drawn(self) -> bool:
+        """Whether the weights are still those that were drawn, and not data, whatever wrote it."""
+        return assignment.is_of(self.weight, self._drawn)
+
     def _place_topology(self) -> None:
         # Not `self.weight`: rules would have to compute it, which they cannot from the shards that
         # `fully_shard` leaves.
         weight = next(self.edge_parameters(), None)
         device = (self.weight if weight is None else weight).device
         if device.type != "meta":
-            self.topology = self.topology.to(device)
+            self._topology = self.topology.to(device)
 
     def _apply(self, fn: Any, recurse: bool = True) -> "EdgeModule":
         super()._apply(fn, recurse)

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from edgelinear.layers.entries import Comparison, HasEntries, same_numbers
 
@@ -69,6 +70,23 @@ class Rule(HasEntries):
             if device.type != "meta":
                 self.__dict__[name] = tensor.to(device)
         return self
+
+
+def register(module: nn.Module, rule: Rule) -> None:
+    """Have the weight of a module follow one more rule, computed anew each time that it is read.
+
+    torch's own property would keep it throughout `parametrize.cached()`: when an optimizer has
+    stepped, when a backward has freed its graph, when `checkpoint` needs it computed once more,
+    without a graph where it was first read without one, and for copies of the module, which would
+    all have the weight of the first.
+    """
+    parametrize.register_parametrization(module, "weight", rule)
+    kind: Any = type(module)  # which torch made for this module and its copies
+    kind.weight = property(_compute, kind.set_weight)  # torch would take the memory of the values
+
+
+def _compute(module: Any) -> Tensor:
+    return module.parametrizations["weight"]()
 
 
 class Tied(Rule):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgelinear.plot._figure import BLUE, GREY, ORANGE, make_figure
-from edgelinear.trials.report import REAL
+from edgelinear.trials.report import REAL, percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _CHARACTERS = 13  # an inch, at 10 points
 _NOTE = (
-    "A line joins the scores of one seed. Thick bars are means; in brackets is the 95 % interval "
+    "A line joins the scores of one seed. Thick bars are means; in brackets is the {} interval "
     "of the difference."
 )
 
@@ -25,7 +25,7 @@ def controls(report: "ControlsReport | Mapping[str, ControlsReport]") -> "Figure
     """Return a panel for each null model: for each seed, its score beside the real wiring's.
 
     Thick bars are means. Above each panel stands by how much the real wiring is better in the mean,
-    with the 95 % interval and p.
+    with its interval, corrected for the number of null models, and p.
 
     Args:
         report: or several by their titles, one below the other, each with a scale of its own.
@@ -57,7 +57,10 @@ def _draw(figure: "Figure", reports: Mapping[str, "ControlsReport"]) -> None:
             row = row.subfigures(1, 1)
         row.suptitle(_wrapped(report.sentence, width), fontsize=10)
         _draw_panels(row, report)
-    figure.supxlabel(_wrapped(_NOTE, width), fontsize=9, color="#555555")
+    levels = dict.fromkeys(percent(report.confidence) for report in reports.values())
+    figure.supxlabel(
+        _wrapped(_NOTE.format(" or ".join(levels)), width), fontsize=9, color="#555555"
+    )
 
 
 def _wrapped(text: str, width: int) -> str:

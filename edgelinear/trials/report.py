@@ -20,7 +20,7 @@ class Contrast(NamedTuple):
 
     null_model: str
     mean_difference: float
-    low: float  # of the 95 % confidence interval of the mean difference
+    low: float  # of the confidence interval of the mean difference, at `report.confidence`
     high: float
     p_value: float  # of the sign-flip test, two-sided
     effect_size: float  # mean difference over the standard deviation of the differences
@@ -63,25 +63,30 @@ class ControlsReport:
 
     @cached_property
     def comparisons(self) -> list[Contrast]:
-        """One for each null model. P-values are not corrected for their number."""
-        return [_contrast(name, self.differences(name)) for name in self.scores if name != REAL]
+        """One for each null model. Intervals are corrected for their number, p-values are not."""
+        return [
+            _contrast(name, self.differences(name), self.confidence)
+            for name in self.scores
+            if name != REAL
+        ]
 
     @property
     def level(self) -> float:
         """What each p-value is held against: 0.05 over the number of null models (Bonferroni)."""
-        return _LEVEL / (len(self.scores) - 1)
+        return level_of(len(self.scores) - 1)
+
+    @property
+    def confidence(self) -> float:
+        """That of each interval, so that all of them hold at once with 95 % at least."""
+        return 1 - self.level
 
     @property
     def sentence(self) -> str:
         """What the scores say at the level of 5 %, corrected for the number of null models."""
         number, level = len(self.seeds), self.level
-        least = 2.0 ** (1 - number)
-        if least > level:
-            seeds = "1 seed is" if number == 1 else f"{number} seeds are"
-            return (
-                f"{seeds} too few to tell: even if all agree, p is {least:.2g}, and {level:.2g} is "
-                f"needed. Use {math.ceil(1 - math.log2(level))} seeds."
-            )
+        few = too_few(number, len(self.scores) - 1)
+        if few is not None:
+            return few
         comparisons = self.comparisons
         better = [c.null_model for c in comparisons if c.p_value <= level and c.mean_difference > 0]
         worse = [c.null_model for c in comparisons if c.p_value <= level and c.mean_difference < 0]
@@ -96,13 +101,17 @@ class ControlsReport:
         if not better and not worse:
             said = [f"no evidence that the wiring helps: it cannot be told from {_listed(rest)}"]
         text = "; ".join(said)
-        held = f"{level:.2g}" if len(comparisons) == 1 else f"0.05 / {len(comparisons)}"
-        return f"{text[0].upper()}{text[1:]} ({number} seeds; each p is held against {held})."
+        held = f"each p is held against {level:.2g}"
+        if len(comparisons) > 1:
+            held = (
+                f"each p is held against {_LEVEL} / {len(comparisons)}, and each interval is of "
+                f"{percent(self.confidence)}"
+            )
+        return f"{text[0].upper()}{text[1:]} ({number} seeds; {held})."
 
     def __str__(self) -> str:
-        lines = [
-            f"{'null model':<20} {'difference':>11} {'95 % interval':>22} {'p':>8} {'effect':>7}"
-        ]
+        interval = f"{percent(self.confidence)} interval"
+        lines = [f"{'null model':<20} {'difference':>11} {interval:>22} {'p':>8} {'effect':>7}"]
         for c in self.comparisons:
             interval = f"[{c.low:+.4g}, {c.high:+.4g}]"
             lines.append(
@@ -121,14 +130,35 @@ class ControlsReport:
                     writer.writerow([name, seed, repr(score)])
 
 
-def _contrast(null_model: str, differences: np.ndarray) -> Contrast:
+def level_of(null_models: int) -> float:
+    """Return what each p-value is held against: 0.05 over the number of null models."""
+    return _LEVEL / null_models
+
+
+def too_few(seeds: int, null_models: int) -> str | None:
+    """Return None if so many seeds can tell, or a sentence that says how many could."""
+    least, level = 2.0 ** (1 - seeds), level_of(null_models)
+    if least <= level:
+        return None
+    are = "1 seed is" if seeds == 1 else f"{seeds} seeds are"
+    return (
+        f"{are} too few to tell: even if all agree, p is {least:.2g}, and {level:.2g} is needed. "
+        f"Use {math.ceil(1 - math.log2(level))} seeds."
+    )
+
+
+def percent(part: float) -> str:
+    return f"{100 * part:.3g} %"
+
+
+def _contrast(null_model: str, differences: np.ndarray, confidence: float) -> Contrast:
     from scipy import stats
 
     mean, number = float(differences.mean()), len(differences)
     if number == 1:
         return Contrast(null_model, mean, -math.inf, math.inf, 1.0, math.nan)
     spread = float(differences.std(ddof=1))
-    half = spread / math.sqrt(number) * float(stats.t.ppf(0.975, number - 1))
+    half = spread / math.sqrt(number) * float(stats.t.ppf((1 + confidence) / 2, number - 1))
     if (differences == 0).all():
         return Contrast(null_model, 0.0, 0.0, 0.0, 1.0, 0.0)
     test = stats.permutation_test(

@@ -1,8 +1,10 @@
 """`controls`: the same model, trained on a wiring and on random wirings that are like it."""
 
+import hashlib
 import math
 import operator
 import random
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,26 +14,22 @@ import numpy as np
 import torch
 from torch import nn
 
-from edgelinear import null_models as nulls
-from edgelinear.topology import Topology
+from edgelinear.topology import Topology, Wiring
 from edgelinear.trials.code import fingerprint, short_hash
-from edgelinear.trials.report import REAL, ControlsReport
+from edgelinear.trials.nulls import USUAL, as_fixed, by_name, draw_all, no_self_loops
+from edgelinear.trials.report import REAL, ControlsReport, too_few
 from edgelinear.trials.scores import opened
-
-NULL_MODELS: dict[str, Callable[..., Topology]] = {
-    "degree_preserving": nulls.degree_preserving,
-    "permute_targets": nulls.permute_targets,
-    "erdos_renyi_like": nulls.erdos_renyi_like,
-}
 
 
 def controls(
     make_model: Callable[[Any], nn.Module],
-    topology: Topology | Sequence[Topology],
+    topology: Topology | Wiring | Sequence[Topology | Wiring],
     train: Callable[[nn.Module, int], float],
     *,
     seeds: Iterable[int],
-    null_models: Sequence[str | Callable[..., Topology]] = tuple(NULL_MODELS),
+    null_models: Sequence[str | Callable[..., Any]] = USUAL,
+    fixed: Sequence[int | Topology | Wiring] = (),
+    self_loops: bool = True,
     higher_is_better: bool = True,
     path: str | Path | None = None,
     progress: bool = True,
@@ -46,15 +44,23 @@ def controls(
 
     Differences are paired by seed. Their p-value is that of a sign-flip permutation test, exact for
     up to 13 seeds, their interval that of Student's t, and their effect size the mean over the
-    standard deviation. In 15 published pathway networks such controls found no evidence that the
-    pathways mattered (arXiv 2505.04300).
+    standard deviation. P-values are held against 0.05 over the number of null models, and intervals
+    are of the same level, so that all hold at once with 95 %. Where seeds are too few for that,
+    stderr says so before anything is trained. In 15 published pathway networks such controls found
+    no evidence that the pathways mattered (arXiv 2505.04300).
 
     Args:
         make_model: topology -> model; or topologies -> model.
         topology: the real wiring, or several, as of the layers of a network: a null model then
-            draws one for each.
+            draws one for each. A Wiring comes with names and weights, and null models return such.
         train: (model, seed) -> score.
-        null_models: names in `edgelinear.null_models`, or functions like those.
+        null_models: names in `edgelinear.null_models`, or functions like those, which may be
+            partial ones: `functools.partial(f, ...)` is called as f is. "permute_weights" needs a
+            Wiring.
+        fixed: which of several topologies stay as they are in every null model: their positions,
+            or themselves.
+        self_loops: whether null models may draw edges from source i to target i. False is passed
+            on to them, for square wirings without such edges.
         path: a CSV file that keeps the score of every training as soon as it is there. What it
             holds is not trained again, so that a run that was stopped goes on: name another file
             when you change the model or its training. A warning says so where the code of
@@ -65,8 +71,8 @@ def controls(
     Raises:
         TypeError: if a seed is no whole number, `topology` is something else, or `train` returns
             no number.
-        ValueError: if there are no seeds or null models, a name is unknown, a score is not finite,
-            or `path` holds something else.
+        ValueError: if there are no seeds or null models, a name is unknown, nothing is left to
+            draw, a null model changes sizes, a score is not finite, or `path` holds something else.
         RuntimeError: if another run is writing to `path`.
 
     Example:
@@ -82,9 +88,19 @@ def controls(
         3
     """
     seeds = _as_seeds(seeds)
-    wirings = {REAL: None} | _by_name(null_models)
-    real = _as_topologies(topology)
-    code = {name: fingerprint(make_model, train, draw) for name, draw in wirings.items()}
+    real = _as_wirings(topology)
+    still = as_fixed(fixed, real)
+    models = by_name(null_models)
+    if not self_loops:
+        models = no_self_loops(models, [w for i, w in enumerate(real) if i not in still])
+    wirings: dict[str, Any] = {REAL: None} | models
+    code = {
+        name: fingerprint(make_model, train, draw, *(still if draw is not None else ()))
+        for name, draw in wirings.items()
+    }
+    few = too_few(len(seeds), len(models))
+    if few is not None:
+        print(few, file=sys.stderr)
     trials = [(seed, name) for seed in seeds for name in wirings]
     with opened(path, _digest(real), code) as store, _left_as_they_were():
         known = [trial for trial in trials if trial in store.scores]
@@ -93,9 +109,9 @@ def controls(
             drawn, draw = real, wirings[name]
             if draw is not None:
                 generator = torch.Generator().manual_seed(_derived(seed, name))
-                drawn = [draw(wiring, generator=generator) for wiring in real]
+                drawn = draw_all(name, draw, real, still, generator)
             _seed_all(_derived(seed, "model"))
-            model = make_model(drawn[0] if isinstance(topology, Topology) else drawn)
+            model = make_model(drawn[0] if isinstance(topology, Topology | Wiring) else drawn)
             _seed_all(_derived(seed, "train"))
             store.add(seed, name, _as_score(train(model, seed), seed, name))
     scores = {name: [store.scores[seed, name] for seed in seeds] for name in wirings}
@@ -115,16 +131,18 @@ def _as_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
     return found
 
 
-def _as_topologies(topology: Any) -> list[Topology]:
-    found = [topology] if isinstance(topology, Topology) else topology
-    if not isinstance(found, Sequence) or not all(isinstance(t, Topology) for t in found):
+def _as_wirings(topology: Any) -> list[Topology | Wiring]:
+    found = [topology] if isinstance(topology, Topology | Wiring) else topology
+    if not isinstance(found, Sequence) or not all(isinstance(t, Topology | Wiring) for t in found):
         got, wrong = type(topology).__name__, topology
         if type(found) in (list, tuple):
-            i = next(i for i, t in enumerate(found) if not isinstance(t, Topology))
+            i = next(i for i, t in enumerate(found) if not isinstance(t, Topology | Wiring))
             wrong = found[i]
             got += f", whose element {i} is a {type(wrong).__name__}"
-        hint = ": use its `.topology`" if hasattr(wrong, "topology") else ""
-        raise TypeError(f"`topology` must be a Topology or a list of some, got {got}{hint}.")
+        hint = ": use its `.topology` or `.wiring`" if hasattr(wrong, "topology") else ""
+        raise TypeError(
+            f"`topology` must be a Topology or a Wiring, or a list of some, got {got}{hint}."
+        )
     if not found:
         raise ValueError("`topology` must hold at least one Topology, got none.")
     return [*found]
@@ -141,27 +159,6 @@ def _as_score(score: Any, seed: int, name: str) -> float:
     if not math.isfinite(score):
         raise ValueError(f"`train` must return a finite number, got {score} {where}.")
     return score
-
-
-def _by_name(null_models: Sequence[str | Callable[..., Topology]]) -> dict[str, Any]:
-    if isinstance(null_models, str) or callable(null_models):
-        raise TypeError(f"`null_models` must be a list, got {null_models!r}: put it into brackets.")
-    found = {}
-    for model in null_models:
-        if isinstance(model, str) and model not in NULL_MODELS:
-            raise ValueError(f"`null_models` must be among {tuple(NULL_MODELS)}, got {model!r}.")
-        name = model if isinstance(model, str) else getattr(model, "__name__", None)
-        if name is None or name == "<lambda>":
-            raise ValueError(
-                f"a null model needs a name, by which its scores are kept: define it by `def`, got "
-                f"{model!r}."
-            )
-        if name in found:
-            raise ValueError(f"`null_models` must have names that differ, got {name!r} twice.")
-        found[name] = NULL_MODELS[name] if isinstance(model, str) else model
-    if not found:
-        raise ValueError("`null_models` must name at least one.")
-    return found
 
 
 def _derived(seed: int, purpose: str) -> int:
@@ -190,8 +187,18 @@ def _left_as_they_were() -> Iterator[None]:
             random.setstate(python_state)
 
 
-def _digest(topologies: list[Topology]) -> str:
-    return short_hash("".join(topology.digest for topology in topologies))
+def _digest(wirings: list[Topology | Wiring]) -> str:
+    return short_hash("".join(map(_digest_of, wirings)))
+
+
+def _digest_of(wiring: Topology | Wiring) -> str:
+    if isinstance(wiring, Topology):
+        return wiring.digest
+    weight = "none"
+    if wiring.weight is not None:
+        numbers = wiring.weight.detach().double().cpu().numpy().astype("<f8")
+        weight = hashlib.sha256(numbers.tobytes()).hexdigest()
+    return short_hash(f"{wiring.topology.digest} {weight} {wiring.in_names} {wiring.out_names}")
 
 
 def _bar(remaining: list, known: int, progress: bool) -> Iterable:

@@ -274,7 +274,7 @@ def test_controls_are_drawn_in_pairs():
 )
 def test_controls_say_whether_the_real_wiring_is_better(higher_is_better, words):
     left, right = plot.controls(made_up_controls(higher_is_better=higher_is_better)).axes
-    assert left.get_title().startswith(f"real wiring {words[0]} by 0.2\n(-0.297 to 0.697)")
+    assert left.get_title().startswith(f"real wiring {words[0]} by 0.2\n(-0.517 to 0.917)")
     assert right.get_title().startswith(f"real wiring {words[1]} by 0.183\n(")
 
 

@@ -136,7 +136,7 @@ def test_report_is_written_as_a_table(tmp_path):
         ({"seeds": [1, 1]}, "different"),
         ({"null_models": []}, "name at least one"),
         ({"null_models": [lambda topology, generator: topology]}, "needs a name"),
-        ({"null_models": [partial(null_model)]}, "needs a name"),
+        ({"null_models": [partial(null_model), null_model]}, "names that differ"),
         ({"null_models": ["permute_targets", "permute_targets"]}, "names that differ"),
         ({"null_models": ["shuffle"]}, "must be among .*, got 'shuffle'"),
     ],
@@ -165,9 +165,13 @@ def test_score_must_be_finite():
 @pytest.mark.parametrize(
     "topology, error, message",
     [
-        (el.EdgeLinear.from_topology(TOPOLOGY), TypeError, "got EdgeLinear: use its `.topology`"),
+        (
+            el.EdgeLinear.from_topology(TOPOLOGY),
+            TypeError,
+            "got EdgeLinear: use its `.topology` or `.wiring`",
+        ),
         ([], ValueError, "at least one Topology"),
-        ([(0, 0)], TypeError, "must be a Topology or a list of some, got list"),
+        ([(0, 0)], TypeError, "must be a Topology or a Wiring, or a list of some, got list"),
     ],
 )
 def test_wrong_topology_is_refused(topology, error, message):

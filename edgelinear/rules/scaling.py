@@ -1,0 +1,100 @@
+"""What scales weights once, and is no rule."""
+
+import math
+from numbers import Real
+
+import torch
+from torch import Tensor
+
+from edgelinear.layers import EdgeLinear
+from edgelinear.layers.parametrizations import Frozen
+from edgelinear.rules.checks import check_layer
+from edgelinear.rules.spectrum import spectral_radius
+
+
+@torch.no_grad()
+def balance(layer: EdgeLinear) -> EdgeLinear:
+    """Scale weights so that excitation and inhibition of each target cancel, and return the layer.
+
+    Of the edges into a target, those above zero are scaled by one factor and those below by
+    another, so that the sums of both are equal and the sum of squares stays. Outputs of equal
+    inputs then start at the bias: Rajan and Abbott, "Eigenvalue spectra of random matrices for
+    neural networks" (2006). Targets of one sign alone stay as they are.
+
+    Raises:
+        ValueError: if the layer is tied or frozen, and these weights would break the rule.
+
+    Example:
+        >>> layer = EdgeLinear(3, 1, [(0, 0), (1, 0), (2, 0)], weight=[1.0, 1.0, -1.0])
+        >>> torch.allclose(balance(layer).weight.sum(), torch.zeros(()), atol=1e-6)
+        True
+    """
+    check_layer(layer)
+    weight, dst = layer.weight.detach().double(), layer.topology.dst.long()
+
+    def total(values: Tensor) -> Tensor:  # of each target
+        return values.new_zeros(layer.out_features).index_add(0, dst, values)
+
+    above, below = weight.clamp(min=0), weight.clamp(max=0)
+    up, down = total(above), -total(below)
+    mixed = (up > 0) & (down > 0)
+    balanced = above / up.clamp(min=1e-300)[dst] + below / down.clamp(min=1e-300)[dst]
+    scale = (total(weight.square()) / total(balanced.square()).clamp(min=1e-300)).sqrt()
+    weight = torch.where(mixed[dst], balanced * scale[dst], weight).to(layer.weight.dtype)
+    layer.set_weight(weight)
+    return layer
+
+
+@torch.no_grad()
+def scale_spectral_radius(layer: EdgeLinear, radius: float) -> EdgeLinear:
+    """Scale all weights by one factor, so that the spectral radius is `radius`; return the layer.
+
+    That is the largest absolute eigenvalue of `layer.to_dense()`, by which a recurrent layer
+    remembers: Jaeger, "The echo state approach to analysing and training recurrent neural networks"
+    (2001). The factor is positive, so that signs and ties stay. It is no rule: training moves it.
+    Large layers are done by ARPACK, in O(edges) memory.
+
+    Args:
+        radius: a positive number; below 1 for a state that fades.
+
+    Raises:
+        TypeError: if `radius` is no number.
+        ValueError: if it is not positive, the layer is not square or has no cycle, a weight is not
+            finite, weights are frozen, or rounding decides the eigenvalue. Nothing changes then.
+
+    Example:
+        >>> layer = EdgeLinear(2, 2, [(0, 1), (1, 0)], weight=[2.0, 8.0])  # eigenvalues 4 and -4
+        >>> scale_spectral_radius(layer, 1.0).weight.tolist()
+        [0.5, 2.0]
+    """
+    if isinstance(radius, bool) or not isinstance(radius, Real):
+        raise TypeError(f"`radius` must be a number, got {radius!r}.")
+    if not 0 < radius < math.inf:
+        raise ValueError(f"`radius` must be a positive number, got {radius}.")
+    check_layer(layer)
+    if layer.in_features != layer.out_features:
+        raise ValueError(
+            "`layer` must have as many outputs as inputs, got "
+            f"{layer.in_features} -> {layer.out_features}."
+        )
+    still = sum(len(rule.still) for rule in layer.rules if isinstance(rule, Frozen))
+    if still:
+        are = "1 weight is" if still == 1 else f"{still} weights are"
+        raise ValueError(f"{are} frozen, so that not all can be scaled: scale before `freeze`.")
+    weight = layer.weight.detach().double()
+    wrong = ~weight.isfinite()
+    if wrong.any():
+        edge = int(wrong.nonzero()[0])
+        raise ValueError(f"weights must be finite, got {weight[edge]:g} for edge {edge}.")
+    src, dst = layer.edge_index.cpu().numpy()
+    found = spectral_radius(layer.in_features, src, dst, weight.cpu().numpy())
+    if found == 0:
+        raise ValueError(
+            "the wiring has no cycle, so that its spectral radius is 0 whatever the factor: add "
+            "edges that lead back, or scale by another measure."
+        )
+    drawn = layer._is_drawn
+    layer.set_weight(weight * (radius / found))
+    if drawn:
+        layer._mark_drawn()
+    return layer
