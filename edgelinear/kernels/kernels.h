@@ -2,9 +2,12 @@
 #pragma once
 #include <cstdint>
 
+// Raise it with every change to `Call` or to what its fields mean. `backends/cpp.py` has the same.
+constexpr int32_t INTERFACE = 1;
+
 enum Dtype : int32_t { FLOAT32, FLOAT64, BFLOAT16, FLOAT16 };
 
-// Rows of a group of runs: `sorting.py` puts runs in the order of groups.
+// Rows of a group of runs. `topology/schedules.py`, which makes the runs, has the same.
 constexpr int64_t GROUP_ROWS = 64;
 
 // One direction of a wiring: row r owns the positions indptr[r] to indptr[r + 1].
@@ -12,7 +15,7 @@ struct View {
     const void* indptr;    // (rows + 1,)
     const void* indices;   // (edges,): the column of each position
     const void* edge_ids;  // (edges,): the edge of each position, or null where they are equal
-    const void* runs;      // (num_runs, 3): see walk.cpp; or null
+    const void* runs;      // (num_runs, 3): the `Run`s of walk.cpp; or null
     int64_t rows, columns, edges, num_runs;
     int32_t index_bytes;  // 4 or 8
 };
@@ -36,7 +39,7 @@ struct Call {
     View view;
     int64_t batch;
     int32_t product;
-    int32_t dtype;       // of gathered, rowwise, sums and bias; they add up in float32 at least
+    int32_t dtype;       // of gathered, rowwise, sums and bias; half types add up in float32
     int32_t edge_dtype;  // of weight and dots
     int32_t width;       // samples in a tile, or 0 for what measured fastest
     int64_t threads;     // that `parallel_for` has
@@ -46,6 +49,6 @@ struct Call {
     const void* weight;  // (edges,)
     void* dots;          // (edges,)
     const void* bias;    // (rows,), or null
-    void* scratch;
+    void* scratch;       // or null: `edgelinear_run` then returns how many bytes it needs
     ParallelFor parallel_for;
 };

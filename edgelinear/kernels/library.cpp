@@ -32,13 +32,14 @@ __attribute__((visibility("default"))) int32_t edgelinear_instruction_sets() {
     return sets;
 }
 
-// The size of the struct that `edgelinear_run` takes, so that a caller of another version is found.
-__attribute__((visibility("default"))) int64_t edgelinear_call_bytes() { return sizeof(Call); }
+// What a caller compares with its own when it loads the library, to find one of another version.
+__attribute__((visibility("default"))) int32_t edgelinear_interface() { return INTERFACE; }
+__attribute__((visibility("default"))) int32_t edgelinear_call_bytes() { return sizeof(Call); }
+__attribute__((visibility("default"))) int32_t edgelinear_group_rows() { return GROUP_ROWS; }
 
-__attribute__((visibility("default"))) int64_t edgelinear_group_rows() { return GROUP_ROWS; }
-
-// Asks for huge pages where memory not yet touched spans some: edges reach into it in no order, and
-// small pages would be looked up anew for most of them. A system may refuse, and nothing is lost.
+// Asks the system to back memory, not yet written to, by huge pages. There are fewer to set up at
+// the first write, and fewer for the processor to look up when edges read it in no order. The
+// system may refuse: then the kernels only take longer.
 __attribute__((visibility("default"))) void edgelinear_use_huge_pages(void* memory, int64_t bytes) {
 #ifdef MADV_HUGEPAGE
     constexpr uintptr_t PAGE = 1 << 21;

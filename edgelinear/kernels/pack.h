@@ -15,12 +15,14 @@ inline void with_type(int32_t dtype, Function function) {
     function(A());
 }
 
-// Features between a prefetch and its use: a sample's stretch is too short for the processor's own.
+// Features between a prefetch and its use. The processor's own prefetching does not help: the
+// features read of one sample at a time are too few.
 constexpr int64_t FEATURES_AHEAD = 64;
 
 constexpr int64_t FEATURES = 32;  // packed at a time
 
-// Transposes W samples of W features, of which only some may be there: the others are zero.
+// Transposes a block of W samples and W features. At an edge of the matrix it has fewer of either:
+// the numbers that are missing are packed as zeros.
 template <class A, class D, int W, size_t... L>
 inline void pack_block(const D* from, int64_t sample_stride, int64_t samples, int64_t features, A* to,
                        int64_t stride, Lanes<L...> lanes) {
@@ -38,7 +40,7 @@ inline void pack_block(const D* from, int64_t sample_stride, int64_t samples, in
     for (int64_t i = 0; i < features; i++) store(to + i * stride, block[i]);
 }
 
-// The way back.
+// The reverse of `pack_block`.
 template <class A, class D, int W, size_t... L>
 inline void unpack_block(const A* from, int64_t stride, D* to, int64_t sample_stride, int64_t samples,
                          int64_t features, Lanes<L...> lanes) {
@@ -75,7 +77,7 @@ void pack_as(Matrix from, int64_t feature, int64_t count, int64_t sample, int64_
     }
 }
 
-// The way back: rows of T numbers to `count` features of up to T samples.
+// The reverse of `pack_as`: copies rows of T numbers to `count` features of up to T samples.
 template <class A, class D, int W, int NV>
 void unpack_as(const A* from, Matrix to, int64_t feature, int64_t count, int64_t sample,
                int64_t samples) {

@@ -1,6 +1,7 @@
 // Vectors of `N` numbers, and what the kernels need beyond their arithmetic: loads that convert,
-// transposes, and sums across lanes. Included once for each instruction set, inside its namespace:
-// nothing here may come out of the standard library as code, or the linker would share it.
+// transposes, and sums across lanes. Included once for each instruction set, inside its namespace.
+// No functions of the standard library: of one that several instruction sets compile, the linker
+// keeps one copy, and a processor that lacks that instruction set would crash in it.
 
 template <class T, int N>
 struct Vector {
@@ -111,7 +112,8 @@ inline Vec<uint32_t, N> narrow(Vec<float, N> v, float16) {
     U u = bits<U>(v);
     U sign = (u >> 16) & 0x8000, magnitude = u & 0x7fffffff;
     U normal = (magnitude + 0xfff + ((magnitude >> 13) & 1) - 0x38000000) >> 13;
-    // The last bit of 0.5 is the last one of a float16 subnormal: the sum rounds to it.
+    // The last bit of 0.5 in float32 is worth as much as that of a float16 subnormal: adding 0.5
+    // rounds there.
     U subnormal = bits<U>(bits<Vec<float, N>>(magnitude) + 0.5f) - 0x3f000000;
     U infinite = sign - sign + 0x7c00;
     U nan = sign - sign + 0x7e00;
@@ -137,7 +139,7 @@ inline void store_as(T* to, Vec<A, N> v) {
         store(to, v);
 }
 
-// Copies `count` <= N numbers, in runs whose length is a power of two.
+// Copies `count` <= N numbers, by copies whose lengths are powers of two.
 template <int N, class T>
 inline void copy_some(T* to, const T* from, int64_t count) {
     if (count >= N) {
@@ -185,7 +187,8 @@ struct LanesUpTo<0, L...> {
 template <size_t N>
 using LanesOf = typename LanesUpTo<N>::type;
 
-// Of two rows of a matrix, the lanes whose index lacks bit `H`, and those that have it.
+// Of two rows of a matrix, the lanes in whose index bit `H` is 0, and those in which it is 1: those
+// of `a` stay in the order of lanes, those of `b` fill the places between.
 template <size_t H, class V, size_t... L>
 inline V without(V a, V b, Lanes<L...>) {
     return __builtin_shufflevector(a, b, ((L & H) ? sizeof...(L) + (L ^ H) : L)...);
@@ -195,7 +198,7 @@ inline V with(V a, V b, Lanes<L...>) {
     return __builtin_shufflevector(a, b, ((L & H) ? sizeof...(L) + L : (L ^ H))...);
 }
 
-// Loops over lanes are written as folds, which leave the rows in registers.
+// Loops over lanes are written as folds: compilers then keep the rows in registers.
 template <class A, int N, size_t H = 1, size_t... L>
 __attribute__((always_inline)) inline void transpose(Vec<A, N>* rows, Lanes<L...> lanes) {
     if constexpr (H < N) {

@@ -1,16 +1,20 @@
-// The kernels, compiled once for each instruction set: `ISA` is its name, `VECTOR_BYTES` the width
-// of its registers.
+// The kernels. This file is compiled once for each instruction set: `ISA` is its name,
+// `VECTOR_BYTES` the width of its registers.
 //
-// The batch is cut into tiles of T samples. The operand that edges read in no order is packed as
-// [tile][column][T], so that an edge reads one stretch of memory; the one that rows own passes
-// through a small buffer. Edges are cut into chunks whose length the wiring alone decides. A row
-// that spans a cut is summed piece by piece, and its pieces in their order: so the bits of a
-// sample's sums depend on the wiring alone, and a row of a million edges keeps every thread busy.
+// Tiles. The batch is cut into tiles of T samples. Edges read one operand, `gathered`, in no order
+// of its columns: it is first packed as [tile][column][T], so that what an edge reads lies in one
+// place. The other matrices belong to rows, which come in order: they pass through a small buffer.
 //
-// Where rows are dense, runs take the place of rows: the edges of one row whose columns lie in one
-// block of columns, so that the block stays in the first-level cache while a group of rows passes
-// over it. They come in order of group, then of block, then of length, as a loop that is as long as
-// the last one is foreseen by the processor. A group takes the place of a chunk, and cuts no row.
+// Chunks. The edges are cut into chunks, which threads share out; the wiring alone decides where. A
+// row that a cut divides is summed in each of its chunks apart, and these sums are then added in
+// the order of chunks. So the bits of a sample's sums depend on the wiring alone, not on threads or
+// on the rest of the batch, and threads share even a single row of a million edges.
+//
+// Runs. Where rows are dense, the walk takes runs instead of rows. A run is the edges of one row
+// whose columns lie in one block of columns, so small that the first-level cache holds it while all
+// rows of a group pass over it. Runs are sorted by group, then by block, then by length: the
+// processor predicts well when a loop ends if it took as many rounds as the loop before it. A group
+// is then what a chunk is, and no row is cut.
 #include <cstddef>
 #include <type_traits>
 
@@ -27,19 +31,21 @@ namespace ISA {
 #include "simd.h"
 #include "pack.h"
 
-constexpr int64_t CHUNK = 2048;        // edges, where there are many
-constexpr int64_t LEAST = 128;         // edges of a chunk of gradients, which no cut divides
-constexpr int64_t BLOCK = 32;          // rows buffered at a time
-constexpr int64_t AHEAD = 12;          // edges between a prefetch and its use
-constexpr int64_t FAR_AHEAD = 48;      // the same for a weight, which may lie in a page of its own
-constexpr int64_t PREFETCH = 1 << 19;  // bytes of a tile from which on it pays
-constexpr int64_t WIDE = 1 << 21;      // bytes of a tile up to which wider ones pay
+constexpr int64_t SUM_CHUNK = 2048;    // the fewest edges of a chunk
+constexpr int64_t DOT_CHUNK = 128;     // the same for dots, each of which lies in one chunk
+constexpr int64_t BUFFER_ROWS = 32;    // rows that are walked before their buffer is written out
+constexpr int64_t AHEAD = 12;          // edges between the prefetch of a column and its use
+constexpr int64_t FAR_AHEAD = 48;      // the same for a weight: its page must be looked up as well
+constexpr int64_t RUNS_AHEAD = 6;      // runs between the prefetch of their edges and their use
+constexpr int64_t PREFETCH = 1 << 19;  // bytes of a tile from which on columns are prefetched
+constexpr int64_t WIDE = 1 << 21;      // bytes up to which a tile may be four vectors wide, not two
 constexpr int64_t PACKED = 1 << 23;    // bytes of the tiles that are packed at a time
-constexpr int64_t SERIAL = 1 << 15;    // products that are not worth a second thread
-constexpr int64_t HELD = 64;           // products summed across their lanes at a time
-constexpr int64_t RUNS_AHEAD = 6;      // runs between the prefetch of its edges and their use
+constexpr int64_t PACK_COLUMNS = 256;  // columns that a thread packs at a time
+constexpr int64_t SERIAL = 1 << 15;    // products up to which a second thread does not pay
+constexpr int64_t HELD = 64;           // vectors of products that wait to be summed across lanes
 
-// Calls `function(begin, end)` on parts of [0, count), on torch's threads. Returns whether it did.
+// Calls `function(begin, end)` on parts of [0, count), on torch's threads where the whole computes
+// enough `products`. Returns whether they succeeded.
 template <class Function>
 bool parallel(const Call& call, int64_t count, int64_t products, Function function) {
     if (count <= 1 || products < SERIAL) return function(0, count), true;
@@ -50,19 +56,34 @@ bool parallel(const Call& call, int64_t count, int64_t products, Function functi
     return call.parallel_for(0, count, grain, body, &function) == 0;
 }
 
-// Edges of one row in one block of columns.
+// The edges of one row in one block of columns: `count` positions from `begin` on.
 template <class I>
 struct Run {
     I row, begin, count;
 };
 
-// The edges of one tile. A is the type of sums, I that of indices; a vector has W numbers, and a
-// tile NV vectors.
+// Returns the first index below `count` for which `before` is false, or `count`. It is true for all
+// indices below that one.
+template <class Before>
+int64_t first_not(int64_t count, Before before) {
+    int64_t low = 0, high = count;
+    while (low < high) {
+        const int64_t middle = (low + high) / 2;
+        if (before(middle))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+// A walk over the edges for one tile. A is the type of sums, I that of indices; a vector has W
+// numbers, and a tile NV vectors.
 template <class A, class I, int W, int NV, Product PRODUCT>
 struct Walk {
     static constexpr int64_t T = W * NV;
     static constexpr bool HAS_SUMS = PRODUCT != DOTS, HAS_DOTS = PRODUCT != SUMS;
-    // Dots of a small batch take rows: they are the same by rows and by runs.
+    // Dots of a small batch are walked by rows even where there are runs: their bits are the same.
     static constexpr bool SMALL = PRODUCT == DOTS && T * sizeof(A) < VECTOR_BYTES;
     typedef Vec<A, W> V;
 
@@ -72,10 +93,10 @@ struct Walk {
     const I* edge_ids = static_cast<const I*>(call.view.edge_ids);
     const Run<I>* runs = SMALL ? nullptr : static_cast<const Run<I>*>(call.view.runs);
     int64_t rows = call.view.rows, edges = call.view.edges;
-    // A buffer's worth of rows where they are long, and enough chunks for many threads.
-    int64_t least = HAS_SUMS ? CHUNK : smaller(CHUNK, larger(LEAST, edges / 16));
-    int64_t rows_worth = BLOCK * (edges / larger(1, rows));
-    int64_t chunk_edges = larger(least, smaller(edges / 64, rows_worth));
+    // A chunk has as many rows as the buffer, but not so many that threads go without chunks.
+    int64_t least = HAS_SUMS ? SUM_CHUNK : smaller(SUM_CHUNK, larger(DOT_CHUNK, edges / 16));
+    int64_t buffer_edges = BUFFER_ROWS * (edges / larger(1, rows));
+    int64_t chunk_edges = larger(least, smaller(edges / 64, buffer_edges));
     int64_t chunks = runs ? ceil_div(rows, GROUP_ROWS)
                           : larger(1, ceil_div(edges, chunk_edges));
     int64_t tiles = ceil_div(call.batch, T);
@@ -83,15 +104,15 @@ struct Walk {
     bool far = !runs && tile_bytes > PREFETCH;
 
     int64_t tile = 0;             // the one that is walked
-    const A* gathered = nullptr;  // its packed operand: (columns, T)
-    int64_t stride = T;           // between its columns
+    const A* gathered = nullptr;  // its packed columns, (columns, T)
+    int64_t stride = T;           // between these columns
 
     const A* weight = static_cast<const A*>(call.weight);
     const I* weight_ids = edge_ids;  // null once the weight is in the order of positions
-    A* pieces = nullptr;  // (chunks, 2, T): the sums of rows cut at a chunk's start and its end
+    A* cut_sums = nullptr;  // (chunks, 2, T): of the rows cut at a chunk's start and at its end
 
-    A* partial = nullptr;  // the dots over the tiles so far, in the order of positions
-    bool direct = false;   // whether that is `dots` itself
+    A* partial = nullptr;  // (edges,): dots over the tiles so far, in the order of positions
+    bool direct = false;   // whether `partial` is `dots` itself
     int64_t dot_bytes = call.edge_dtype == FLOAT64 ? 8 : call.edge_dtype == FLOAT32 ? 4 : 2;
 
     // Products of successive positions, still to be summed across their lanes.
@@ -100,7 +121,7 @@ struct Walk {
         int64_t held, position;  // how many, and the position of the first
     };
 
-    void chunk(int64_t c) const {
+    void walk_chunk(int64_t c) const {
         if (runs) {
             if constexpr (HAS_SUMS) sum_group(c);
             if constexpr (HAS_DOTS) dot_group(c);
@@ -109,27 +130,27 @@ struct Walk {
         const int64_t lo = c * chunk_edges, hi = smaller(lo + chunk_edges, edges);
         int64_t first = row_from(lo);
         const int64_t end = c + 1 == chunks ? rows : row_from(hi);
-        const bool tail = end > first && indptr[end] > hi;  // the last row reaches beyond
-        bool head = first > 0 && indptr[first] > lo;        // the row before reaches in here
+        const bool tail = end > first && indptr[end] > hi;  // the last row ends in a later chunk
+        bool head = first > 0 && indptr[first] > lo;        // the row before `first` ends in here
         first -= head;
-        alignas(64) A sums[BLOCK * T], own[BLOCK * T];
+        alignas(64) A sums[BUFFER_ROWS * T], own[BUFFER_ROWS * T];
         Products products;
         products.held = 0, products.position = lo;
-        for (int64_t row = first; row < end; row += BLOCK) {
-            const int64_t stop = smaller(row + BLOCK, end);
+        for (int64_t row = first; row < end; row += BUFFER_ROWS) {
+            const int64_t stop = smaller(row + BUFFER_ROWS, end);
             if constexpr (HAS_DOTS) pack_rows(row, stop - row, own);
             for (int64_t r = row; r < stop; r++) {
                 const int64_t from = larger(indptr[r], lo), to = smaller(indptr[r + 1], hi);
                 const int64_t at = (r - row) * T;
-                if constexpr (HAS_SUMS) row_sum(from, to, hi, sums + at, LanesOf<NV>());
+                if constexpr (HAS_SUMS) row_sum(from, to, hi, sums + at);
                 if constexpr (HAS_DOTS) row_dot(from, to, hi, own + at, products, LanesOf<NV>());
             }
             if constexpr (HAS_SUMS) {
                 const bool cut = tail && stop == end;
-                if (head) __builtin_memcpy(pieces + c * 2 * T, sums, T * sizeof(A));
+                if (head) __builtin_memcpy(cut_sums + c * 2 * T, sums, T * sizeof(A));
                 if (cut) {
                     const A* last = sums + (end - 1 - row) * T;
-                    __builtin_memcpy(pieces + (c * 2 + 1) * T, last, T * sizeof(A));
+                    __builtin_memcpy(cut_sums + (c * 2 + 1) * T, last, T * sizeof(A));
                 }
                 finish(sums + head * T, row + head, stop - row - head - cut);
                 head = false;
@@ -138,39 +159,26 @@ struct Walk {
         if constexpr (HAS_DOTS) write(products);
     }
 
-    // Returns the first of the runs of `group` or a later one.
-    int64_t run_from(int64_t group) const {
-        int64_t low = 0, high = call.view.num_runs;
-        while (low < high) {
-            const int64_t middle = (low + high) / 2;
-            if (runs[middle].row / GROUP_ROWS < group)
-                low = middle + 1;
-            else
-                high = middle;
-        }
-        return low;
+    // Returns the first row that starts at `position` or after it.
+    int64_t row_from(int64_t position) const {
+        return first_not(rows, [&](int64_t row) { return indptr[row] < position; });
     }
 
-    // The edges of runs are short stretches of memory far apart: they are fetched ahead.
+    // Returns the first run of `group` or of a later one.
+    const Run<I>* run_from(int64_t group) const {
+        auto before = [&](int64_t i) { return runs[i].row / GROUP_ROWS < group; };
+        return runs + first_not(call.view.num_runs, before);
+    }
+
+    // Prefetches what a run has of an array with a number for each edge. The processor does not
+    // foresee it, as runs are short and far apart.
     template <class E>
     static inline void fetch(const Run<I>& run, const E* edgewise) {
         __builtin_prefetch(edgewise + run.begin);
         __builtin_prefetch(edgewise + run.begin + run.count - 1);
     }
 
-    // Returns the first row that starts at `position` or after it.
-    int64_t row_from(int64_t position) const {
-        int64_t low = 0, high = rows;
-        while (low < high) {
-            const int64_t middle = (low + high) / 2;
-            if (indptr[middle] < position)
-                low = middle + 1;
-            else
-                high = middle;
-        }
-        return low;
-    }
-
+    // Prefetches the column of the edge at position i.
     inline void prefetch(int64_t i) const {
         const char* p = reinterpret_cast<const char*>(gathered + indices[i] * stride);
         for (size_t line = 0; line < sizeof(A) * T; line += 64) __builtin_prefetch(p + line);
@@ -179,7 +187,7 @@ struct Walk {
     void sum_group(int64_t g) const {
         const int64_t first = g * GROUP_ROWS;
         alignas(64) A sums[GROUP_ROWS * T] = {};
-        const Run<I>*begin = runs + run_from(g), *end = runs + run_from(g + 1);
+        const Run<I>*begin = run_from(g), *end = run_from(g + 1);
         if (weight_ids)
             add_runs<true>(begin, end, first, indices, weight, weight_ids, gathered, stride, sums,
                            LanesOf<NV>());
@@ -189,9 +197,9 @@ struct Walk {
         finish(sums, first, smaller(GROUP_ROWS, rows - first));
     }
 
-    // Adds the products of each run to the sums of its row; `first` is the first row. All that the
-    // loop needs is an argument: of what stands behind a pointer, the compiler could not know that
-    // no store changes it.
+    // Adds the products of each run to the sums of its row; `first` is the first row of the group.
+    // A function without `this`: the compiler would load members anew after every store, as it
+    // cannot tell that a store does not change them. Arguments stay in registers.
     template <bool IDS, size_t... J>
     static void add_runs(const Run<I>* run, const Run<I>* end, int64_t first, const I* indices,
                          const A* weight, const I* edge_ids, const A* gathered, int64_t stride,
@@ -200,7 +208,7 @@ struct Walk {
             const int64_t left = end - 1 - run;
             const Run<I>& later = run[smaller(RUNS_AHEAD, left)];
             fetch(later, indices);
-            if constexpr (IDS) {  // the weights of a nearer run, by ids that were fetched before
+            if constexpr (IDS) {  // the weights of a nearer run, whose ids are here by now
                 const Run<I>& near = run[smaller(RUNS_AHEAD / 3, left)];
                 for (int64_t i = 0; i < near.count; i++)
                     __builtin_prefetch(weight + edge_ids[near.begin + i]);
@@ -213,6 +221,7 @@ struct Walk {
             auto factor = [&, at = run->begin](int64_t i) {
                 return weight[IDS ? edge_ids[at + i] : at + i];
             };
+            // Edges in turn go to one of two sums, so that no addition waits for the one before.
             V even[NV], odd[NV];
             ((even[J] = load<V>(sum + J * W), odd[J] = V{}), ...);
             const int64_t count = run->count;
@@ -226,7 +235,8 @@ struct Walk {
         }
     }
 
-    // Folds over J, the vectors of a tile, leave the sums in registers.
+    // Adds factor * column to the sums. Loops over J, the vectors of a tile, are written as folds,
+    // for then compilers keep the sums in registers.
     template <size_t... J>
     __attribute__((always_inline)) static inline void add(V* sum, A factor, const A* column,
                                                           Lanes<J...>) {
@@ -241,40 +251,48 @@ struct Walk {
             for (int64_t i = begin; i < end; i++) to[i] = load_as<A, 1>(from + (ids ? ids[i] : i));
         };
         if (!runs) return copy(c * chunk_edges, smaller((c + 1) * chunk_edges, edges));
-        // Block by block, as the edges of a row may lie each in a page of its own.
-        const Run<I>* end = runs + run_from(c + 1);
-        for (const Run<I>* run = runs + run_from(c); run < end; run++)
+        // In the order of runs: edges of one row may lie on a page of memory each, and those of one
+        // block of columns on the same few.
+        const Run<I>* end = run_from(c + 1);
+        for (const Run<I>* run = run_from(c); run < end; run++)
             copy(run->begin, run->begin + run->count);
     }
 
-    // Adds up the pieces of the row that starts in chunk c and ends in a later one, if any.
-    void join(int64_t c) const {
+    // Adds up the row that starts in chunk c and ends in a later one, if there is one.
+    void join_cut_row(int64_t c) const {
         const int64_t lo = c * chunk_edges, hi = lo + chunk_edges, row = row_from(hi) - 1;
         if (row < 0 || indptr[row] < lo || indptr[row + 1] <= hi) return;
-        A* sum = pieces + (c * 2 + 1) * T;
+        A* sum = cut_sums + (c * 2 + 1) * T;
         for (int64_t next = c + 1; next * chunk_edges < indptr[row + 1]; next++)
-            for (int64_t t = 0; t < T; t++) sum[t] += pieces[next * 2 * T + t];
+            for (int64_t t = 0; t < T; t++) sum[t] += cut_sums[next * 2 * T + t];
         finish(sum, row, 1);
     }
 
-    template <size_t... J>
-    inline void row_sum(int64_t begin, int64_t end, int64_t hi, A* sum, Lanes<J...> lanes) const {
+    // Sums the positions of a row from `begin` to `end`, in a chunk that ends at `hi`. What is the
+    // same for all edges is decided before their loop.
+    inline void row_sum(int64_t begin, int64_t end, int64_t hi, A* sum) const {
+        constexpr LanesOf<NV> lanes;
+        if (far && weight_ids) return add_row<true, true>(begin, end, hi, sum, lanes);
+        if (far) return add_row<true, false>(begin, end, hi, sum, lanes);
+        if (weight_ids) return add_row<false, true>(begin, end, hi, sum, lanes);
+        return add_row<false, false>(begin, end, hi, sum, lanes);
+    }
+
+    template <bool FAR, bool IDS, size_t... J>
+    inline void add_row(int64_t begin, int64_t end, int64_t hi, A* sum, Lanes<J...> lanes) const {
         V even[NV], odd[NV];
         ((even[J] = odd[J] = V{}), ...);
-        // Copies of what stands behind `this`, which a store might change, for all that is known.
+        // Copies of members, for the reason that `add_runs` has no `this`.
         const I *index = indices, *ids = weight_ids;
         const A *factor = weight, *x = gathered;
         const int64_t step = stride;
-        const bool ahead = far;
         auto add_edge = [&](int64_t i, V* acc) __attribute__((always_inline)) {
-            if (ahead) {
-                const int64_t next = smaller(i + AHEAD, hi - 1);
-                prefetch(next);
-                if (ids) __builtin_prefetch(factor + ids[smaller(i + FAR_AHEAD, hi - 1)]);
-            }
-            add(acc, factor[ids ? ids[i] : i], x + index[i] * step, lanes);
+            if constexpr (FAR) prefetch(smaller(i + AHEAD, hi - 1));
+            if constexpr (FAR && IDS)
+                __builtin_prefetch(factor + ids[smaller(i + FAR_AHEAD, hi - 1)]);
+            add(acc, factor[IDS ? ids[i] : i], x + index[i] * step, lanes);
         };
-        // Two chains of sums, so that an addition does not wait for the one before it.
+        // Two sums in turn, as in `add_runs`.
         int64_t i = begin;
         for (; i + 1 < end; i += 2) add_edge(i, even), add_edge(i + 1, odd);
         if (i < end) add_edge(i, even);
@@ -298,8 +316,8 @@ struct Walk {
         pack_rows(first, smaller(GROUP_ROWS, rows - first), own);
         Products products;
         products.held = 0;
-        const Run<I>* end = runs + run_from(g + 1);
-        for (const Run<I>* run = runs + run_from(g); run < end; run++) {
+        const Run<I>* end = run_from(g + 1);
+        for (const Run<I>* run = run_from(g); run < end; run++) {
             fetch(run[smaller(RUNS_AHEAD, end - 1 - run)], indices);
             const int64_t stop = run->begin + run->count;
             products.position = run->begin;
@@ -308,10 +326,12 @@ struct Walk {
         }
     }
 
+    // Copies this tile of `count` rows of `rowwise` to `own`.
     void pack_rows(int64_t row, int64_t count, A* own) const {
         pack<A, W, NV>(call.dtype, call.rowwise, row, count, tile * T, call.batch - tile * T, own);
     }
 
+    // Multiplies a row with the columns of its positions from `begin` to `end`, as `row_sum` does.
     template <size_t... J>
     inline void row_dot(int64_t begin, int64_t end, int64_t hi, const A* row, Products& products,
                         Lanes<J...>) const {
@@ -329,7 +349,7 @@ struct Walk {
             V* to = products.products + products.held;
             for (int64_t k = 0; k < count; k++) {
                 if (ahead) prefetch(smaller(i + k + AHEAD, hi - 1));
-                if (ids) __builtin_prefetch(grads + ids[k] * dot_bytes, 1);  // written before long
+                if (ids) __builtin_prefetch(grads + ids[k] * dot_bytes, 1);  // which `put` writes
                 const A* column = x + index[k] * step;
                 V product = V{};
                 ((product = J ? fma<A, W>(load<V>(column + J * W), factor[J], product)
@@ -343,13 +363,13 @@ struct Walk {
         }
     }
 
-    // The gradients of a batch of one are no sums: there is nothing to hold.
+    // The dots of a single sample are products: none are held, as no lanes are to be summed.
     static void row_products(int64_t begin, int64_t end, const I* indices, const A* gathered,
                              int64_t stride, A factor, A* to) {
         for (int64_t i = begin; i < end; i++) to[i] = gathered[indices[i] * stride] * factor;
     }
 
-    // Sums the products held, adds the sums of earlier tiles, and writes them out.
+    // Sums the products held across their lanes, adds the dots of earlier tiles, and writes them.
     void write(Products& products) const { write(products, LanesOf<W>()); }
 
     template <size_t... L>
@@ -368,7 +388,7 @@ struct Walk {
         products.held = 0;
     }
 
-    // Writes the gradients of `count` positions to their edges.
+    // Writes the dots of `count` positions to their edges.
     void put(V grad, int64_t position, int64_t count) const {
         A out[W];
         store(out, grad);
@@ -380,7 +400,7 @@ struct Walk {
     }
 };
 
-// Where the parts of the scratch begin. What a call needs is what they add up to.
+// Cuts scratch into parts, one after the other. `size` is what they need, even if `base` is null.
 struct Scratch {
     char* base;
     int64_t size = 0;
@@ -393,119 +413,156 @@ struct Scratch {
     }
 };
 
+inline bool is_half(int32_t dtype) { return dtype == BFLOAT16 || dtype == FLOAT16; }
+
+// How one call is computed: what is packed and put in order first, and how threads share the tiles.
 template <class A, class I, int W, int NV, Product PRODUCT>
-int64_t run(const Call& call) {
-    constexpr int64_t T = W * NV;
-    constexpr bool HAS_SUMS = PRODUCT != DOTS, HAS_DOTS = PRODUCT != SUMS;
-    const View& view = call.view;
+struct Plan {
+    typedef Walk<A, I, W, NV, PRODUCT> TileWalk;
+    static constexpr int64_t T = TileWalk::T;
+    static constexpr bool HAS_SUMS = TileWalk::HAS_SUMS, HAS_DOTS = TileWalk::HAS_DOTS;
+
+    const Call& call;
     const Matrix& x = call.gathered;
-    Walk<A, I, W, NV, PRODUCT> walk{call};
-    const int64_t tiles = walk.tiles, chunks = walk.chunks, tile_size = view.columns * T;
-    const bool half = call.dtype == BFLOAT16 || call.dtype == FLOAT16;
-    const bool half_edges = call.edge_dtype == BFLOAT16 || call.edge_dtype == FLOAT16;
+    TileWalk walk{call};  // what the walks over all tiles have in common
+    int64_t tiles = walk.tiles, chunks = walk.chunks;
+    int64_t columns = call.view.columns, tile_size = columns * T;
+    int64_t products = T * (call.view.edges + call.view.rows + columns) * (PRODUCT == BOTH ? 2 : 1);
+    bool cuts_rows = HAS_SUMS && !walk.runs && chunks > 1;
+
     // An operand that already lies as a packed one would is taken as it is.
-    const bool packed = !half && (T == 1 ? x.feature_stride == 1
-                                         : x.sample_stride == 1 && call.batch == T);
+    bool packed = !is_half(call.dtype) && (T == 1 ? x.feature_stride == 1
+                                                  : x.sample_stride == 1 && call.batch == T);
     // Where every thread can have tiles of its own, it packs one, walks it while the cache still
     // holds it, and packs the next one over it. Dots need all threads on the same tile.
-    const int64_t threads = larger(1, call.threads);
-    const bool even = tiles % threads == 0 || tiles >= 4 * threads;
-    const bool apart = !packed && (threads == 1 || (!HAS_DOTS && even));
-    const int64_t most = larger(1, PACKED / larger(1, walk.tile_bytes));
-    const int64_t places = packed ? tiles : smaller(tiles, apart ? threads : most);
+    int64_t threads = larger(1, call.threads);
+    bool even = tiles % threads == 0 || tiles >= 4 * threads;
+    bool apart = !packed && (threads == 1 || (!HAS_DOTS && even));
+    // How many tiles are packed at a time: each has a place in the scratch.
+    int64_t most = larger(1, PACKED / larger(1, walk.tile_bytes));
+    int64_t places = packed ? tiles : smaller(tiles, apart ? threads : most);
     // One pass puts the weight in order where several tiles would read it out of order. Not beside
     // dots, whose sums over tiles take as much scratch.
-    const bool many = PRODUCT == SUMS && view.edge_ids && tiles > 1;
-    const bool order_weight = HAS_SUMS && (half_edges || many);
+    bool many = PRODUCT == SUMS && call.view.edge_ids && tiles > 1;
+    bool orders_weight = HAS_SUMS && (is_half(call.edge_dtype) || many);
 
-    const uintptr_t base = (reinterpret_cast<uintptr_t>(call.scratch) + 63) / 64 * 64;
-    Scratch scratch{reinterpret_cast<char*>(base)};
-    A* pack_to = scratch.take<A>(packed ? 0 : places * tile_size);
-    A* by_position = scratch.take<A>(order_weight ? view.edges : 0);
-    A* pieces = scratch.take<A>(HAS_SUMS && !walk.runs && chunks > 1 ? places * chunks * 2 * T : 0);
-    if constexpr (HAS_DOTS) {
-        walk.direct = !half_edges && !view.edge_ids;
-        walk.partial = walk.direct ? static_cast<A*>(call.dots)
-                                   : scratch.take<A>(tiles > 1 ? view.edges : 0);
+    A* packed_tiles = nullptr;    // (places, columns, T)
+    A* ordered_weight = nullptr;  // (edges,)
+    A* cut_sums = nullptr;        // (places, chunks, 2, T)
+
+    // Returns 0, or the bytes of scratch that the call needs and lacks.
+    int64_t lay_out_scratch() {
+        const uintptr_t base = (reinterpret_cast<uintptr_t>(call.scratch) + 63) / 64 * 64;
+        Scratch scratch{reinterpret_cast<char*>(base)};
+        packed_tiles = scratch.take<A>(packed ? 0 : places * tile_size);
+        ordered_weight = scratch.take<A>(orders_weight ? call.view.edges : 0);
+        cut_sums = scratch.take<A>(cuts_rows ? places * chunks * 2 * T : 0);
+        if constexpr (HAS_DOTS) {
+            walk.direct = !is_half(call.edge_dtype) && !call.view.edge_ids;
+            walk.partial = walk.direct ? static_cast<A*>(call.dots)
+                                       : scratch.take<A>(tiles > 1 ? call.view.edges : 0);
+        }
+        return scratch.size > 0 && !call.scratch ? scratch.size + 63 : 0;
     }
-    if (scratch.size > 0 && !call.scratch) return scratch.size + 63;
-    bool ok = true;
 
-    if (order_weight) {
-        ok &= parallel(call, chunks, view.edges, [&](int64_t begin, int64_t end) {
+    // Copies the weight to `ordered_weight`, in the order of positions and in the type of sums.
+    bool order_weight() {
+        walk.weight = ordered_weight;
+        walk.weight_ids = nullptr;
+        return parallel(call, chunks, call.view.edges, [&](int64_t begin, int64_t end) {
             with_type<A>(call.edge_dtype, [&](auto type) {
                 const auto* weight = static_cast<const decltype(type)*>(call.weight);
-                for (int64_t c = begin; c < end; c++) walk.order(c, weight, by_position);
+                for (int64_t c = begin; c < end; c++) walk.order(c, weight, ordered_weight);
             });
         });
-        walk.weight = by_position;
-        walk.weight_ids = nullptr;
     }
-    // The walk over a tile, packed in one of the `places`.
-    auto walk_of = [&](int64_t tile, int64_t place) {
-        auto one = walk;
+
+    // Returns the walk over a tile, packed in one of the places.
+    TileWalk walk_of(int64_t tile, int64_t place) const {
+        TileWalk one = walk;
         one.tile = tile;
         one.gathered = packed ? static_cast<const A*>(x.data) + tile * x.sample_stride
-                              : pack_to + place * tile_size;
+                              : packed_tiles + place * tile_size;
         one.stride = packed ? x.feature_stride : T;
-        if (pieces) one.pieces = pieces + place * chunks * 2 * T;
+        if (cuts_rows) one.cut_sums = cut_sums + place * chunks * 2 * T;
         return one;
-    };
-    auto pack_features = [&](int64_t tile, int64_t place, int64_t feature, int64_t count) {
-        pack<A, W, NV>(call.dtype, x, feature, count, tile * T, call.batch - tile * T,
-                       pack_to + place * tile_size + feature * T);
-    };
-    const int64_t each = T * (view.edges + view.rows + view.columns);
-    const int64_t products = HAS_SUMS + HAS_DOTS == 2 ? 2 * each : each;
-    if (apart) {
-        ok &= parallel(call, places, tiles * products, [&](int64_t begin, int64_t end) {
+    }
+
+    // Packs `count` columns of a tile.
+    void pack_columns(int64_t tile, int64_t place, int64_t column, int64_t count) const {
+        pack<A, W, NV>(call.dtype, x, column, count, tile * T, call.batch - tile * T,
+                       packed_tiles + place * tile_size + column * T);
+    }
+
+    // Each thread walks tiles of its own.
+    bool walk_tiles_apart() const {
+        return parallel(call, places, tiles * products, [&](int64_t begin, int64_t end) {
             for (int64_t place = begin; place < end; place++)
                 for (int64_t t = place * tiles / places; t < (place + 1) * tiles / places; t++) {
-                    pack_features(t, place, 0, view.columns);
-                    const auto one = walk_of(t, place);
-                    for (int64_t c = 0; c < chunks; c++) one.chunk(c);
-                    if (HAS_SUMS && !walk.runs)
-                        for (int64_t c = 0; c + 1 < chunks; c++) one.join(c);
+                    pack_columns(t, place, 0, columns);
+                    const TileWalk one = walk_of(t, place);
+                    for (int64_t c = 0; c < chunks; c++) one.walk_chunk(c);
+                    if (cuts_rows)
+                        for (int64_t c = 0; c + 1 < chunks; c++) one.join_cut_row(c);
                 }
         });
-        return ok ? 0 : -1;
     }
-    for (int64_t first = 0; first < tiles; first += places) {
-        const int64_t count = smaller(places, tiles - first);
-        if (!packed) {
-            constexpr int64_t SHARE = 256;
-            const int64_t blocks = ceil_div(view.columns, SHARE);
-            const int64_t shares = count * blocks;
-            ok &= parallel(call, shares, count * tile_size, [&](int64_t begin, int64_t end) {
-                for (int64_t i = begin; i < end; i++) {
-                    const int64_t place = i / blocks, feature = i % blocks * SHARE;
-                    pack_features(first + place, place, feature,
-                                  smaller(SHARE, view.columns - feature));
-                }
-            });
+
+    // All threads walk the same tiles, as many at a time as there are places.
+    bool walk_tiles_together() const {
+        bool ok = true;
+        for (int64_t first = 0; first < tiles; first += places) {
+            const int64_t count = smaller(places, tiles - first);
+            if (!packed) ok &= pack_tiles(first, count);
+            ok &= walk_chunks(first, count);
+            if (cuts_rows) ok &= join_cut_rows(first, count);
         }
-        if constexpr (HAS_DOTS) {
-            // A thread takes every tile over its own chunks: the tiles add up in a fixed order.
-            ok &= parallel(call, chunks, count * products, [&](int64_t begin, int64_t end) {
-                for (int64_t place = 0; place < count; place++) {
-                    const auto one = walk_of(first + place, place);
-                    for (int64_t c = begin; c < end; c++) one.chunk(c);
-                }
-            });
-        } else {
-            ok &= parallel(call, count * chunks, count * products, [&](int64_t begin, int64_t end) {
-                for (int64_t i = begin; i < end; i++)
-                    walk_of(first + i / chunks, i / chunks).chunk(i % chunks);
-            });
-        }
-        if (!HAS_SUMS || walk.runs) continue;  // no row was cut
-        ok &= parallel(call, chunks - 1, count * T * chunks, [&](int64_t begin, int64_t end) {
-            for (int64_t place = 0; place < count; place++) {
-                const auto one = walk_of(first + place, place);
-                for (int64_t c = begin; c < end; c++) one.join(c);
+        return ok;
+    }
+
+    bool pack_tiles(int64_t first, int64_t count) const {
+        const int64_t parts = ceil_div(columns, PACK_COLUMNS);  // of each tile
+        return parallel(call, count * parts, count * tile_size, [&](int64_t begin, int64_t end) {
+            for (int64_t i = begin; i < end; i++) {
+                const int64_t place = i / parts, column = i % parts * PACK_COLUMNS;
+                pack_columns(first + place, place, column, smaller(PACK_COLUMNS, columns - column));
             }
         });
     }
+
+    bool walk_chunks(int64_t first, int64_t count) const {
+        if constexpr (HAS_DOTS)
+            // A thread takes every tile over its own chunks: the tiles add up in a fixed order.
+            return parallel(call, chunks, count * products, [&](int64_t begin, int64_t end) {
+                for (int64_t place = 0; place < count; place++) {
+                    const TileWalk one = walk_of(first + place, place);
+                    for (int64_t c = begin; c < end; c++) one.walk_chunk(c);
+                }
+            });
+        else
+            return parallel(call, count * chunks, count * products, [&](int64_t from, int64_t to) {
+                for (int64_t i = from; i < to; i++)
+                    walk_of(first + i / chunks, i / chunks).walk_chunk(i % chunks);
+            });
+    }
+
+    bool join_cut_rows(int64_t first, int64_t count) const {
+        return parallel(call, chunks - 1, count * T * chunks, [&](int64_t begin, int64_t end) {
+            for (int64_t place = 0; place < count; place++) {
+                const TileWalk one = walk_of(first + place, place);
+                for (int64_t c = begin; c < end; c++) one.join_cut_row(c);
+            }
+        });
+    }
+};
+
+template <class A, class I, int W, int NV, Product PRODUCT>
+int64_t run(const Call& call) {
+    Plan<A, I, W, NV, PRODUCT> plan{call};
+    const int64_t lacking = plan.lay_out_scratch();
+    if (lacking) return lacking;
+    bool ok = !plan.orders_weight || plan.order_weight();
+    ok &= plan.apart ? plan.walk_tiles_apart() : plan.walk_tiles_together();
     return ok ? 0 : -1;
 }
 
