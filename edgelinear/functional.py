@@ -1,12 +1,13 @@
 """`edge_linear`, the functional form of the layer: checks, types and shapes around the operator."""
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 
-from edgelinear import _torch, backends, export, ops
+from edgelinear import _torch, backends, export, ops, wrapped
 from edgelinear.topology import Topology
 
 
@@ -44,6 +45,9 @@ def edge_linear(
         tensor([ 31., 200.], grad_fn=<ViewBackward0>)
     """
     _check_types(input, weight, topology)
+    if wrapped.is_wrapped(input, weight):
+        function = partial(edge_linear, backend=backend)
+        return wrapped.unwrap(function, input, weight, topology, bias, dim)
     _check_shapes(input, weight, topology, bias, dim)
     backends.check_name(backend)
     _check_kind(input, weight, topology, bias)
@@ -78,7 +82,12 @@ def edge_linear(
 def _check_types(input: Any, weight: Any, topology: Any) -> None:
     for name, value in (("input", input), ("weight", weight)):
         if not isinstance(value, Tensor):
-            raise TypeError(f"`{name}` must be a tensor, got {type(value).__name__}.")
+            cure = ""
+            if isinstance(value, fx.Proxy):
+                cure = ": `torch.fx` traces models that call an EdgeLinear, not this function"
+            raise TypeError(f"`{name}` must be a tensor, got {type(value).__name__}{cure}.")
+        if value.layout not in (torch.strided, torch.jagged):
+            raise TypeError(f"`{name}` must be dense, got {value.layout}: use `{name}.to_dense()`.")
     if not isinstance(topology, Topology):
         raise TypeError(
             f"`topology` must be a Topology, got {type(topology).__name__}: "
