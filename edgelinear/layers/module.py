@@ -1,18 +1,19 @@
 """`EdgeModule`: what every module with a weight for each edge shares."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from edgelinear.layers import checkpoint
 from edgelinear.layers.parametrizations import Rule
+from edgelinear.reach import Called
 from edgelinear.topology import Topology, Wiring
 from edgelinear.topology.wiring import as_names
 
 
-class EdgeModule(nn.Module):
+class EdgeModule(Called):
     """A module with a 1-D `weight` in the order of the edges of its `topology`.
 
     It keeps the wiring where the weight is, gives nodes their names, and has state dicts hold the
@@ -109,6 +110,12 @@ class EdgeModule(nn.Module):
             yield from self.parametrizations["weight"].parameters()  # type: ignore[index,union-attr]
         else:
             yield self.weight
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        raise TypeError(
+            f"`torch.jit.script` cannot take {type(self).__name__}: use `torch.jit.trace`, "
+            "`torch.export`, or a dense layer of the same function, as `layer.to_linear()`."
+        )
 
     def _place_topology(self) -> None:
         # Not `self.weight`: rules would have to compute it, which they cannot from the shards that
