@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Any, NamedTuple, NoReturn
 
 import torch
@@ -66,6 +65,7 @@ class Topology:
     _target_view: View
     _source_view: View
     _reverse: Any
+    _digest: Any
 
     def __init__(
         self,
@@ -89,6 +89,7 @@ class Topology:
         set_once("_target_view", by_dst)
         set_once("_source_view", by_src)
         set_once("_reverse", None)
+        set_once("_digest", None)
 
     @classmethod
     def _from_views(cls, by_dst: View, by_src: View) -> "Topology":
@@ -192,9 +193,14 @@ class Topology:
             views = (View(*map(move, view)) for view in (self._target_view, self._source_view))
             return Topology._from_views(*views)
 
-    @cached_property
+    @property
     def digest(self) -> str:
         """SHA-256 of the sizes and the edges in their order: the same on every machine."""
+        if self._digest is None:  # no `cached_property`, as above
+            object.__setattr__(self, "_digest", self._hash())
+        return self._digest
+
+    def _hash(self) -> str:
         state = hashlib.sha256(f"edgelinear {self.in_features} {self.out_features}".encode())
         for end in (self.src, self.dst):
             state.update(end.cpu().numpy().astype("<i8").tobytes())
