@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
@@ -24,6 +25,8 @@ def _is_called(module: nn.Module, inputs: tuple[Tensor]) -> None:
 
 
 def _refuse_in_attention(parent: nn.Module, name: str, module: Any) -> None:
+    if torch.compiler.is_compiling():  # Dynamo makes modules of its own, which it cannot trace here
+        return
     if isinstance(module, Called) and isinstance(parent, nn.MultiheadAttention):
         kind = type(module).__name__
         raise TypeError(

@@ -224,3 +224,15 @@ def test_masked_layer_can_still_be_scripted():
     layer, x = masked(8, 6), torch.randn(3, 8)
     expected = F.linear(x, layer.weight * layer.mask, layer.bias)
     assert_close(torch.jit.script(layer)(x), expected)
+
+
+def test_compiled_function_may_make_modules():
+    torch.compiler.reset()
+
+    def make_and_call(x):
+        model = nn.Sequential()
+        model.first = nn.Linear(4, 3)
+        return model(x)
+
+    y = torch.compile(make_and_call, backend="eager")(torch.randn(2, 4))
+    assert y.shape == (2, 3)
