@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from edgelinear import backends, baselines, convert, generators, null_models, rules
+from edgelinear.conversion import densify
 from edgelinear.functional import edge_linear
 from edgelinear.layers import EdgeLinear, adopt_wiring, param_groups
 from edgelinear.topology import CSR, EdgeMap, Topology
@@ -28,6 +29,7 @@ __all__ = [
     "compare",
     "controls",
     "convert",
+    "densify",
     "edge_linear",
     "generators",
     "null_models",

@@ -132,6 +132,11 @@ def stored_entries(matrix: Tensor) -> tuple[Tensor, Tensor]:
 without_overrides = _find("_C.DisableTorchFunctionSubclass")
 
 
+def ragged_dimension(nested: Any) -> int:
+    """Return which dimension of a jagged tensor varies. No public name tells; most often 1."""
+    return getattr(nested, "_ragged_idx", 1)
+
+
 def thread_pool() -> int | None:
     """Return the address of torch's own parallel loop, or None where it exports none.
 

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from edgelinear.generators import local1d
 from edgelinear.init import init_by_fan_in
+from edgelinear.reach import Called
 from edgelinear.topology.numbers import as_matrix
 
 
-class MaskedLinear(nn.Module):
+class MaskedLinear(Called):
     """A dense layer whose *weight* is masked: `F.linear(x, weight * mask, bias)`.
 
     Takes memory and time of in_features * out_features, and spreads an inf or NaN input to every
@@ -123,7 +124,7 @@ class LocalLinear(MaskedLinear):
         self.kernel_size = kernel_size
 
 
-class GroupedLinear(nn.Module):
+class GroupedLinear(Called):
     """Sum each of `groups` equal, consecutive groups of inputs into one output: the reshape trick.
 
     The fastest answer where connections are this regular: no mask, and `groups` outputs with

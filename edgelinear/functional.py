@@ -1,12 +1,13 @@
 """`edge_linear`, the functional form of the layer: checks, types and shapes around the operator."""
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 
-from edgelinear import _torch, backends, ops
+from edgelinear import _torch, backends, export, ops, wrapped
 from edgelinear.topology import Topology
 
 
@@ -44,6 +45,9 @@ def edge_linear(
         tensor([ 31., 200.], grad_fn=<ViewBackward0>)
     """
     _check_types(input, weight, topology)
+    if wrapped.is_wrapped(input, weight):
+        function = partial(edge_linear, backend=backend)
+        return wrapped.unwrap(function, input, weight, topology, bias, dim)
     _check_shapes(input, weight, topology, bias, dim)
     backends.check_name(backend)
     _check_kind(input, weight, topology, bias)
@@ -55,9 +59,11 @@ def edge_linear(
             f"use `input.to({weight.dtype})` or `layer.to({input.dtype})`."
         )
 
-    if _needs_plain_torch():
-        y = _plain_torch(input.movedim(dim, -1), weight, topology)
-        return (y if bias is None else y + bias).movedim(-1, dim).contiguous()
+    plain = export.form()
+    if plain is not None:
+        axis, last = dim % input.dim(), input.dim() - 1  # ONNX has no negative ones
+        y = plain(input.movedim(axis, last), weight, topology)
+        return (y if bias is None else y + bias).movedim(last, axis).contiguous()
     if dim != -1 and dim % input.dim() == 0:  # feature-major: taken as it is
         batch = input.shape[1:]
         x = input.reshape(topology.in_features, math.prod(batch))
@@ -76,7 +82,12 @@ def edge_linear(
 def _check_types(input: Any, weight: Any, topology: Any) -> None:
     for name, value in (("input", input), ("weight", weight)):
         if not isinstance(value, Tensor):
-            raise TypeError(f"`{name}` must be a tensor, got {type(value).__name__}.")
+            cure = ""
+            if isinstance(value, fx.Proxy):
+                cure = ": `torch.fx` traces models that call an EdgeLinear, not this function"
+            raise TypeError(f"`{name}` must be a tensor, got {type(value).__name__}{cure}.")
+        if value.layout not in (torch.strided, torch.jagged):
+            raise TypeError(f"`{name}` must be dense, got {value.layout}: use `{name}.to_dense()`.")
     if not isinstance(topology, Topology):
         raise TypeError(
             f"`topology` must be a Topology, got {type(topology).__name__}: "
@@ -152,27 +163,3 @@ def _autocast(
 
 def _autocasts(input: Tensor) -> bool:
     return input.device.type != "meta" and torch.is_autocast_enabled(input.device.type)
-
-
-def _needs_plain_torch() -> bool:
-    """Whether only torch's operators will do: in ONNX export, or in a compiled `torch.func`."""
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
-        if torch.onnx.is_in_onnx_export():
-            return True
-        return torch.compiler.is_dynamo_compiling() and _torch.is_compiled_transform()
-    return False
-
-
-def _plain_torch(
-    x: Tensor,  # (*batch, in_features)
-    weight: Tensor,  # (num_edges,)
-    topology: Topology,
-) -> Tensor:  # (*batch, out_features)
-    """The definition in differentiable torch. It holds batch * edges products."""
-    dtype = torch.promote_types(x.dtype, torch.float32)
-    batch = x.shape[:-1]
-    # Inductor fails on derivatives of `index_add` and of `x[..., src]`, not on those of these two.
-    src, dst = (end.long().expand(*batch, -1) for end in (topology.src, topology.dst))
-    products = x.to(dtype).gather(-1, src) * weight.to(dtype)
-    y = products.new_zeros(*batch, topology.out_features)
-    return y.scatter_add(-1, dst, products).to(x.dtype)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
-from edgelinear import backends, convert
+from edgelinear import backends, convert, reach
 from edgelinear.baselines import MaskedLinear
 from edgelinear.functional import edge_linear
 from edgelinear.init import init_by_fan_in
@@ -271,6 +271,8 @@ class EdgeLinear(EdgeModule):
             >>> EdgeLinear(3, 2, [(0, 0), (2, 1)], weight=[2.0, 3.0], bias=False)(torch.ones(1, 3))
             tensor([[2., 3.]], grad_fn=<...>)
         """
+        if isinstance(input, fx.Proxy):
+            return reach.leaf(self, input)
         if "weight" not in self._parameters:
             self._check_norm()
         weight = self.weight

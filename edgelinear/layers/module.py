@@ -1,7 +1,7 @@
 """`EdgeModule`: what every module with a weight for each edge shares."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +12,12 @@ from edgelinear.layers import assignment, checkpoint
 from edgelinear.layers.entries import Comparison, HasEntries
 from edgelinear.layers.names import NAMES, Names, names_as_bytes
 from edgelinear.layers.parametrizations import Rule
+from edgelinear.reach import Called
 from edgelinear.topology import Topology, Wiring
 from edgelinear.topology.wiring import as_names
 
 
-class EdgeModule(HasEntries):
+class EdgeModule(Called, HasEntries):
     """A module with a 1-D `weight` in the order of the edges of its `topology`.
 
     It keeps the wiring where the weight is, gives nodes their names, and has state dicts hold the
@@ -198,6 +199,12 @@ class EdgeModule(HasEntries):
     def _is_drawn(self) -> bool:
         """Whether the weights are still those that were drawn, and not data, whatever wrote it."""
         return assignment.is_of(self.weight, self._drawn)
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        raise TypeError(
+            f"`torch.jit.script` cannot take {type(self).__name__}: use `torch.jit.trace`, "
+            "`torch.export`, or a dense layer of the same function, as `layer.to_linear()`."
+        )
 
     def _place_topology(self) -> None:
         # Not `self.weight`: rules would have to compute it, which they cannot from the shards that

@@ -3,7 +3,6 @@
 import hashlib
 import weakref
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Any, NamedTuple, NoReturn
 
 import torch
@@ -75,6 +74,7 @@ class Topology:
     _reverse: Any
     _copies: dict[tuple[torch.device, bool], weakref.ref]
     _is_reversed: bool
+    _digest: Any
 
     def __init__(
         self,
@@ -100,6 +100,7 @@ class Topology:
         set_once("_reverse", None)
         set_once("_copies", {})
         set_once("_is_reversed", False)
+        set_once("_digest", None)
 
     @classmethod
     def _from_views(cls, by_dst: View, by_src: View) -> "Topology":
@@ -226,9 +227,14 @@ class Topology:
         object.__setattr__(copy, "_is_reversed", self._is_reversed)
         return copy
 
-    @cached_property
+    @property
     def digest(self) -> str:
         """SHA-256 of the sizes and the edges in their order: the same on every machine."""
+        if self._digest is None:  # no `cached_property`, as above
+            object.__setattr__(self, "_digest", self._hash())
+        return self._digest
+
+    def _hash(self) -> str:
         state = hashlib.sha256(f"edgelinear {self.in_features} {self.out_features}".encode())
         for end in (self.src, self.dst):
             state.update(end.cpu().numpy().astype("<i8").tobytes())
