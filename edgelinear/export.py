@@ -9,7 +9,7 @@ that is padding reads an input of zeros with a weight of zero, so that values tr
 only. Blocks have a bounded number of slots, which also bounds what is held at once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -159,6 +159,10 @@ def _by_sample(x: Tensor, weight: Tensor, plan: _Plan) -> Tensor:
     return torch.cat([*sums, x.new_zeros(x.shape[0], 1)], 1).index_select(1, plan.order)
 
 
-def _blocks(slots: Tensor, plan: _Plan) -> Sequence[Tensor]:
-    """Return the slots of each block, of a tensor whose last dimension has all of them."""
-    return slots.split([rows * size for rows, size in plan.shapes], -1) if plan.shapes else []
+def _blocks(slots: Tensor, plan: _Plan) -> Iterator[Tensor]:
+    """Yield the slots of each block, of a tensor whose last dimension has all of them."""
+    # Not `split`: onnxruntime cannot read its sizes where they lie in a file beside the graph.
+    start = 0
+    for rows, size in plan.shapes:
+        yield slots.narrow(-1, start, rows * size)
+        start += rows * size

@@ -178,6 +178,24 @@ def test_exported_file_of_one_batch_size_is_right(batch, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("batch", [2, 6])
+def test_exported_file_of_many_blocks_is_right(batch, tmp_path, monkeypatch):
+    """So many that whatever has a number a block lies in a file beside the graph."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    monkeypatch.setattr(export, "BLOCK_SLOTS", 1)
+    monkeypatch.setattr(export, "MOST_BLOCKS", 10**9)
+    topology = el.generators.fixed_fan_in(50, 200, fan_in=8)
+    assert len(export._plan(topology, torch.empty(batch, 50)).shapes) == 200
+    layer, path = el.EdgeLinear.from_topology(topology).eval(), tmp_path / "layer.onnx"
+    x = torch.randn(batch, 50)
+    torch.onnx.export(layer, (x,), path, dynamo=True, verbose=False)
+    session = onnxruntime.InferenceSession(path)
+    (y,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+    assert_close(torch.from_numpy(y).double(), exact(layer, x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
 def test_exported_file_holds_no_dense_matrix(tmp_path):
     pytest.importorskip("onnxscript")
     topology = el.generators.erdos_renyi(1000, 1000, density=0.005)
