@@ -103,7 +103,7 @@ def explain(layer: HasWiring | Wiring, edge: Any) -> str:
         >>> explain(layer, 1)
         "edge 1: input 'B' (1) -> output 0, weight -0.31"
     """
-    topology, weight, in_names, out_names, _, rules = wiring = wiring_of(layer)
+    topology, weight, in_names, out_names, _, rules, _ = wiring = wiring_of(layer)
     if isinstance(edge, tuple) and len(edge) == 2:
         edge = _edge_between(wiring, *edge)
     elif isinstance(edge, bool) or not hasattr(edge, "__index__"):

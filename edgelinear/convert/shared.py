@@ -26,10 +26,12 @@ def checked_wiring(
     out_names: list | None = None,
     unit: str = "entries",
     sort: bool = True,
+    kept: np.ndarray | None = None,
 ) -> Wiring:
     """Return the wiring, in (target, source) order unless the data has an order that a user sees.
 
     An edge given twice is refused by name, and by its two positions in the data, counted in `unit`.
+    Where the edges are only some of the data, `kept` holds the position of each.
     """
     edges = np.stack([np.asarray(src, dtype=np.int64), np.asarray(dst, dtype=np.int64)])
     try:
@@ -39,8 +41,13 @@ def checked_wiring(
     except RepeatedEdge as error:
         source = error.src if in_names is None else in_names[error.src]
         target = error.dst if out_names is None else out_names[error.dst]
-        raise RepeatedEdge(source, target, error.first, error.second, unit) from None
+        first, second = error.first, error.second
+        if kept is not None:
+            first, second = int(kept[first]), int(kept[second])
+        raise RepeatedEdge(source, target, first, second, unit) from None
     rows = EdgeMap.identity(topology.num_edges) if merged is None else merged
+    if kept is not None:
+        rows = EdgeMap(torch.from_numpy(kept)).then(rows)
     if sort and not topology.is_sorted:
         topology, order = topology._sorted()
         weight, rows = order.follow(weight) if weight is not None else None, rows.then(order)
@@ -84,9 +91,10 @@ def weight_array(wiring: Wiring) -> np.ndarray | None:  # (num_edges,)
     return weight.numpy().copy()
 
 
-def import_optional(package: str) -> Any:
-    """Return a package of the extra `graph`."""
+def import_optional(package: str, extra: str = "graph") -> Any:
+    """Return a package of an extra."""
     try:
         return importlib.import_module(package)
     except ImportError:
-        raise ImportError(f"this needs {package}: pip install 'edgelinear[graph]'.") from None
+        name = package.split(".")[0]
+        raise ImportError(f"this needs {name}: pip install 'edgelinear[{extra}]'.") from None
