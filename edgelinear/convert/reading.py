@@ -124,7 +124,7 @@ def _is_plain(layout: Layout) -> bool:
     first = max(start - 1, 0)  # with the end of the line before
     edges = [side + c for side in sides for c in blanks + [b"+"] * (data.find(b"+", start) >= 0)]
     edges += [c + side for side in sides for c in blanks]
-    if re.match(rb"[+\s]|-0|0[0-9]", data[start : start + 3]):
+    if re.match(rb"[+\s]|-0|0[0-9]", data[start : start + 3]) or data[-1:] in blanks:
         return False
     if any(data.find(edge, first) >= 0 for edge in edges):
         return False
