@@ -14,6 +14,7 @@ from typing import Any
 from edgelinear.convert.shared import import_optional
 
 PACKED = (".gz", ".bz2", ".xz", ".zip")
+_MARK = b"\xef\xbb\xbf"  # of the byte order, in UTF-8
 _ARROW = (".parquet", ".pq", ".feather", ".arrow", ".ipc")
 _WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods")
 
@@ -113,7 +114,8 @@ def read_text(path: Any) -> bytes:
             f"{path} cannot be read as a table: line {line} is not in {error.encoding}. Save it "
             'in UTF-8, or pass `pandas.read_csv(path, encoding="cp1252")` or whatever it is in.'
         ) from error
-    data = data.removeprefix(b"\xef\xbb\xbf")
+    while data.startswith(_MARK):
+        data = data.removeprefix(_MARK)
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n")
         if b"\r" in data and b"\n" in data:

@@ -84,6 +84,8 @@ def find_layout(data: bytes, text: Text) -> Layout:
     layout = found(data, text)
     if text.comment is None:
         _refuse_marks(layout, text)
+    if layout.sep == BLANKS and text.sep is None:
+        _refuse_other_blanks(layout, text)
     _check_quotes(layout, text)
     return layout
 
@@ -210,6 +212,22 @@ def _refuse_marks(layout: Layout, text: Text) -> None:
             end = layout.data.find(b"\n", at)
             line = layout.data[at : None if end < 0 else end].decode()
             raise ValueError(_undeclared(line, line_of(layout.data, at), text))
+
+
+def _refuse_other_blanks(layout: Layout, text: Text) -> None:
+    """Refuse runs of blanks, where single ones part the first line: cells may be empty or not."""
+    before = layout.data[: layout.start].rstrip(b"\n").rpartition(b"\n")[2]
+    first = before or next((line.encode() for _, _, line in _lines(layout.data)), b"")
+    if b"\t" in first or b"  " in first:
+        return
+    for blanks in (b"\t", b"  "):
+        at = layout.data.find(blanks, layout.start)
+        if at >= 0:
+            raise ValueError(
+                f"{text.path}: line {line_of(layout.data, at)} has {blanks.decode()!r}, where one "
+                f"blank parts the cells of line {line_of(layout.data, max(layout.start - 1, 0))}: "
+                f'pass sep=r"{BLANKS}" for runs of blanks, or sep=" ".'
+            )
 
 
 def _undeclared(line: str, number: int, text: Text) -> str:

@@ -72,7 +72,8 @@ def _parse(layout: Layout, text: Text, dtype: dict[int, Any], only: list[int] | 
     """Return the rows of a file, whose columns are numbered."""
     pandas = import_optional("pandas")
     file = io.BytesIO(layout.data)
-    file.seek(layout.start)
+    # From the end of the line before: what looks like a byte-order mark would go from a first cell.
+    file.seek(max(layout.start - 1, 0))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pandas.errors.ParserWarning)
@@ -106,7 +107,7 @@ def _explained(error: str, layout: Layout) -> str:
     match = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", error)
     if match is None:
         return error
-    line = line_of(layout.data, layout.start) + int(match[2]) - 1
+    line = line_of(layout.data, max(layout.start - 1, 0)) + int(match[2]) - 1
     return (
         f"line {line} has {match[3]} cells, where the header has {len(layout.columns)} by "
         f"{layout.sep!r}. Put cells that hold {layout.sep!r} into quotes, or pass `sep`."

@@ -62,6 +62,17 @@ def test_header_that_two_separators_part_is_refused(tmp_path):
         convert.from_table(path)
 
 
+@pytest.mark.parametrize("row", ["a  x 1", "a\tx 1", "a  1"])
+def test_runs_of_blanks_under_a_header_of_single_ones_are_asked_for(tmp_path, row):
+    path = written(tmp_path, f"source target n\nb y 1\n{row}\n", "e.txt")
+    with pytest.raises(
+        ValueError, match="line 3 has .*, where one blank parts the cells of line 1"
+    ):
+        convert.from_table(path)
+    if row != "a  1":
+        assert edges(convert.from_table(path, sep=r"\s+")).keys() == {("b", "y"), ("a", "x")}
+
+
 def test_comma_in_a_name_of_a_semicolon_file_is_kept(tmp_path):
     path = written(tmp_path, "source;target\na,b;x\nc;y\n")
     assert convert.from_table(path).in_names == ["a,b", "c"]
