@@ -1,5 +1,6 @@
 """The commands `demo`, `compare` and `info`. Any error is one line on stderr, and exit code 2."""
 
+import io
 import json
 import platform
 import re
@@ -16,10 +17,15 @@ import torch
 import edgelinear
 from edgelinear import backends, comparison, convert
 from edgelinear.convert import Wiring
+from edgelinear.convert.files import endings, read_bytes
 from edgelinear.layers import EdgeLinear
 from edgelinear.topology import DUPLICATES, Topology
 
-_TABLES, _MATRICES = (".csv", ".tsv"), (".npz", ".mtx")
+_TABLES = (
+    *(".csv", ".tsv", ".tab", ".txt", ".sif", ".dat", ".edges", ".edgelist"),
+    *(".parquet", ".pq", ".feather", ".arrow", ".ipc"),
+)
+_MATRICES, _PACKED_MATRICES = (".npz", ".mtx"), (".gz", ".bz2")
 
 
 def run(argv: Sequence[str] | None = None) -> int:
@@ -78,6 +84,12 @@ def demo(out: Path, epochs: int) -> None:
     type=click.Choice(["adjacency", "weight"]),
     help="Of a matrix: adjacency is (in, out), the default; weight is (out, in), as in nn.Linear.",
 )
+@click.option("--sep", help=r"What parts the cells of a table; '\s+' for runs of blanks.")
+@click.option("--columns", help="Names of the columns, parted by commas, where there is no header.")
+@click.option("--comment", help="What lines of a table that are no rows begin with.")
+@click.option("--decimal", type=click.Choice([".", ","]), help="In the numbers of a table.")
+@click.option("--strip", is_flag=True, help="Take blanks around names of a table away.")
+@click.option("--no-weight", is_flag=True, help="Leave the column weight of a table unread.")
 @click.option("--duplicates", type=click.Choice(DUPLICATES), default="error", show_default=True)
 @click.option(
     "--seconds",
@@ -94,6 +106,12 @@ def compare(
     in_features: int | None,
     out_features: int | None,
     layout: str | None,
+    sep: str | None,
+    columns: str | None,
+    comment: str | None,
+    decimal: str | None,
+    strip: bool,
+    no_weight: bool,
     duplicates: str,
     seconds: float | None,
     as_json: bool,
@@ -101,16 +119,27 @@ def compare(
 ) -> None:
     """Measure a layer wired as FILE says on every backend, and as a dense layer.
 
-    FILE is a table with the columns source, target and perhaps weight (.csv, .tsv, also .gz), or a
-    sparse matrix (.npz of scipy, .mtx).
+    FILE is a table with the columns source, target and perhaps weight (.csv, .tsv, .txt and other
+    text, also .gz, .bz2, .xz or .zip; .parquet, .feather, .arrow), or a sparse matrix (.npz of
+    scipy; .mtx, also .gz or .bz2).
     """
     if (in_features is None) != (out_features is None):
         raise click.UsageError("give both --in-features and --out-features, or neither.")
     if plot is not None:
         _check_picture(plot)
-    columns = {"source": source, "target": target}
-    sizes = {"in_features": in_features, "out_features": out_features}
-    given = {k: v for k, v in (columns | sizes).items() if v is not None}
+    options = {
+        "source": source,
+        "target": target,
+        "in_features": in_features,
+        "out_features": out_features,
+        "sep": sep,
+        "columns": None if columns is None else columns.split(","),
+        "comment": comment,
+        "decimal": decimal,
+        "strip": strip or None,
+        "weight": False if no_weight else None,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
     wiring = _read(file, given, layout, duplicates)
     layer = EdgeLinear.from_topology(wiring.topology, weight=wiring.weight)
     bound: dict[str, Any] = {} if seconds is None else {"seconds": seconds}
@@ -128,15 +157,21 @@ def compare(
 
 
 def _read(path: Path, table: dict[str, Any], layout: str | None, duplicates: str) -> Wiring:
-    kind = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
-    if kind not in (*_TABLES, *_MATRICES) or (path.suffix == ".gz" and kind not in _TABLES):
+    kind, packed = endings(path)
+    if kind not in (*_TABLES, *_MATRICES) or (
+        kind in _MATRICES
+        and packed
+        and (kind, packed) not in {(".mtx", p) for p in _PACKED_MATRICES}
+    ):
         raise click.UsageError(
-            f"{path} must end in .csv, .tsv (with .gz or without), .npz or .mtx to be understood."
+            f"{path} must end in .csv, .tsv, .txt or another ending of tables (with .gz or "
+            "without), .parquet, .feather, .arrow, .npz or .mtx to be understood."
         )
     if kind in _TABLES and layout is not None:
         raise click.UsageError("--layout is for a matrix; the columns of a table have names.")
     if kind in _MATRICES and table:
         option = next(iter(table)).replace("_", "-")
+        option = "no-weight" if option == "weight" else option
         raise click.UsageError(f"--{option} is for a table, and {path} is a matrix.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # readers warn of what the checks behind them refuse
@@ -152,11 +187,11 @@ def _load_matrix(path: Path) -> Any:
     import scipy.io
     import scipy.sparse
 
-    if path.suffix == ".npz":
+    if endings(path)[0] == ".npz":
         _check_indices(path)
         matrix = scipy.sparse.load_npz(path)
     else:
-        matrix = scipy.io.mmread(path)
+        matrix = scipy.io.mmread(io.BytesIO(read_bytes(path)))
     if not scipy.sparse.issparse(matrix):
         return torch.as_tensor(matrix)
     if matrix.ndim != 2:

@@ -1,6 +1,8 @@
 """Wiring in and out: an importer returns a `Wiring`, and its first line says which way it reads."""
 
+from edgelinear.convert.genesets import read_gmt, read_names
 from edgelinear.convert.graphs import from_edges, to_edge_index
+from edgelinear.convert.igraphs import from_igraph
 from edgelinear.convert.inputs import explain, to_inputs
 from edgelinear.convert.matrices import (
     from_adjacency,
@@ -19,12 +21,15 @@ __all__ = [
     "explain",
     "from_adjacency",
     "from_edges",
+    "from_igraph",
     "from_linear",
     "from_networkx",
     "from_scipy",
     "from_table",
     "from_torch",
     "from_weight_mask",
+    "read_gmt",
+    "read_names",
     "to_edge_index",
     "to_inputs",
     "to_networkx",

@@ -1,35 +1,39 @@
 """From data with named columns to the inputs of a layer, and from edges to sentences."""
 
 import operator
-from typing import TYPE_CHECKING, Any
+import warnings
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from edgelinear.convert.frames import Frame
+from edgelinear.convert.names import several, stripped
 from edgelinear.convert.shared import import_optional
 from edgelinear.topology import Wiring
 from edgelinear.topology.wiring import HasWiring, wiring_of
 
-if TYPE_CHECKING:
-    import pandas
-
-_SHOWN = 5  # names in a message
+_LOOKED_AT = 5  # columns in which names are looked for
 
 
 def to_inputs(
-    layer: HasWiring | Wiring, table: "pandas.DataFrame", *, unknown: str = "error"
+    layer: HasWiring | Wiring, table: Any, *, unknown: str = "error", fill: float | None = None
 ) -> Tensor:  # (rows, in_features)
     """Return the columns of a table in the order of the layer's inputs, by their names.
 
     Args:
-        table: a column for each input, of numbers, in any order.
-        unknown: "error" refuses a column that is no input, "ignore" leaves it out.
+        table: a DataFrame of pandas, polars, pyarrow or dask, with a column for each input, of
+            numbers, in any order, and a row for each sample.
+        unknown: "error" refuses a column that is no input, "ignore" leaves it out, and "drop" does
+            so with a warning that tells the number.
+        fill: the value of inputs that have no column, of which a warning tells the number; by
+            default they are refused.
 
     Raises:
         TypeError: if `table` is no DataFrame, or a column does not hold real numbers.
         ValueError: if the layer has no `in_names`, an input has no column or two, a column is no
-            input, or a cell is missing.
+            input, a cell is missing, or the inputs are the rows of the table.
 
     Example:
         >>> import pandas
@@ -39,16 +43,17 @@ def to_inputs(
                 [4., 2.]])
     """
     wiring = wiring_of(layer)
-    pandas = import_optional("pandas")
-    if unknown not in ("error", "ignore"):
-        raise ValueError(f'`unknown` must be "error" or "ignore", got {unknown!r}.')
-    if not isinstance(table, pandas.DataFrame):
-        raise TypeError(f"`table` must be a DataFrame, got {type(table).__name__}.")
-    names = wiring.in_names
-    if names is None:
+    if unknown not in ("error", "ignore", "drop"):
+        raise ValueError(f'`unknown` must be "error", "ignore" or "drop", got {unknown!r}.')
+    frame = Frame("table", table)
+    if wiring.in_names is None:
         raise ValueError("this layer has no `in_names`: set them, or pass a tensor to the layer.")
-    _check_columns(names, table.columns, unknown)
-    chosen = table[names]
+    # Only pandas has columns that are called by numbers.
+    has_numbers = frame.kind in ("pandas", "dask")
+    names = wiring.in_names if has_numbers else [str(name) for name in wiring.in_names]
+    missing = _missing_columns(names, frame, unknown, fill)
+    present = [name for name in names if name not in missing]
+    chosen = frame.take(present)[present]
     for name, dtype in chosen.dtypes.items():
         if dtype.kind not in "biuf":
             raise TypeError(f"column {name!r} must hold real numbers, got {dtype}.")
@@ -56,35 +61,83 @@ def to_inputs(
     if empty.any():
         row, column = map(int, np.argwhere(empty)[0])
         raise ValueError(
-            f"column {names[column]!r} has no value in row {row} "
+            f"column {present[column]!r} has no value in row {row} "
             f"({int(empty.sum())} missing in all): fill or drop them."
         )
     values = torch.from_numpy(np.array(chosen, dtype=np.float64, order="C"))  # a copy
+    if missing and fill is not None:
+        warnings.warn(
+            f"{several([*missing], 'input')} of {len(names)} had no column, and got {fill}.",
+            stacklevel=2,
+        )
+        filled = values.new_full((len(values), len(names)), fill)
+        filled[:, [at for at, name in enumerate(names) if name not in missing]] = values
+        values = filled
     return (
         values.to(torch.get_default_dtype()) if wiring.weight is None else values.to(wiring.weight)
     )
 
 
-def _check_columns(names: list[Any], columns: "pandas.Index", unknown: str) -> None:
-    if columns.has_duplicates:
-        repeated = columns[columns.duplicated()].tolist()
-        raise ValueError(f"the table has {_several(repeated, 'column')} twice.")
-    known, present = set(names), set(columns)
+def _missing_columns(
+    names: list[Any], frame: Frame, unknown: str, fill: float | None
+) -> dict[Any, None]:
+    """Return the inputs that have no column, in order, if these are to be filled."""
+    columns = frame.names
+    present = set(columns)
+    if len(present) < len(columns):
+        repeated = [name for at, name in enumerate(columns) if name in columns[:at]]
+        raise ValueError(f"the table has {several(repeated, 'column')} twice.")
+    known = set(names)
     missing = [name for name in names if name not in present]
     extra = [name for name in columns if name not in known]
-    if missing:
-        hint = (
-            f" The table has {_several(extra, 'column')} that the layer has not." if extra else ""
-        )
+    turned = _where_names_are(frame, known, extra) if missing else None
+    if missing and (fill is None or turned or len(missing) == len(names)):
+        hint = f" The table has {several(extra, 'column')} that the layer has not." if extra else ""
+        cure = turned or _cure(missing, extra, len(missing) == len(names))
         raise ValueError(
-            f"the table has no column for {_several(missing, 'input')}.{hint} "
-            f"{_cure(missing, extra)}"
+            f"the table has no column for {several(missing, 'input')}.{hint} {cure}".rstrip()
         )
     if extra and unknown == "error":
         raise ValueError(
-            f"the layer has no input for {_several(extra, 'column')}: drop them, or pass "
+            f"the layer has no input for {several(extra, 'column')}: drop them, or pass "
             'unknown="ignore".'
         )
+    if extra and unknown == "drop":
+        warnings.warn(f"left out {several(extra, 'column')}, which is no input.", stacklevel=3)
+    return dict.fromkeys(missing)
+
+
+def _where_names_are(frame: Frame, known: set, extra: list) -> str | None:
+    """Return how to turn a table whose rows are the inputs, or None."""
+    if len(extra) < len(frame.names) / 2:  # its columns are the inputs, or some of them
+        return None
+    texts = {str(name) for name in known}
+    if frame.kind == "pandas":
+        found = sum(str(name) in texts for name in frame.table.index)
+        if not isinstance(frame.table.index, _range_index()) and found > len(known) / 2:
+            return f"Its rows are inputs, {found} of {len(known)}: use `table.T`."
+    for name in extra[:_LOOKED_AT]:
+        column = frame.take([name])[name]
+        if column.dtype.kind in "iu" or not (column.dtype.kind == "O" or _is_text(column)):
+            continue
+        found = len({str(cell) for cell in column} & texts)
+        if found > len(known) / 2:
+            turn = f"`table.set_index({name!r}).T`"
+            if frame.kind == "polars":
+                turn = f"`table.drop({name!r}).transpose(column_names=table[{name!r}])`"
+            return (
+                f"Column {name!r} names inputs, {found} of {len(known)}, so that its rows are the "
+                f"inputs: use {turn}."
+            )
+    return None
+
+
+def _is_text(column: Any) -> bool:
+    return hasattr(column, "cat") or hasattr(column.dtype, "storage")
+
+
+def _range_index() -> Any:
+    return import_optional("pandas").RangeIndex
 
 
 def explain(layer: HasWiring | Wiring, edge: Any) -> str:
@@ -103,7 +156,7 @@ def explain(layer: HasWiring | Wiring, edge: Any) -> str:
         >>> explain(layer, 1)
         "edge 1: input 'B' (1) -> output 0, weight -0.31"
     """
-    topology, weight, in_names, out_names, _, rules = wiring = wiring_of(layer)
+    topology, weight, in_names, out_names, _, rules, _ = wiring = wiring_of(layer)
     if isinstance(edge, tuple) and len(edge) == 2:
         edge = _edge_between(wiring, *edge)
     elif isinstance(edge, bool) or not hasattr(edge, "__index__"):
@@ -142,18 +195,22 @@ def _edge_between(wiring: Wiring, source: Any, target: Any) -> int:
     return found[0]
 
 
-def _cure(missing: list[Any], extra: list[Any]) -> str:
+def _cure(missing: list[Any], extra: list[Any], all_missing: bool) -> str:
     if set(map(str, missing)) & set(map(str, extra)):
         kind = type(missing[0]).__name__
         return f"Names are {kind} and columns are not: use `table.rename(columns={kind})`."
-    return "To fill such columns, use `table.reindex(columns=layer.in_names, fill_value=0.0)`."
+    bare = {stripped(str(name)) for name in extra}
+    if any(stripped(str(name)) in bare for name in missing):
+        return "They differ by blanks alone: use `table.rename(columns=str.strip)`."
+    if all_missing:
+        return "None of its columns is an input."
+    return (
+        "To fill such columns, use `table.reindex(columns=layer.in_names, fill_value=0.0)` or pass "
+        "fill=0.0."
+        if not extra
+        else "To fill such inputs, pass fill=0.0."
+    )
 
 
 def _node(index: int, names: list[Any] | None) -> str:
     return str(index) if names is None else f"{names[index]!r} ({index})"
-
-
-def _several(names: list[Any], unit: str) -> str:
-    shown = ", ".join(map(repr, names[:_SHOWN]))
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{len(names)} {unit}{'s' * (len(names) > 1)} ({shown}{more})"

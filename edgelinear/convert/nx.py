@@ -85,7 +85,7 @@ def from_networkx(
         len(out_names),
         src,
         dst,
-        _edge_values(values, weight, lambda edge: (in_names[src[edge]], out_names[dst[edge]])),
+        edge_values(values, weight, lambda edge: (in_names[src[edge]], out_names[dst[edge]])),
         duplicates,
         in_names=in_names,
         out_names=out_names,
@@ -218,7 +218,7 @@ def _listed(
     return nodes, positions(argument, nodes)
 
 
-def _edge_values(values: list, attribute: str, ends: Any) -> Tensor | None:
+def edge_values(values: list, attribute: str, ends: Any) -> Tensor | None:
     """Return the value of each edge, or None where no edge has one."""
     if all(value is None for value in values):
         return None

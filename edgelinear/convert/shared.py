@@ -125,9 +125,10 @@ def weight_array(wiring: Wiring) -> np.ndarray | None:  # (num_edges,)
     return weight.numpy().copy()
 
 
-def import_optional(package: str) -> Any:
-    """Return a package of the extra `graph`."""
+def import_optional(package: str, extra: str = "graph") -> Any:
+    """Return a package of an extra."""
     try:
         return importlib.import_module(package)
     except ImportError:
-        raise ImportError(f"this needs {package}: pip install 'edgelinear[graph]'.") from None
+        name = package.split(".")[0]
+        raise ImportError(f"this needs {name}: pip install 'edgelinear[{extra}]'.") from None

@@ -40,6 +40,7 @@ class Wiring(NamedTuple):
     out_names: list | None = None  # (out_features,)
     rows: EdgeMap | None = None  # which row, entry or edge of the data each edge is
     rules: Sequence[Note] = ()  # those that the weights of a layer follow
+    frame: str = "pandas"  # the library of the table that it was read from, which gets it back
 
 
 def wiring_of(layer: HasWiring | Wiring) -> Wiring:

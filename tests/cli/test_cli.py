@@ -139,7 +139,7 @@ BAD_FILES = {
         b"%%MatrixMarket matrix coordinate complex general\n2 2 1\n1 1 5 1\n",
         "complex",
     ),
-    "edges.txt": (b"0 1\n", ".csv, .tsv"),
+    "edges.txt": (b"0 1\n", "is no header, pass"),
     "edges": (b"0 1\n", ".csv, .tsv"),
     "matrix.npz.gz": (b"0 1\n", ".csv, .tsv"),
 }

@@ -64,8 +64,8 @@ def test_truth_values_are_names():
 
 
 def test_spaces_in_names_are_kept():
-    table = pandas.DataFrame({"source": ["a", " a", "a "], "target": ["x", "x", "x"]})
-    assert convert.from_table(table).in_names == ["a", " a", "a "]
+    table = pandas.DataFrame({"source": ["a b", " c", "d "], "target": ["x", "x", "x"]})
+    assert convert.from_table(table).in_names == ["a b", " c", "d "]
 
 
 def test_unused_category_is_no_node():
