@@ -8,7 +8,7 @@ A backend computes, without autograd, on logical shapes with any strides:
 
 and, where one pass for both derivatives of `spmm` may beat two, with the same bits:
 
-    gradients(grad, weight, x, topology, dtype)    those of the weight and x, or None for two passes
+    gradients(grad, weight, x, topology, dtype)    of the weight and of x, or None if two are faster
 
 Half types are accumulated in float32. Results may have any strides too.
 """
@@ -30,8 +30,8 @@ _MODULES = {
 }
 BACKENDS = tuple(_MODULES)
 
-# Fastest first; benchmarks/results holds the rows that say so. None of a GPU are there yet: so that
-# on CUDA torch's kernels run, and `triton` where it is asked for.
+# Fastest first, by the rows of benchmarks/results. None of a GPU are there yet: on CUDA `auto` is
+# torch's kernels, and `triton` runs where it is asked for.
 _AUTO = (cpp, torch_csr, reference)
 
 

@@ -7,17 +7,16 @@ and int32 indices are copied to int64 at every call.
 import torch
 from torch import Tensor
 
-from edgelinear.backends import reference
-from edgelinear.backends.torch_scatter import missing, too_large
+from edgelinear.backends import shared
 from edgelinear.topology import Topology
 
 # torch-sparse hides its weight gradient behind its own autograd: ours is the definition.
-sddmm = reference.sddmm
+sddmm = shared.sddmm
 
 
 def why_not(x: Tensor, weight: Tensor, topology: Topology) -> str | None:
     """Return None, or why torch-sparse cannot run this call."""
-    return missing("torch_sparse") or too_large(x, topology)
+    return shared.missing("torch_sparse") or shared.too_large(x, topology)
 
 
 def spmm(weight: Tensor, x: Tensor, topology: Topology, bias: Tensor | None = None) -> Tensor:
@@ -25,7 +24,7 @@ def spmm(weight: Tensor, x: Tensor, topology: Topology, bias: Tensor | None = No
     import torch_sparse  # noqa: F401, registers the operator
 
     if topology.num_edges == 0 or x.shape[0] == 0:  # its kernel divides by the batch
-        return reference.finish(x.new_zeros(topology.out_features, x.shape[0]), x, bias)
+        return shared.finish(x.new_zeros(topology.out_features, x.shape[0]), x, bias)
     dtype = torch.promote_types(x.dtype, torch.float32)
     indptr, indices, edge_ids = topology.by_dst
     weight, x = weight.detach(), x.detach()  # or its own autograd asks for more indices
@@ -34,4 +33,4 @@ def spmm(weight: Tensor, x: Tensor, topology: Topology, bias: Tensor | None = No
     yt = torch.ops.torch_sparse.spmm_sum(
         None, indptr.long(), indices.long(), values.to(dtype), None, None, xt
     )
-    return reference.finish(yt, x, bias)
+    return shared.finish(yt, x, bias)

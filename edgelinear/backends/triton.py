@@ -1,7 +1,7 @@
 """Triton kernels for CUDA, on any pattern: no blocks, no atomics, memory that follows the edges.
 
-A row of many edges is cut into pieces, so that a hub cannot stall the others, and they are added in
-their order. Each target sums its edges in an order that the wiring alone decides: bits are
+A row of many edges is cut into pieces, so that other rows need not wait for a hub; their sums are
+then added in order. Each target sums its edges in an order that the wiring alone decides: bits are
 the same from run to run, and for a sample alone or in any batch.
 """
 
@@ -20,10 +20,10 @@ _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 LANES = 16  # of the edges of a row that are summed side by side: sums take their order from it
 
 # These do not change the bits of `spmm`. A tile is what one warp holds in registers.
-_TILE = 1024  # products: of rows, lanes and samples, or of edges and samples
-_SMALL_TILE = 256  # where a sample or few make a tile of many rows: the longest keeps all waiting
-_SAMPLES = 64  # of a tile, at most: two lines of the cache in float32
-_SIDE = 32  # of the squares that are transposed
+_TILE = 1024  # products of a tile: rows x lanes x samples, or edges x samples
+_SMALL_TILE = 256  # the same for few samples, so that fewer rows wait for the longest among them
+_SAMPLES = 64  # samples of a tile, at most: two lines of the cache in float32
+_SIDE = 32  # rows and columns of the squares that are transposed
 
 
 def why_not(x: Tensor, weight: Tensor, topology: Topology) -> str | None:
@@ -120,7 +120,7 @@ def sddmm(a: Tensor, b: Tensor, topology: Topology, dtype: torch.dtype) -> Tenso
 def gradients(
     grad: Tensor, weight: Tensor, x: Tensor, topology: Topology, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Return those by the weight, of this dtype, and by x: both read one transpose of `grad`."""
+    """Return the gradients of the weight, in `dtype`, and of x: both read one copy of `grad`."""
     turned = _by_feature(grad).t()
     grad_weight = sddmm(turned, x, topology, dtype)
     grad_x = spmm(weight, turned, topology.T)

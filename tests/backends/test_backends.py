@@ -1,8 +1,10 @@
 """Every backend on every graph, against a dense matmul in float64."""
 
+import ast
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -22,11 +24,12 @@ from torch.testing import assert_close
 
 import edgelinear as el
 from edgelinear import ops
-from edgelinear.backends import cpp, reference, torch_csr, torch_scatter, torch_sparse
+from edgelinear.backends import cpp, reference, shared, torch_csr, torch_scatter, torch_sparse
 
 backends = pytest.mark.parametrize("backend", backend_params())
 problems = pytest.mark.parametrize("name", PROBLEMS)
 HALF = (torch.float16, torch.bfloat16)
+BACKENDS_FOLDER = Path(el.backends.__file__).parent
 
 
 def setup(name, backend, dtype=torch.float64):
@@ -159,7 +162,7 @@ def test_int64_indices_give_the_same_result(backend):
 
 @pytest.mark.parametrize("backend", backend_params("reference", "torch_scatter", "torch_sparse"))
 def test_slices_of_edges_add_up(backend, monkeypatch):
-    monkeypatch.setattr(reference, "_SLICE_ELEMENTS", 12)  # 2 or 3 edges at a time, rows cut
+    monkeypatch.setattr(shared, "SLICE_ELEMENTS", 12)  # 2 or 3 edges at a time, rows cut
     test_spmm_equals_dense_matmul("hub", backend)
     test_spmm_equals_dense_matmul("empty_rows_and_columns", backend)
     test_sddmm_equals_dense_matmul_at_the_edges("unsorted", backend)
@@ -186,7 +189,7 @@ def test_memory_of_a_step_follows_edges(backend):
         held += event.nbytes()
         peak = max(peak, held)
     features = 4 * batch * 2 * n  # bytes of x and y
-    slices = 3 * 4 * reference._SLICE_ELEMENTS
+    slices = 3 * 4 * shared.SLICE_ELEMENTS
     assert peak > features
     assert peak < 5 * features + 48 * num_edges + slices < 4 * batch * num_edges
 
@@ -204,7 +207,7 @@ def test_auto_takes_the_first_usable_backend(monkeypatch):
     "EDGELINEAR_REQUIRE_KERNELS" not in os.environ, reason="an install may be pure Python"
 )
 def test_kernels_are_built():
-    assert type(cpp._kernels) is not str, cpp._kernels
+    assert cpp.why_not(torch.ones(1, 2), torch.ones(1), el.Topology(2, 2, [(0, 1)])) is None
 
 
 def test_auto_never_picks_the_compiled_packages(monkeypatch):
@@ -264,6 +267,51 @@ def test_hub_is_bit_equal_from_run_to_run(backend):
     skip_unless_usable(backend, x, weight, topology)
     first = ops.spmm(weight, x, topology, backend)
     assert all(torch.equal(ops.spmm(weight, x, topology, backend), first) for _ in range(5))
+
+
+def test_no_backend_imports_another():
+    for name in (*el.backends.BACKENDS, "shared"):
+        tree = ast.parse((BACKENDS_FOLDER / f"{name}.py").read_text())
+        imported = {
+            alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and node.module == "edgelinear.backends"
+            for alias in node.names
+        }
+        assert imported <= {"shared", f"{name}_kernels"}, name
+        modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        assert not any(module.startswith("edgelinear.backends.") for module in modules), name
+
+
+# Whether torch warns that CSR tensors are in beta, which it does once in a process.
+BUILD_CSR = "torch.sparse_csr_tensor([0, 0], [], [], (1, 1), check_invariants=False)\n"
+USE_OURS = "el.EdgeLinear(2, 2, [(0, 1)], backend='torch_csr')(torch.ones(1, 2)).sum().backward()\n"
+IMPORT = "import torch, warnings\nwarnings.simplefilter('always')\nimport edgelinear as el\n"
+
+
+@pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="torch's CSR kernels need MKL")
+@pytest.mark.parametrize(
+    "code, warns",
+    [
+        (USE_OURS, False),
+        (BUILD_CSR, True),
+        (USE_OURS.replace("torch_csr", "cpp") + BUILD_CSR, True),
+        (BUILD_CSR + USE_OURS, True),
+    ],
+    ids=["ours", "the user's", "the user's after the kernels", "the user's before ours"],
+)
+def test_beta_warning_of_csr_tensors_is_the_users(code, warns):
+    done = subprocess.run([sys.executable, "-c", IMPORT + code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert ("beta state" in done.stderr) is warns
+    assert done.stderr.count("UserWarning") == warns
+
+
+def test_other_warnings_of_csr_tensors_stay_the_users():
+    code = IMPORT + USE_OURS + BUILD_CSR.replace(", check_invariants=False", "")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "invariant checks are implicitly disabled" in done.stderr
 
 
 def test_import_loads_no_extra():
