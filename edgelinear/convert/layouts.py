@@ -253,6 +253,14 @@ def _check_quotes(layout: Layout, text: Text) -> None:
                 "that begins with a quote must end with one, in the same line. If quotes are part "
                 "of the names, pass `pandas.read_csv(path, quoting=3)`."
             )
+        if layout.sep == BLANKS:  # which pandas takes away inside quotes as well
+            for found in re.finditer(rb'"(?:[^"\n]|"")*+"', data[layout.start :]):
+                if found[0][1:2].isspace() or found[0][-2:-1].isspace():
+                    line = line_of(data, layout.start + found.start())
+                    raise ValueError(
+                        f"{text.path}: line {line} has {found[0].decode()!r}, whose blanks cannot "
+                        'be told from those between cells: pass sep=" ", or take them away.'
+                    )
         if b'\\"' in data:
             line = line_of(data, data.index(b'\\"'))
             raise ValueError(
