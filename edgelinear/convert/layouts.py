@@ -12,9 +12,9 @@ from edgelinear.topology.wiring import as_list, positions
 
 BLANKS = r"\s+"  # runs of blanks and tabs, as pandas writes them
 _SINGLE = (",", "\t", ";", "|")
-_MARKS = ("#", "%")
+MARKS = ("#", "%")
 _SAMPLE = 50  # lines that are looked at
-_SHOWN = 60  # characters of a line in a message
+SHOWN = 60  # characters of a line in a message
 
 
 class Layout(NamedTuple):
@@ -81,13 +81,7 @@ def find_layout(data: bytes, text: Text) -> Layout:
     if re.search(rb"\S", data) is None:
         raise ValueError(f"{text.path} is empty: it must have a header and a row an edge.")
     found = _without_header if _headless(text) else _with_header
-    layout = found(data, text)
-    if text.comment is None:
-        _refuse_marks(layout, text)
-    if layout.sep == BLANKS and text.sep is None:
-        _refuse_other_blanks(layout, text)
-    _check_quotes(layout, text)
-    return layout
+    return found(data, text)
 
 
 def cells_of(line: str, sep: str) -> list[str]:
@@ -100,7 +94,7 @@ def cells_of(line: str, sep: str) -> list[str]:
 
 def sample(layout: Layout) -> list[list[str]]:
     """Return the cells of the first rows."""
-    lines = (line for _, _, line in _lines(layout.data, layout.start))
+    lines = (line for _, _, line in lines_of(layout.data, layout.start))
     return [cells_of(line, layout.sep) for line, _ in zip(lines, range(_SAMPLE), strict=False)]
 
 
@@ -115,7 +109,7 @@ def _hint_of_excel(data: bytes) -> tuple[bytes, str | None]:
     return (data, None) if match is None else (data[match.end() - 1 :], match[1].decode())
 
 
-def _lines(data: bytes, start: int = 0) -> Iterator[tuple[int, int, str]]:
+def lines_of(data: bytes, start: int = 0) -> Iterator[tuple[int, int, str]]:
     """Yield where each line that is not blank begins, where the next one does, and its text."""
     while start < len(data):
         end = data.find(b"\n", start)
@@ -129,8 +123,8 @@ def _lines(data: bytes, start: int = 0) -> Iterator[tuple[int, int, str]]:
 def _with_header(data: bytes, text: Text) -> Layout:
     above: list[tuple[int, str]] = []  # the last line that begins as a comment does
     line, seps = "", []
-    for _, start, line in _lines(data):
-        if text.comment is not None or not line.startswith(_MARKS):
+    for _, start, line in lines_of(data):
+        if text.comment is not None or not line.startswith(MARKS):
             seps = _fitting_header(line, text)
             break
         above = [(start, line)]
@@ -145,7 +139,7 @@ def _with_header(data: bytes, text: Text) -> Layout:
         raise ValueError(_no_header(line, text))
     if len(seps) > 1:
         raise ValueError(
-            f"{text.path}: {_quoted(line)} has the columns wanted both by {seps[0]!r} and by "
+            f"{text.path}: {quoted(line)} has the columns wanted both by {seps[0]!r} and by "
             f"{seps[1]!r}: pass `sep`."
         )
     names = list(text.columns) if text.columns is not None else _header(line, seps[0], text)
@@ -182,11 +176,11 @@ def _first_choice(text: Text) -> str:
 
 
 def _without_header(data: bytes, text: Text) -> Layout:
-    for start, _, line in _lines(data):
-        if text.comment is None and line.startswith(_MARKS):
-            raise ValueError(_undeclared(line, line_of(data, start), text))
+    for start, _, line in lines_of(data):
+        if text.comment is None and line.startswith(MARKS):
+            raise ValueError(undeclared(line, line_of(data, start), text))
         break
-    lines = [line for (_, _, line), _ in zip(_lines(data), range(_SAMPLE), strict=False)]
+    lines = [line for (_, _, line), _ in zip(lines_of(data), range(_SAMPLE), strict=False)]
 
     def fits(sep: str) -> bool:
         numbers = {len(cells_of(line, sep)) for line in lines}
@@ -202,78 +196,18 @@ def _without_header(data: bytes, text: Text) -> Layout:
     return Layout(data, 0, seps[0], names)
 
 
-def _refuse_marks(layout: Layout, text: Text) -> None:
-    """Refuse a line that may be a row or a comment."""
-    for mark in (b"#", b"%"):
-        at = layout.start if layout.data.startswith(mark, layout.start) else -1
-        if at < 0 and (at := layout.data.find(b"\n" + mark, layout.start)) >= 0:
-            at += 1
-        if at >= 0:
-            end = layout.data.find(b"\n", at)
-            line = layout.data[at : None if end < 0 else end].decode()
-            raise ValueError(_undeclared(line, line_of(layout.data, at), text))
-
-
-def _refuse_other_blanks(layout: Layout, text: Text) -> None:
-    """Refuse runs of blanks, where single ones part the first line: cells may be empty or not."""
-    before = layout.data[: layout.start].rstrip(b"\n").rpartition(b"\n")[2]
-    first = before or next((line.encode() for _, _, line in _lines(layout.data)), b"")
-    if b"\t" in first or b"  " in first:
-        return
-    for blanks in (b"\t", b"  "):
-        at = layout.data.find(blanks, layout.start)
-        if at >= 0:
-            raise ValueError(
-                f"{text.path}: line {line_of(layout.data, at)} has {blanks.decode()!r}, where one "
-                f"blank parts the cells of line {line_of(layout.data, max(layout.start - 1, 0))}: "
-                f'pass sep=r"{BLANKS}" for runs of blanks, or sep=" ".'
-            )
-
-
-def _undeclared(line: str, number: int, text: Text) -> str:
+def undeclared(line: str, number: int, text: Text) -> str:
     return (
-        f"{text.path}: line {number} is {_quoted(line)}: pass comment={line[0]!r} to skip lines "
+        f"{text.path}: line {number} is {quoted(line)}: pass comment={line[0]!r} to skip lines "
         "that begin so, or comment=False to read them as rows."
     )
-
-
-def _check_quotes(layout: Layout, text: Text) -> None:
-    """Refuse a cell that begins with a quote and does not end with one in the same line."""
-    data = layout.data
-    parts = rb" \t" if layout.sep == BLANKS else re.escape(layout.sep.encode())
-    if b'"' in data:
-        cell = rb'"(?:[^"\n]|"")*+"|[^"\n%b][^\n%b]*+|' % (parts, parts)
-        good = re.compile(rb"(?:(?:%b)[\n%b])*+(?:(?:%b)\Z)?" % (cell, parts, cell))
-        match = good.match(data, layout.start)
-        end = layout.start if match is None else match.end()
-        if end < len(data):
-            cells = data[end : end + 4 * _SHOWN].split(b"\n")[0].decode(errors="ignore")
-            raise ValueError(
-                f"{text.path}: line {line_of(data, end)} has {_quoted(cells)}: a cell "
-                "that begins with a quote must end with one, in the same line. If quotes are part "
-                "of the names, pass `pandas.read_csv(path, quoting=3)`."
-            )
-        if b'\\"' in data:
-            line = line_of(data, data.index(b'\\"'))
-            raise ValueError(
-                f'{text.path}: line {line} has \\", and a quote inside a cell must be written "": '
-                'pass `pandas.read_csv(path, escapechar="\\\\")`.'
-            )
-    if b"'" in data:
-        single = re.compile(rb"(?m)(?:^|[%b])'[^\n]*'(?:[%b]|$)" % (parts, parts))
-        match = single.search(data, layout.start)
-        if match is not None:
-            raise ValueError(
-                f"{text.path}: line {line_of(data, match.end())} has cells in single "
-                'quotes, which are part of no name: pass `pandas.read_csv(path, quotechar="\'")`.'
-            )
 
 
 def _no_header(line: str, text: Text) -> str:
     seps = [text.sep] if text.sep is not None else [_first_choice(text), *_SINGLE, BLANKS]
     if text.columns is not None:
         return (
-            f"{text.path}: the header {_quoted(line)} has {len(cells_of(line, seps[0]))} cells by "
+            f"{text.path}: the header {quoted(line)} has {len(cells_of(line, seps[0]))} cells by "
             f"{seps[0]!r}, and `columns` holds {len(text.columns)} names: they must be as many."
         )
     # What parts it into most of the columns wanted, or else into most columns.
@@ -282,14 +216,14 @@ def _no_header(line: str, text: Text) -> str:
         sep = max(seps, key=lambda s: len(cells_of(line, s)))
     names = _header(line, sep, text)
     if len(names) == 1 and not line.isascii():
-        return f"{text.path} cannot be read as a table: its first line is {_quoted(line)}."
+        return f"{text.path} cannot be read as a table: its first line is {quoted(line)}."
     missing = [name for name in text.wanted if name not in names]
     alike = [name for name in missing if name in map(stripped, names)]
     if alike:
         cure = "they differ by blanks alone: pass strip=True."
     else:
         cure = (
-            f"name them by `source` and `target`, or, if {_quoted(line)} is no header, pass "
+            f"name them by `source` and `target`, or, if {quoted(line)} is no header, pass "
             'columns=["source", "target"] or whatever its columns are.'
         )
     shown = ", ".join(map(repr, names[:40]))
@@ -299,7 +233,7 @@ def _no_header(line: str, text: Text) -> str:
 def _no_columns(lines: list[str], seps: list[str], text: Text) -> str:
     if seps:
         return (
-            f"{text.path}: {_quoted(lines[0])} can be parted by {seps[0]!r} and by {seps[1]!r}: "
+            f"{text.path}: {quoted(lines[0])} can be parted by {seps[0]!r} and by {seps[1]!r}: "
             "pass `sep`."
         )
     tried = [text.sep] if text.sep is not None else [*_SINGLE, BLANKS]
@@ -314,9 +248,9 @@ def _no_columns(lines: list[str], seps: list[str], text: Text) -> str:
     )
     return (
         f"{text.path}: every row must have {needed}, got {seen or 'one cell a row'} in its first "
-        f"lines, as {_quoted(lines[0])}: pass `sep`, or the `columns` that it has."
+        f"lines, as {quoted(lines[0])}: pass `sep`, or the `columns` that it has."
     )
 
 
-def _quoted(line: str) -> str:
-    return repr(line if len(line) <= _SHOWN else line[: _SHOWN - 3] + "...")
+def quoted(line: str) -> str:
+    return repr(line if len(line) <= SHOWN else line[: SHOWN - 3] + "...")

@@ -10,6 +10,7 @@ import numpy as np
 from edgelinear.convert.columns import check_columns
 from edgelinear.convert.files import line_of, read_text
 from edgelinear.convert.layouts import BLANKS, Layout, Text, find_layout, sample
+from edgelinear.convert.rows import check_rows
 from edgelinear.convert.shared import import_optional
 
 _PLAIN = re.compile(r"-?(?:0|[1-9][0-9]*)")
@@ -27,6 +28,7 @@ def read_table(text: Text, named: bool, weight: Any) -> tuple[Any, list]:
     """
     text.check()
     layout = find_layout(read_text(text.path), text)
+    check_rows(layout, text)
     columns = layout.columns
     wanted = list(dict.fromkeys(text.wanted))
     if weight is None and "weight" in columns:

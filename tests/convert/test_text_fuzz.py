@@ -88,5 +88,5 @@ def test_any_text_is_read_or_refused_in_words(tmp_path_factory, text):
     # Where nothing is quoted, what Python's own reader finds is the truth.
     if not set('"\r') & set(text):
         rows = [row for row in csv.reader(io.StringIO("\n" + text.replace("\x00", ""))) if row]
-        rows = [row for row in rows if len(row) > 1]
+        rows = [row[:2] if not any(row[2:]) else row for row in rows if any(row)]
         assert ends(wiring) == list(zip(*map(as_read, zip(*rows, strict=True)), strict=True))
