@@ -41,8 +41,8 @@ class EdgeModule(Called, HasEntries):
         self._topology = topology
         self.weight = weight
         self._place_topology()
-        self.in_names = in_names
-        self.out_names = out_names
+        self._in_names = as_names("in_names", in_names, self.in_features)
+        self._out_names = as_names("out_names", out_names, self.out_features)
 
     @property
     def topology(self) -> Topology:
@@ -222,7 +222,8 @@ class EdgeModule(Called, HasEntries):
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in checkpoint.KEYS:
             super().__setattr__(name, value)
-        elif isinstance(value, Tensor):  # a loader sets what a state dict holds
+        elif isinstance(value, Tensor) and (name not in NAMES or value.dtype == torch.uint8):
+            # A loader sets what a state dict holds: names are bytes there.
             self._take_entry(name, value.detach())
         else:
             object.__setattr__(self, name, value)

@@ -10,7 +10,7 @@ from torch import nn
 from torch.testing import assert_close
 
 import edgelinear as el
-from edgelinear import export
+from edgelinear.functional import export
 
 
 def wiring(name):

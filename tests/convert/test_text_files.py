@@ -484,5 +484,5 @@ def test_names_of_which_none_is_known_are_refused():
 
 def test_cell_that_holds_a_list_is_refused():
     frame = pd.DataFrame({"source": [["a"], ["b"]], "target": ["x", "y"]})
-    with pytest.raises(TypeError, match="column 'source' must hold a name in each cell"):
+    with pytest.raises(TypeError, match="column 'source' must hold one name a cell"):
         convert.from_table(frame)

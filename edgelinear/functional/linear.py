@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from edgelinear import _torch, backends, export, ops, wrapped
+from edgelinear import _torch, backends, ops
+from edgelinear.functional import export, wrapped
 from edgelinear.topology import Topology
 
 
