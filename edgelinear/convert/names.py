@@ -110,7 +110,7 @@ def refuse_alike(columns: Sequence[tuple[Any, Nodes]]) -> None:
     odd = {
         stripped(name): (column, name)
         for column, nodes in columns
-        if not nodes.ascending
+        if not nodes.ascending and not _are_bare(nodes.names)
         for name in nodes.names
         if _is_odd(name)
     }
@@ -151,6 +151,15 @@ def _used(nodes: Nodes, kept: np.ndarray) -> tuple[np.ndarray, list]:
     pandas = import_optional("pandas")
     cells, used = pandas.factorize(nodes.cells[kept], sort=nodes.ascending)
     return cells, [nodes.names[i] for i in used]
+
+
+def _are_bare(names: list) -> bool:
+    """Whether all names are strings and none is odd, seen at once as most are so."""
+    try:
+        text = "|".join(["", *names, ""])
+    except TypeError:
+        return False
+    return text.isprintable() and not any(side in text for side in ("| ", " |", "||"))
 
 
 def _is_odd(name: Any) -> bool:
