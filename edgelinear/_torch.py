@@ -1,4 +1,4 @@
-"""Every private name of torch in use: why it is needed, and what is done where it is missing.
+"""Every private function of torch in use: why it is needed, and what is done where it is missing.
 
 Each is looked up once, here. Without one, everything still works, only slower, by public names.
 """

@@ -1,7 +1,7 @@
 """Wiring in and out: an importer returns a `Wiring`, and its first line says which way it reads."""
 
+from edgelinear.convert.edges import from_edges, to_edge_index
 from edgelinear.convert.genesets import read_gmt, read_names
-from edgelinear.convert.graphs import from_edges, to_edge_index
 from edgelinear.convert.igraphs import from_igraph
 from edgelinear.convert.inputs import explain, to_inputs
 from edgelinear.convert.matrices import (

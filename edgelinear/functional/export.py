@@ -2,7 +2,7 @@
 
 An exporter to ONNX knows no operator of this library. Two forms stand in for it there, of gathers,
 products and sums of whole rows; neither scatters, which ONNX does rightly from opset 16 on alone.
-`benchmarks/onnx.py` has what was measured of them in onnxruntime.
+`benchmarks/onnx_forms.py` has what was measured of them in onnxruntime.
 
 Both take targets in blocks: those of about the same fan-in, padded to as many slots each. A slot
 that is padding reads an input of zeros with a weight of zero, so that values travel along edges

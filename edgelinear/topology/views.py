@@ -1,4 +1,4 @@
-"""Both sorted views of an edge list, made in O(edges)."""
+"""Both sorted views of an edge list, in O(edges); edges given twice are refused or merged."""
 
 from typing import Any, NamedTuple
 

@@ -1,4 +1,4 @@
-"""Edge lists, and what PyG holds."""
+"""Edge lists in memory: `from_edges`, which takes what PyG holds too, and `to_edge_index`."""
 
 from typing import Any
 
