@@ -29,7 +29,9 @@ TRUTH = {
 
 
 @pytest.mark.parametrize(
-    "text", [GMT, GMT.replace("\n", "\r\n"), "\ufeff" + GMT, gzip.compress(GMT.encode())]
+    "text",
+    [GMT, GMT.replace("\n", "\r\n"), "\ufeff" + GMT, gzip.compress(GMT.encode())],
+    ids=["plain", "Windows", "byte-order mark", "packed"],
 )
 def test_gmt_leads_from_genes_to_sets(tmp_path, text):
     name = "sets.gmt.gz" if isinstance(text, bytes) else "sets.gmt"
