@@ -93,14 +93,20 @@ class _Kernels:
         """Compute the `product` of kernels.h: `sums`, `dots` or both, from the others."""
         _, indptr, indices, edge_ids, runs, _ = topology._target_view
         edgewise: Any = dots if weight is None else weight
+        columns, edges = topology.in_features, indices.shape[0]
+        if gathered.shape[1] != columns or edgewise.shape[0] != edges:
+            raise ValueError(  # or memory beyond them would be read
+                f"a matrix of {columns} features and {edges} edges are needed, got shapes "
+                f"{tuple(gathered.shape)} and {tuple(edgewise.shape)}."
+            )
         call = (  # _FIELDS but for the last two. Addresses: they are good for this call alone.
             indptr.data_ptr(),
             indices.data_ptr(),
             0 if edge_ids is None else edge_ids.data_ptr(),
             0 if runs is None else runs.data_ptr(),
             topology.out_features,
-            topology.in_features,
-            indices.shape[0],
+            columns,
+            edges,
             0 if runs is None else runs.shape[0],
             indices.element_size(),
             gathered.shape[0],

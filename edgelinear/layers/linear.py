@@ -272,13 +272,16 @@ class EdgeLinear(EdgeModule):
             tensor([[2., 3.]], grad_fn=<...>)
         """
         if isinstance(input, fx.Proxy):
-            return reach.leaf(self, input)
-        if "weight" not in self._parameters:
+            return reach.leaf(self, input, EdgeLinear.forward)
+        # Not `self.weight`, for which Python searches much of what a module has.
+        weight, bias = self._parameters.get("weight"), self._parameters.get("bias")
+        if weight is None:  # rules, or a hook of torch, compute it
             self._check_norm()
-        weight = self.weight
-        if weight.device != self.topology.device:  # accelerate moves weights alone
+            weight = self.weight
+        if weight.device != self._topology.device:  # accelerate moves weights alone
             self._place_topology()
-        return edge_linear(input, weight, self.topology, self.bias, backend=self.backend)
+        bias = self.bias if bias is None else bias  # which torch's `prune` computes, too
+        return edge_linear(input, weight, self._topology, bias, backend=self.backend)
 
     def reset_parameters(self) -> None:
         """Draw weight and bias anew, uniform in +-1/sqrt(fan_in) of their target."""

@@ -236,3 +236,45 @@ def test_compiled_function_may_make_modules():
 
     y = torch.compile(make_and_call, backend="eager")(torch.randn(2, 4))
     assert y.shape == (2, 3)
+
+
+class Tripled(el.EdgeLinear):
+    def forward(self, x):
+        return 3 * super().forward(x)
+
+
+def hooked(kind):
+    layer = el.EdgeLinear(3, 3, [(0, 0), (1, 1), (2, 2)])
+    getattr(layer, kind)(lambda *arguments: None)
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("layer", "what"),
+    [
+        (Tripled(3, 3, [(0, 0), (1, 1), (2, 2)]), "a `forward` of its own"),
+        (hooked("register_forward_hook"), "hooks"),
+        (hooked("register_forward_pre_hook"), "hooks"),
+    ],
+    ids=["subclass", "hook", "pre-hook"],
+)
+def test_what_fx_would_do_twice_is_refused(layer, what):
+    with pytest.raises(TypeError, match=f"with {what}: use `torch.export`"):
+        torch.fx.symbolic_trace(nn.Sequential(layer))
+
+
+def test_attention_that_calls_its_out_proj_takes_the_layer():
+    class Attention(nn.MultiheadAttention):
+        def forward(self, query):
+            return self.out_proj(query)
+
+    attention = Attention(4, 2)
+    attention.out_proj = el.EdgeLinear(4, 4, [(0, 0), (2, 3)])
+    x = torch.randn(5, 4)
+    assert torch.equal(attention(x), attention.out_proj(x))
+
+
+def test_layer_has_no_hook_where_nothing_reaches_inside():
+    """A hook costs each call a microsecond."""
+    model = nn.Sequential(el.EdgeLinear(3, 3, [(0, 0)]))
+    assert not model[0]._forward_pre_hooks
