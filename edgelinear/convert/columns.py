@@ -25,6 +25,11 @@ def check_columns(columns: Sequence[Hashable], wanted: Iterable[Hashable]) -> No
             )
 
 
+def has_weight(columns: Iterable[Hashable]) -> bool:
+    """Whether a table has a column of weights, be it padded by blanks, which is refused then."""
+    return any(isinstance(name, str) and name.strip() == "weight" for name in columns)
+
+
 def column_of(table: Any, name: Hashable) -> Any:
     """Return the column of that name, of a table that has rows."""
     if len(table) == 0:
@@ -49,7 +54,7 @@ def plain(column: Any) -> Any:
 
 
 def column_values(column: Any) -> Tensor | None:
-    """Return the weights in a column, or None where it holds truth values."""
+    """Return the weights in a column; truth values weigh 1 and 0, as each row is an edge."""
     refuse_missing(column, column.isna().to_numpy())
     column = plain(column)
     kind = column.dtype.kind

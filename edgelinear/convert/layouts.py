@@ -12,6 +12,9 @@ from edgelinear.topology.wiring import as_list, positions
 
 BLANKS = r"\s+"  # runs of blanks and tabs, as pandas writes them
 _SINGLE = (",", "\t", ";", "|")
+# Blanks without a tab inside a line, or a cell that is empty by tabs: by runs of blanks, a line has
+# more or fewer cells.
+_UNLIKE = re.compile(rb"(?m)[^ \t\n] +[^ \t\n]|\t *\t|^ *\t *[^ \t\n]|\t *$")
 MARKS = ("#", "%")
 _SAMPLE = 50  # lines that are looked at
 SHOWN = 60  # characters of a line in a message
@@ -122,10 +125,10 @@ def lines_of(data: bytes, start: int = 0) -> Iterator[tuple[int, int, str]]:
 
 def _with_header(data: bytes, text: Text) -> Layout:
     above: list[tuple[int, str]] = []  # the last line that begins as a comment does
-    line, seps = "", []
+    line, start, seps = "", 0, []
     for _, start, line in lines_of(data):
         if text.comment is not None or not line.startswith(MARKS):
-            seps = _fitting_header(line, text)
+            seps = _fitting_header(line, data, start, text)
             break
         above = [(start, line)]
     if not seps:
@@ -133,10 +136,10 @@ def _with_header(data: bytes, text: Text) -> Layout:
         for end, comment in above:
             plain = comment.lstrip("#%").lstrip()
             for header in (plain,) if comment[1:2].isspace() else (comment, plain):
-                if not seps and (seps := _fitting_header(header, text)):
+                if not seps and (seps := _fitting_header(header, data, end, text)):
                     start, line = end, header
     if not seps:
-        raise ValueError(_no_header(line, text))
+        raise ValueError(_no_header(line, data, start, text))
     if len(seps) > 1:
         raise ValueError(
             f"{text.path}: {quoted(line)} has the columns wanted both by {seps[0]!r} and by "
@@ -151,15 +154,27 @@ def _header(line: str, sep: str, text: Text) -> list[str]:
     return [stripped(name) for name in names] if text.strip else names
 
 
-def _fitting_header(line: str, text: Text) -> list[str]:
+def _fitting_header(line: str, data: bytes, start: int, text: Text) -> list[str]:
     """Return what may part the cells of a header: with it, the columns wanted are there."""
 
     def fits(sep: str) -> bool:
+        if sep == BLANKS and text.sep is None and _is_padded(line, data, start, text):
+            return False
         if text.columns is not None:
             return len(cells_of(line, sep)) == len(text.columns)
         return set(text.wanted) <= set(_header(line, sep, text))
 
     return _fitting(fits, text)
+
+
+def _is_padded(line: str, data: bytes, start: int, text: Text) -> bool:
+    """Whether a header has blanks around what parts its cells, so that they part none."""
+    if any(cell and not cell.strip(",;|") for cell in cells_of(line, BLANKS)):
+        return True
+    wanted = set(text.wanted)
+    seps = [sep for sep in _SINGLE if wanted <= {*map(stripped, cells_of(line, sep))}]
+    # Tabs are runs of blanks too: which of the two is no matter where both part all rows alike.
+    return bool(seps) and (seps != ["\t"] or _UNLIKE.search(data, start) is not None)
 
 
 def _fitting(fits: Any, text: Text) -> list[str]:
@@ -203,16 +218,22 @@ def undeclared(line: str, number: int, text: Text) -> str:
     )
 
 
-def _no_header(line: str, text: Text) -> str:
-    seps = [text.sep] if text.sep is not None else [_first_choice(text), *_SINGLE, BLANKS]
+def _no_header(line: str, data: bytes, start: int, text: Text) -> str:
+    seps = [text.sep] if text.sep is not None else [_first_choice(text), *_SINGLE]
+    if text.sep is None and not _is_padded(line, data, start, text):
+        seps.append(BLANKS)
     if text.columns is not None:
         return (
             f"{text.path}: the header {quoted(line)} has {len(cells_of(line, seps[0]))} cells by "
             f"{seps[0]!r}, and `columns` holds {len(text.columns)} names: they must be as many."
         )
+
+    def number(sep: str) -> int:
+        return len({*text.wanted} & {*map(stripped, cells_of(line, sep))})
+
     # What parts it into most of the columns wanted, or else into most columns.
-    sep = max(seps, key=lambda s: (len({*text.wanted} & {*_header(line, s, text)}), -seps.index(s)))
-    if not {*text.wanted} & {*_header(line, sep, text)} and len(cells_of(line, sep)) == 1:
+    sep = max(seps, key=lambda sep: (number(sep), -seps.index(sep)))
+    if not number(sep) and len(cells_of(line, sep)) == 1:
         sep = max(seps, key=lambda s: len(cells_of(line, s)))
     names = _header(line, sep, text)
     if len(names) == 1 and not line.isascii():

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edgelinear.convert.columns import check_columns
+from edgelinear.convert.columns import check_columns, has_weight
 from edgelinear.convert.files import line_of, read_text
 from edgelinear.convert.layouts import BLANKS, Layout, Text, find_layout, sample
 from edgelinear.convert.rows import check_rows
@@ -31,7 +31,7 @@ def read_table(text: Text, named: bool, weight: Any) -> tuple[Any, list]:
     check_rows(layout, text)
     columns = layout.columns
     wanted = list(dict.fromkeys(text.wanted))
-    if weight is None and "weight" in columns:
+    if weight is None and has_weight(columns):
         wanted.append("weight")
     check_columns(columns, wanted)
     names = {columns.index(name) for name in text.wanted[:2]} if named else set()
@@ -159,7 +159,7 @@ def _with_points(column: Any, path: Any) -> Any:
     pandas = import_optional("pandas")
     if pandas.api.types.is_numeric_dtype(column) or pandas.api.types.is_bool_dtype(column):
         return column
-    cells = column.dropna().astype(str)
+    cells = column.dropna().astype(str).str.strip()  # as pandas reads " 0.5"
     commas = cells.str.contains(",", regex=False)
     if not commas.any() or not cells.str.fullmatch(_COMMA).all():
         return column

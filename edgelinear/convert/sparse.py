@@ -66,7 +66,7 @@ def unwrapped(matrix: Any, layout: str) -> Any:
         return matrix
     if values is None:
         values = torch.ones(edges.shape[1], dtype=torch.bool, device=edges.device)
-    return torch.sparse_coo_tensor(edges, values.detach(), tuple(shape))
+    return torch.sparse_coo_tensor(edges, values.detach(), tuple(shape), check_invariants=True)
 
 
 def entries_of(matrix: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from edgelinear.convert.columns import check_columns, column_of, column_values, node_indices
+from edgelinear.convert.columns import (
+    check_columns,
+    column_of,
+    column_values,
+    has_weight,
+    node_indices,
+)
 from edgelinear.convert.files import is_arrow, read_arrow
 from edgelinear.convert.frames import Frame, make_frame
 from edgelinear.convert.layouts import Text
@@ -145,7 +151,7 @@ def _open(text: Text, weight: Any, named: bool) -> tuple[Any, Any, str | None]:
         text.check_unused()
         opened = Frame("table", read_arrow(table) if is_path else table, " or a path")
         names, kind = opened.names, "pandas" if is_path else opened.kind
-        wanted += ["weight"] if weight is None and "weight" in names else []
+        wanted += ["weight"] if weight is None and has_weight(names) else []
         check_columns(names, wanted)
         frame = opened.take(wanted)
     if weight is None and "weight" in names:

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import re
 import zipfile
 
 import numpy as np
@@ -365,6 +366,61 @@ def test_blanks_around_whole_numbers_go_on_request(tmp_path):
     with pytest.raises(ValueError, match="differ by blanks alone: pass strip=True"):
         convert.from_table(path)
     assert edges(convert.from_table(path, strip=True)) == {(1, 2): None, (3, 4): None}
+
+
+PLAIN = [("TP53", "repair"), ("MYC", "growth")]
+BLANK = [("TP53 gene", "DNA repair"), ("MYC gene", "cell growth")]
+
+
+def padded(sep, rows, head=None, tail=""):
+    lines = [f"source{head or f' {sep} '}target{tail}"]
+    return "\n".join(lines + [f"{source}{sep}{target}" for source, target in rows]) + "\n"
+
+
+@pytest.mark.parametrize("sep", [",", ";", "|", "\t"])
+@pytest.mark.parametrize("head", [" {} ", "  {} ", "{} ", " {}"])
+@pytest.mark.parametrize("rows", [PLAIN, BLANK])
+@pytest.mark.parametrize("name", ["e.csv", "e.tsv", "e.txt"])
+def test_blanks_around_the_separator_of_a_header_part_nothing(tmp_path, sep, head, rows, name):
+    path = written(tmp_path, padded(sep, rows, head.format(sep)), name)
+    assert edges(convert.from_table(path, strip=True)) == dict.fromkeys(rows)
+    if sep == "\t" and rows is PLAIN:  # by tabs or by runs of blanks, these are the same edges
+        assert edges(convert.from_table(path)) == dict.fromkeys(rows)
+        return
+    with pytest.raises(ValueError, match=f"{re.escape(repr(sep))}.*blanks alone: pass strip=True"):
+        convert.from_table(path)
+
+
+@pytest.mark.parametrize("row", ["TP53 gene\trepair\t", "TP53\t\trepair", "\tTP53\trepair"])
+def test_row_that_tabs_and_blanks_part_otherwise_is_refused(tmp_path, row):
+    path = written(tmp_path, f"source \t target \t note\na\tx\tn\n{row}\n")
+    with pytest.raises(ValueError, match="differ by blanks alone: pass strip=True"):
+        convert.from_table(path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    ['"source" , "target"', '"source" ; "target"', "source target ,", "source || x target"],
+)
+@pytest.mark.parametrize("strip", [True, False])
+def test_header_with_a_separator_for_a_cell_is_not_parted_by_blanks(tmp_path, header, strip):
+    path = written(tmp_path, f"{header}\nTP53 gene,DNA repair\n")
+    with pytest.raises(ValueError, match="no column"):
+        convert.from_table(path, strip=strip)
+
+
+@pytest.mark.parametrize("mark", ["\ufeff", "\ufeff ", "# ", "#", "sep=;\n"])
+def test_padded_header_after_a_mark_is_not_parted_by_blanks(tmp_path, mark):
+    path = written(tmp_path, mark + padded(";", BLANK))
+    with pytest.raises(ValueError, match="no column 'source'"):
+        convert.from_table(path)
+    assert edges(convert.from_table(path, strip=True)) == dict.fromkeys(BLANK)
+
+
+@pytest.mark.parametrize("decimal", [None, ","])
+def test_decimal_comma_with_blanks_around_is_read(tmp_path, decimal):
+    path = written(tmp_path, table(" ; ", decimal=","))
+    assert edges(convert.from_table(path, strip=True, decimal=decimal)) == EDGES
 
 
 def test_padded_number_and_its_plain_twin_are_refused(tmp_path):
