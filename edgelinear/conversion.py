@@ -1,10 +1,21 @@
 """Whole models from sparse layers to dense ones."""
 
 import copy
+from collections import OrderedDict
+from typing import Any
 
 from torch import nn
+from torch.nn.utils import prune
+from torch.nn.utils.weight_norm import WeightNorm
 
+from edgelinear import reach
 from edgelinear.layers import EdgeLinear
+
+# Of each, the hooks, and what is said of them by the same key.
+_HOOKS = (
+    ("_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called"),
+    ("_forward_pre_hooks", "_forward_pre_hooks_with_kwargs"),
+)
 
 
 def densify(model: nn.Module) -> nn.Module:
@@ -12,7 +23,11 @@ def densify(model: nn.Module) -> nn.Module:
 
     For runtimes that know dense products alone, or run them faster: onnxruntime does so above some
     10 % of the connections. It takes in_features * out_features memory a layer, spreads an inf or
-    NaN to every output, and trains the zeros too. A layer used twice is one layer in the copy.
+    NaN to every output, and trains the zeros too. A layer used twice is one layer in the copy, and
+    forward hooks, shared biases, and weights shared by layers of the same wiring stay.
+
+    Raises:
+        TypeError: if a layer is of a subclass with a `forward` of its own.
 
     Example:
         >>> model = nn.Sequential(EdgeLinear(4, 3, [(0, 0), (3, 2)]), nn.ReLU())
@@ -22,8 +37,29 @@ def densify(model: nn.Module) -> nn.Module:
           (1): ReLU()
         )
     """
-    twins = {id(m): _twin(m) for m in model.modules() if isinstance(m, EdgeLinear)}
-    return copy.deepcopy(model, twins)  # what it finds there it takes for copied already
+    layers = {path: m for path, m in model.named_modules() if isinstance(m, EdgeLinear)}
+    for path, layer in layers.items():
+        if type(layer).forward is not EdgeLinear.forward:
+            raise TypeError(
+                f"`{path or 'model'}` must compute what an EdgeLinear does to have a dense twin, "
+                f"got {type(layer).__name__}, which has a `forward` of its own: put the EdgeLinear "
+                "inside of a module that does the rest."
+            )
+    memo: dict[int, Any] = {}  # what a copy finds there it takes for copied already
+    weights: dict[tuple, Any] = {}
+    for layer in layers.values():
+        twin = memo[id(layer)] = _twin(layer)
+        weight, bias = layer._parameters.get("weight"), layer._parameters.get("bias")
+        if weight is not None:
+            twin.weight = weights.setdefault((id(weight), layer.topology), twin.weight)
+        if bias is not None:
+            twin.bias = memo.setdefault(id(bias), twin.bias)
+    twins = [(layer, memo[id(layer)]) for layer in layers.values()]
+    dense = copy.deepcopy(model, memo)
+    for layer, twin in twins:
+        for names in _HOOKS:
+            _copy_hooks(layer, twin, names, memo)
+    return dense
 
 
 def _twin(layer: EdgeLinear) -> nn.Linear:
@@ -32,3 +68,21 @@ def _twin(layer: EdgeLinear) -> nn.Linear:
     if layer.bias is not None:
         twin.bias.requires_grad_(layer.bias.requires_grad)
     return twin
+
+
+def _copy_hooks(
+    layer: nn.Module, twin: nn.Module, names: tuple[str, ...], memo: dict[int, Any]
+) -> None:
+    """Give the twin copies of hooks, as a copy of the layer would have them."""
+    kept = [key for key, hook in getattr(layer, names[0]).items() if not _is_of_layer(hook)]
+    for name in names:
+        found = getattr(layer, name)
+        hooks = OrderedDict((key, found[key]) for key in kept if key in found)
+        setattr(twin, name, copy.deepcopy(hooks, memo))
+
+
+def _is_of_layer(hook: Any) -> bool:
+    """Whether a hook is the library's own, or computes the weight, which the twin has already."""
+    if isinstance(hook, (prune.BasePruningMethod, WeightNorm)):
+        return True
+    return getattr(hook, "__module__", None) == reach.__name__

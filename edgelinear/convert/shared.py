@@ -10,7 +10,7 @@ from torch import Tensor
 
 from edgelinear.topology import EdgeMap, Wiring
 from edgelinear.topology.build import build
-from edgelinear.topology.numbers import cast, from_array
+from edgelinear.topology.numbers import as_numbers, cast, from_array
 from edgelinear.topology.views import RepeatedEdge
 from edgelinear.topology.wiring import check_names
 
@@ -42,6 +42,7 @@ def checked_wiring(
             target if out_names is None else out_names[target],
         )
 
+    values = in_own_type(values)
     check_finite(values, unit, lambda edge: named(int(src[edge]), int(dst[edge])))
     edges = np.stack([np.asarray(src, dtype=np.int64), np.asarray(dst, dtype=np.int64)])
     try:
@@ -85,6 +86,17 @@ def check_finite(values: Tensor | None, unit: str, ends: Callable[[int], tuple])
         f"edge {u!r} -> {v!r} ({one} {edge}) has the value {values[edge].item()}: values must be "
         "finite, so drop such edges or repair their values."
     )
+
+
+def in_own_type(values: Any) -> Tensor | None:  # (num_edges,)
+    """Return values as a tensor: whole numbers and Python's floats are of torch's default type."""
+    if values is None:
+        return None
+    found = as_numbers("`weight`", values)
+    python = isinstance(values, (list, tuple)) and {*map(type, values)} <= {bool, int, float}
+    if found.is_complex() or (found.is_floating_point() and not python):
+        return found
+    return cast("`weight`", found, torch.get_default_dtype())
 
 
 def as_values(array: np.ndarray) -> Tensor | None:

@@ -3,6 +3,7 @@
 No operator of this library knows them: they are taken apart, computed, and put together again.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -41,17 +42,21 @@ def unwrap(
     if dim not in (-1, input.dim() - 1):
         raise ValueError(f"`dim` must be -1 for an input of {type(input).__name__}, got {dim}.")
     if input.is_nested:
-        return _nested(lambda x: function(x, weight, topology, bias), input, topology.in_features)
+        return _nested(lambda x: function(x, weight, topology, bias), input)
     return _distributed(function, input, weight, topology, bias)
 
 
-def _nested(function: Callable[[Tensor], Tensor], input: Any, in_features: int) -> Tensor:
+def _nested(function: Callable[[Tensor], Tensor], input: Any) -> Tensor:
     if input.layout is not torch.jagged:
         parts = input.unbind()
-        lengths = [part.numel() // max(1, in_features) for part in parts]
-        rows = function(torch.cat([part.reshape(-1, part.shape[-1]) for part in parts]))
+        lengths = [math.prod(part.shape[:-1]) for part in parts]  # 0 of an empty sequence
+        rows = function(
+            torch.cat(
+                [p.reshape(number, p.shape[-1]) for p, number in zip(parts, lengths, strict=True)]
+            )
+        )
         results = [
-            y.view(*part.shape[:-1], -1) if part.dim() > 1 else y[0]
+            y.view(*part.shape[:-1], rows.shape[-1])
             for y, part in zip(rows.split(lengths), parts, strict=True)
         ]
         return torch.nested.as_nested_tensor(results)

@@ -41,22 +41,28 @@ def origins(rules: Iterable[nn.Module], weight: Tensor) -> tuple[Tensor, ...]:
 
 
 def summary(weight: Tensor) -> Tensor | None:
-    """Return two numbers that tell weights from others, without waiting for the device.
+    """Return numbers that tell weights from others, without waiting for the device.
 
-    Or None where there are no values, or each process has some of them.
+    They are the sum, the norm, and the precision of the type. Or None where there are no values, or
+    each process has some of them.
     """
     if weight.is_meta or hasattr(weight, "device_mesh"):
         return None
     weight = weight.detach()
     exact = torch.float32 if weight.device.type == "mps" else torch.float64
-    return torch.stack([weight.sum(dtype=exact), torch.linalg.vector_norm(weight, dtype=exact)])
+    total, norm = weight.sum(dtype=exact), torch.linalg.vector_norm(weight, dtype=exact)
+    return torch.stack([total, norm, torch.full_like(norm, torch.finfo(weight.dtype).eps)])
 
 
 def is_of(weight: Tensor, known: Tensor | None) -> bool:
-    """Whether a summary is that of these weights, which may have been rounded since."""
+    """Whether a summary is that of these weights, which a cast may have rounded since."""
     found = summary(weight)
     if found is None or known is None:
         return False
-    (total, norm), (known_total, known_norm) = found.tolist(), known.tolist()
-    rounding = 8 * torch.finfo(weight.dtype).eps * known_norm
+    total, norm, eps = found.tolist()
+    known_total, known_norm, *known_eps = known.tolist()  # a pickle of before has no third number
+    if [eps] == known_eps:
+        # The same type: all that may differ is the order of the sum, as on another device.
+        eps = max(torch.finfo(found.dtype).eps, torch.finfo(known.dtype).eps)
+    rounding = 8 * eps * known_norm
     return abs(total - known_total) <= rounding and abs(norm - known_norm) <= rounding

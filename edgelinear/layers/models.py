@@ -52,11 +52,16 @@ def adopt_wiring(module: nn.Module, state: dict[str, Tensor]) -> None:
             (layer, None if same else topology, _known_names(layer, topology, state, prefix))
         )
     shared: dict[tuple, nn.Parameter] = {}  # new weights of layers that had one in common
+    biases = {  # likewise, of layers that stay as well
+        (layer.bias, layer.out_features): layer.bias for layer, wiring, _ in plan if wiring is None
+    }
     for layer, wiring, known in plan:
         if wiring is not None:
-            before = layer.weight
+            before, bias = layer.weight, layer.bias
             layer._rewire(wiring)
             layer.weight = shared.setdefault((before, wiring), layer.weight)
+            if bias is not None:
+                layer.bias = biases.setdefault((bias, wiring.out_features), layer.bias)
         layer.in_names, layer.out_names = known
 
 

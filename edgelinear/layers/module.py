@@ -229,6 +229,9 @@ class EdgeModule(Called, HasEntries):
             object.__setattr__(self, name, value)
 
     def __setstate__(self, state: dict) -> None:
+        if "topology" in state:  # as layers were pickled before, with its sizes beside it
+            state = {"_topology" if key == "topology" else key: v for key, v in state.items()}
+            state = {k: v for k, v in state.items() if k not in ("in_features", "out_features")}
         super().__setstate__(state)
         self._place_topology()
 

@@ -41,7 +41,7 @@ def drawn(
     edges = EdgeMap(torch.from_numpy(old[order]))
     weight = None if given.weight is None else edges.follow(given.weight)
     rows = edges if given.rows is None else given.rows.then(edges)
-    return Wiring(topology, weight, given.in_names, given.out_names, rows)
+    return given._replace(topology=topology, weight=weight, rows=rows, rules=())
 
 
 def check_loop_free(topology: Topology) -> None:

@@ -8,7 +8,7 @@ import scipy.sparse
 import torch
 from torch import Tensor
 
-from edgelinear.topology.numbers import as_array, as_numbers, cast
+from edgelinear.topology.numbers import as_array, as_numbers
 
 DUPLICATES = ("error", "keep", "merge", "mean", "max", "min")
 _MANY = 2**27  # nodes: from here on, sizes that edges do not account for are taken for ids
@@ -22,7 +22,10 @@ def check_duplicates(duplicates: str) -> None:
 
 
 def check_weight(weight: Any, num_edges: int) -> Tensor:
-    """Return `weight` as a tensor of one real number an edge, without its graph."""
+    """Return `weight` as a tensor of one real number an edge, without its graph.
+
+    Whole numbers and Python's floats are of float64, for whoever takes them to round once.
+    """
     weight = as_numbers("`weight`", weight).detach()
     if weight.shape != (num_edges,):
         raise ValueError(
@@ -35,7 +38,9 @@ def check_weight(weight: Any, num_edges: int) -> Tensor:
         )
     if weight.is_floating_point():
         return weight
-    return cast("`weight`", weight, torch.get_default_dtype())
+    if weight.device.type == "mps":  # which has no float64
+        weight = weight.cpu()
+    return weight.to(torch.float64)
 
 
 def as_edge_index(edge_index: Any) -> Tensor:

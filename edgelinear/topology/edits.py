@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from edgelinear.topology.numbers import as_numbers
 
@@ -31,7 +31,8 @@ class EdgeMap:
         old: (num_edges,) integers: the position of each new edge among the old ones, or -1 where it
             is none of them.
         new: (num_old_edges,) integers, where several old edges were merged into one: the new edge
-            that each old one is part of. `old` is then the first of them.
+            that each old one is part of, or -1 where it was taken away, as are old edges beyond
+            these. `old` is then the first of them.
 
     Raises:
         TypeError: if they are no integers.
@@ -90,7 +91,7 @@ class EdgeMap:
         Args:
             values: a tensor, an array, or a Series or DataFrame of pandas; (num_old_edges, ...).
             fill: what edges that are none of the old ones get: a number, or a tensor of
-                (num_edges, ...).
+                (num_edges, ...). The type of the result holds both, as 0.5 among integers.
 
         Differentiable. Of merged edges, the first one's entry counts: `sum` adds them up.
 
@@ -119,18 +120,23 @@ class EdgeMap:
         old = self.old.to(values.device)
         if not self._has_new:
             return values.index_select(0, old)
-        filled = torch.as_tensor(fill, dtype=values.dtype, device=values.device)
+        if not isinstance(fill, (bool, int, float, complex)):
+            fill = torch.as_tensor(fill, device=values.device)
+        dtype = values.dtype if _is_zero(fill) else torch.result_type(values, fill)
+        filled = torch.as_tensor(fill, dtype=dtype, device=values.device)
         if len(values) == 0:
             return filled.expand(self.num_edges, *values.shape[1:]).clone()
         there = (old >= 0).view(-1, *[1] * (values.dim() - 1))
-        return torch.where(there, values.index_select(0, old.clamp(min=0)), filled)
+        return torch.where(there, values.index_select(0, old.clamp(min=0)).to(dtype), filled)
 
     def _follow_array(self, values: np.ndarray, fill: Any) -> np.ndarray:
         old = self.old.cpu().numpy()
         if not self._has_new:
             return values[old]
         shape = (self.num_edges, *values.shape[1:])
-        followed = np.empty_like(values, dtype=np.result_type(values, fill), shape=shape)
+        fits = values.dtype.kind in "biufc" and _is_zero(fill)
+        dtype = values.dtype if fits else np.result_type(values, fill)
+        followed = np.empty_like(values, dtype=dtype, shape=shape)
         followed[...] = fill
         followed[old >= 0] = values[old[old >= 0]]
         return followed
@@ -173,7 +179,7 @@ class EdgeMap:
             return self.follow(values)
         self._check_length(len(values))
         # Row by row: to a new edge each, and those taken away (-1) to a row at the end.
-        new = self.new.to(values.device) % (self.num_edges + 1)
+        new = self._new_of(len(values)).to(values.device) % (self.num_edges + 1)
         found = values.new_zeros(self.num_edges + 1, *values.shape[1:], dtype=_wide(values.dtype))
         if how in ("max", "min"):
             rows = new.view(-1, *[1] * (values.dim() - 1)).expand_as(values)
@@ -190,6 +196,10 @@ class EdgeMap:
     def then(self, later: "EdgeMap") -> "EdgeMap":
         """Return the map of this change followed by a later one.
 
+        Raises:
+            ValueError: if the later one has other edges, or edges are merged by one of the changes
+                and repeated by the other, which no map can say.
+
         Example:
             >>> EdgeMap([2, 1]).then(EdgeMap([1, 0])).old
             tensor([1, 2])
@@ -204,9 +214,16 @@ class EdgeMap:
     def _new_of(self, num_old: int) -> Tensor:  # (num_old,)
         """Return the new edge that each old one is or is part of, or -1 where it was taken away."""
         if self.new is not None:
-            return self.new
-        new = torch.full((num_old,), -1, device=self.old.device)
+            return nn.functional.pad(self.new, (0, max(0, num_old - len(self.new))), value=-1)
         kept = self.old >= 0
+        counts = torch.bincount(self.old[kept], minlength=num_old)
+        if (counts > 1).any():
+            edge = int((counts > 1).nonzero()[0])
+            raise ValueError(
+                f"`old` must hold each edge once to go together with merged edges, got edge {edge} "
+                f"{int(counts[edge])} times: use `combine` of one map on what the other one gives."
+            )
+        new = torch.full((num_old,), -1, device=self.old.device)
         new[self.old[kept]] = kept.nonzero()[:, 0]
         return new
 
@@ -215,11 +232,9 @@ class EdgeMap:
         return bool((self.old < 0).any())
 
     def _check_length(self, number: int) -> None:
-        if self.new is not None and number != len(self.new):
-            raise ValueError(
-                f"`values` must hold an entry for each of {len(self.new)} old edges, got {number}."
-            )
         needed = int(self.old.max()) + 1 if self.num_edges else 0
+        if self.new is not None:
+            needed = max(needed, len(self.new))
         if number < needed:
             raise ValueError(
                 f"`values` must hold an entry for each old edge, of which there are {needed} at "
@@ -245,6 +260,11 @@ def _checked(name: str, positions: Any) -> Tensor:
     if int(positions.min()) < -1:
         raise ValueError(f"`{name}` must hold positions or -1, got {int(positions.min())}.")
     return positions.long()
+
+
+def _is_zero(fill: Any) -> bool:
+    """Whether it is 0, which every type has: integers and truth values stay what they are."""
+    return isinstance(fill, (bool, int, float)) and fill == 0
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:

@@ -17,8 +17,8 @@ def as_numbers(what: str, values: Any) -> Tensor:
 
     Takes tensors, lists, and all that NumPy can read or that offers `__dlpack__` or `to_numpy`:
     arrays, nullable, arrow-backed, sparse and object columns of pandas, polars, pyarrow. A tensor
-    is returned as it is, and memory may be shared with an array. NaN stays what it is, except where
-    it stands for a missing value.
+    is returned as it is, and memory may be shared with an array. Python's floats are of float64, as
+    in NumPy. NaN stays what it is, except where it stands for a missing value.
 
     Args:
         what: what messages call it, as "`weight`".
@@ -41,12 +41,26 @@ def as_numbers(what: str, values: Any) -> Tensor:
 
 
 def as_matrix(what: str, matrix: Any) -> Tensor:
-    """Return a dense matrix of any kind as a tensor, 0 where a masked array hides its entry."""
+    """Return a dense matrix of any kind as a tensor, 0 where a masked array hides its entry.
+
+    Python's floats are of torch's default type.
+    """
     if isinstance(matrix, np.ma.MaskedArray):
         matrix = matrix.filled(0)
     elif isinstance(matrix, torch.masked.MaskedTensor):
         matrix = matrix.to_tensor(0)
-    return as_numbers(what, matrix)
+    found = as_numbers(what, matrix)
+    if found.is_floating_point() and not has_width(matrix):
+        return cast(what, found, torch.get_default_dtype())
+    return found
+
+
+def has_width(values: Any) -> bool:
+    """Whether numbers have a type of their own: not those of Python in lists, or lists of lists."""
+    first = values
+    while isinstance(first, (list, tuple)):
+        first = next(iter(first), None)
+    return first is values or type(first) not in (bool, int, float)
 
 
 def as_array(what: str, values: Any) -> np.ndarray:
@@ -114,9 +128,8 @@ def _from_list(what: str, values: Any) -> Tensor:
         found = torch.as_tensor(values, device="cpu")  # whatever torch's default device is
     except (TypeError, ValueError, RuntimeError):
         return from_array(what, _from_objects(what, np.array(values, dtype=object)))
-    if found.is_floating_point() and found.isinf().any():
-        doubles = torch.as_tensor(values, dtype=torch.float64, device="cpu")
-        _refuse_overflow(what, found.isinf() & ~doubles.isinf(), doubles, found.dtype)
+    if found.is_floating_point():  # as Python has them, and not rounded to torch's default type
+        return torch.as_tensor(values, dtype=torch.float64, device="cpu")
     return found
 
 

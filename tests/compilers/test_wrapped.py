@@ -100,6 +100,20 @@ def test_strided_nested_input_may_have_parts_of_any_shape():
     assert_close(layer(torch.nested.nested_tensor(rows)).unbind(), [dense(layer, r) for r in rows])
 
 
+@LAYOUTS
+def test_nested_input_may_have_empty_sequences(layout):
+    layer = make_layer()
+    for pieces in ([random(2, 5), random(0, 5)], [random(0, 5), random(0, 5)]):
+        nested = layer(torch.nested.nested_tensor(pieces, layout=layout))
+        assert_close(nested.unbind(), [dense(layer, piece) for piece in pieces])
+
+
+def test_nested_input_may_have_no_features():
+    layer = el.EdgeLinear(0, 2, [], dtype=torch.float64)
+    nested = layer(torch.nested.nested_tensor([random(3, 0), random(1, 0)]))
+    assert_close(nested.unbind(), [layer.bias.expand(3, 2), layer.bias.expand(1, 2)])
+
+
 def test_nested_input_of_other_features_is_refused():
     layer, wrong = make_layer(), [random(3, 4), random(2, 4)]
     for layout in (torch.jagged, torch.strided):

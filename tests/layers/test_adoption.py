@@ -160,3 +160,16 @@ def test_corrupt_file_is_refused_after_torch_load():
     state = through_a_file(corrupted("source too large"))
     with pytest.raises(ValueError, match="source 5 at edge 5 is outside"):
         el.EdgeLinear.from_state_dict(state)
+
+
+@pytest.mark.parametrize("changed", [("0", "2"), ("0",), ("2",)])
+def test_adopt_wiring_leaves_shared_biases_shared(changed):
+    first, second = make_layer(), make_layer()
+    second.bias = first.bias
+    model = nn.Sequential(first, nn.Linear(4, 5), second)
+    state = {k: v for k, v in model.state_dict().items()}
+    for name in changed:
+        state[f"{name}.edge_index"] = state[f"{name}.edge_index"].flip(1)
+    el.adopt_wiring(model, state)
+    assert model[0].bias is model[2].bias
+    assert len([*model.parameters()]) == 5

@@ -197,3 +197,8 @@ def test_self_loops_in_the_topology_are_refused():
         null_models.permute_targets(el.Topology(2, 2, [(0, 0), (0, 1)]), self_loops=False)
     with pytest.raises(ValueError, match="in_features must equal out_features"):
         null_models.permute_targets(el.Topology(2, 3, [(0, 1)]), self_loops=False)
+
+
+@every_model
+def test_library_of_the_table_is_remembered(name):
+    assert MODELS[name](WIRING._replace(frame="polars"), generator=seeded()).frame == "polars"

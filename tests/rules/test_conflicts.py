@@ -232,3 +232,19 @@ def test_error_of_a_rule_below_is_still_its_own():
     with pytest.raises(ValueError, match="do not agree with a rule that the layer has"):
         rules.fix_signs(layer, SIGNS)
     assert len(layer.rules) == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_weights_after_a_step_are_no_longer_those_drawn(dtype):
+    layer = el.EdgeLinear(8, 8, [(i, j) for i in range(8) for j in range(8)], dtype=dtype)
+    assert layer._is_drawn
+    with torch.no_grad():
+        layer.weight[3] *= 1.01  # of 64 weights, which a bfloat16 can hold
+    assert not layer._is_drawn
+
+
+def test_weights_that_were_cast_are_still_those_drawn():
+    layer = el.EdgeLinear(8, 8, [(i, j) for i in range(8) for j in range(8)])
+    assert layer.bfloat16()._is_drawn
+    layer.reset_parameters()
+    assert layer.double()._is_drawn

@@ -151,7 +151,7 @@ def test_other_columns_survive_sorting_and_merging():
     [
         ([[0]], ValueError, r"`old` must have one dimension, got shape \(1, 1\)"),
         ([-2], ValueError, "`old` must hold positions or -1, got -2"),
-        ([0.5], TypeError, "`old` must hold integers, got torch.float32"),
+        ([0.5], TypeError, "`old` must hold integers, got torch.float64"),
         ([True], TypeError, "of a mask of edges that stay, pass `mask.nonzero"),
     ],
 )
@@ -164,8 +164,8 @@ def test_map_that_is_none_is_refused(old, error, message):
 def test_too_few_values_are_refused(kind):
     with pytest.raises(ValueError, match="of which there are 4 at least, got 3"):
         EdgeMap([3, 0]).follow(kind([1.0, 2.0, 3.0]))
-    with pytest.raises(ValueError, match="each of 2 old edges, got 3"):
-        EdgeMap([0], new=[0, 0]).follow(kind([1.0, 2.0, 3.0]))
+    with pytest.raises(ValueError, match="of which there are 2 at least, got 1"):
+        EdgeMap([0], new=[0, 0]).follow(kind([1.0]))
 
 
 def test_map_says_how_many_edges_are_new():
@@ -177,3 +177,38 @@ def test_adopted_wiring_keeps_the_weights_of_edges_that_stay():
     other = el.EdgeLinear(3, 2, [(2, 0), (0, 1), (0, 0)])
     el.adopt_wiring(layer, other.state_dict())
     assert layer.weight[[0, 2]].tolist() == [3.0, 1.0]
+
+
+def test_edges_beyond_those_of_a_merge_are_taken_away():
+    edges = EdgeMap([0, 1]).then(EdgeMap([0], new=[0, 0]))
+    assert edges.sum(torch.tensor([1.0, 2.0, 4.0])).tolist() == [3.0]
+    assert edges.combine(torch.tensor([1.0, 2.0, 9.0]), "max").tolist() == [2.0]
+    assert edges.follow(torch.tensor([1.0, 2.0, 4.0])).tolist() == [1.0]
+
+
+def test_merge_of_fewer_edges_goes_on_after_a_longer_one():
+    edges = EdgeMap([0, 1, 2]).then(EdgeMap([0], new=[0, 0]))
+    assert edges.sum(torch.tensor([1.0, 2.0, 4.0])).tolist() == [3.0]
+
+
+@pytest.mark.parametrize(
+    ("first", "later"),
+    [(EdgeMap([0, 0]), EdgeMap([0], new=[0, 0])), (EdgeMap([0], new=[0, 0]), EdgeMap([0, 0]))],
+)
+def test_repeated_edges_that_are_merged_are_refused(first, later):
+    with pytest.raises(ValueError, match="each edge once .* got edge 0 2 times: use `combine`"):
+        first.then(later)
+
+
+@pytest.mark.parametrize("kind", [torch.tensor, np.array])
+def test_fill_is_not_rounded_to_the_type_of_the_values(kind):
+    edges = EdgeMap([0, -1])
+    assert edges.follow(kind([1, 2]), fill=0.5).tolist() == [1.0, 0.5]
+    assert edges.follow(kind([True, False]), fill=2).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("kind", [torch.tensor, np.array])
+def test_values_keep_their_type_where_edges_get_zero(kind):
+    for values in (kind([2**53 + 1]), kind([True])):
+        found = EdgeMap([0, -1]).follow(values)
+        assert found.dtype == values.dtype and found.tolist() == [values.tolist()[0], 0]

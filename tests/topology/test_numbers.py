@@ -394,3 +394,41 @@ def test_cell_that_is_a_list_is_refused_by_its_row():
         el.convert.from_table(table)
     wiring = el.convert.from_table(table.explode("target"))
     assert wiring.out_names == ["x", "y", "z"]
+
+
+def float64_weight(weight, **options):
+    edges = [(i, 0) for i in range(len(weight))]
+    return el.EdgeLinear(
+        len(weight), 1, edges, weight=weight, dtype=torch.float64, **options
+    ).weight
+
+
+@pytest.mark.parametrize(
+    "weight", [[0.1], (0.1, 1), [1e300], [2**24 + 1], np.array([2**24 + 1]), [0.1, 2**24 + 1]]
+)
+def test_numbers_reach_a_float64_layer_as_they_are(weight):
+    assert float64_weight(weight).tolist() == [float(value) for value in weight]
+
+
+def test_merged_numbers_reach_a_float64_layer_as_they_are():
+    layer = el.EdgeLinear(
+        1, 1, [(0, 0)] * 2, weight=[0.1, 0.2], duplicates="merge", dtype=torch.float64
+    )
+    assert layer.weight.item() == 0.1 + 0.2
+
+
+def test_set_weight_and_scale_are_not_rounded_in_float64():
+    layer = el.EdgeLinear(1, 1, [(0, 0)], weight=[1.0], dtype=torch.float64)
+    layer.set_weight([0.1])
+    assert layer.weight.item() == 0.1
+    rules.tie(layer, [0], scale=[0.1])
+    assert layer.rules[0].scale.item() == 0.1
+
+
+def test_layer_without_a_type_rounds_numbers_once():
+    assert el.EdgeLinear(1, 1, [(0, 0)], weight=[0.1]).weight.item() == np.float32(0.1)
+
+
+def test_matrix_of_lists_is_of_the_default_type():
+    assert el.convert.from_adjacency([[0.0, 0.5]]).weight.dtype == torch.float32
+    assert el.convert.from_adjacency(np.array([[0.0, 0.5]])).weight.dtype == torch.float64
