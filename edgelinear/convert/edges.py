@@ -5,9 +5,10 @@ from typing import Any
 from torch import Tensor
 
 from edgelinear.convert.pyg import edges_of
-from edgelinear.convert.shared import check_finite, in_own_type
+from edgelinear.convert.shared import check_finite
 from edgelinear.topology import EdgeMap, Wiring
 from edgelinear.topology.build import build
+from edgelinear.topology.numbers import as_values
 from edgelinear.topology.wiring import HasWiring, wiring_of
 
 
@@ -49,8 +50,9 @@ def from_edges(
         if size is None:
             raise ValueError(f"the edges do not say how many nodes there are: give `{name}`.")
     assert in_features is not None and out_features is not None
+    weight = None if weight is None else as_values("`weight`", weight)
     topology, values, merged = build(
-        in_features, out_features, edge_index, in_own_type(weight), duplicates=duplicates
+        in_features, out_features, edge_index, weight, duplicates=duplicates
     )
     check_finite(values, "edges", lambda edge: (int(topology.src[edge]), int(topology.dst[edge])))
     rows = EdgeMap.identity(topology.num_edges) if merged is None else merged

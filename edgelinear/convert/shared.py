@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edgelinear.topology import EdgeMap, Wiring
+from edgelinear.topology import EdgeMap, Wiring, numbers
 from edgelinear.topology.build import build
-from edgelinear.topology.numbers import as_numbers, cast, from_array
 from edgelinear.topology.views import RepeatedEdge
 from edgelinear.topology.wiring import check_names
 
@@ -42,7 +41,7 @@ def checked_wiring(
             target if out_names is None else out_names[target],
         )
 
-    values = in_own_type(values)
+    values = None if values is None else numbers.as_values("`weight`", values)
     check_finite(values, unit, lambda edge: named(int(src[edge]), int(dst[edge])))
     edges = np.stack([np.asarray(src, dtype=np.int64), np.asarray(dst, dtype=np.int64)])
     try:
@@ -88,17 +87,6 @@ def check_finite(values: Tensor | None, unit: str, ends: Callable[[int], tuple])
     )
 
 
-def in_own_type(values: Any) -> Tensor | None:  # (num_edges,)
-    """Return values as a tensor: whole numbers and Python's floats are of torch's default type."""
-    if values is None:
-        return None
-    found = as_numbers("`weight`", values)
-    python = isinstance(values, (list, tuple)) and {*map(type, values)} <= {bool, int, float}
-    if found.is_complex() or (found.is_floating_point() and not python):
-        return found
-    return cast("`weight`", found, torch.get_default_dtype())
-
-
 def as_values(array: np.ndarray) -> Tensor | None:
     """Return numbers as a tensor of their own width, and None for truth values: no weights.
 
@@ -109,10 +97,7 @@ def as_values(array: np.ndarray) -> Tensor | None:
         return None
     if kind == "c":
         raise TypeError(f"the values must be real numbers, got {array.dtype}.")
-    values = from_array("the data", np.array(array))  # a copy
-    if values.is_floating_point():
-        return values
-    return cast("the data", values, torch.get_default_dtype())
+    return numbers.as_values("the data", np.array(array))  # a copy
 
 
 def named_nodes(

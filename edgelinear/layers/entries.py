@@ -188,9 +188,7 @@ class HasEntries(nn.Module):
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
-        if (
-            name == "_hf_hook"
-        ):  # of accelerate, which reads weights from disk whenever they are used
+        if name == "_hf_hook":  # of accelerate, which reads weights from disk at each use
             for hook in getattr(value, "hooks", [value]):
                 self._take_all(getattr(hook, "weights_map", None) or {})
 

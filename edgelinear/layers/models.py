@@ -15,8 +15,8 @@ from edgelinear.topology import Topology
 def adopt_wiring(module: nn.Module, state: dict[str, Tensor]) -> None:
     """Rewire every EdgeLinear in `module` as `state` says, so that `load_state_dict` takes it.
 
-    Where the wiring changes, weights become new parameters of the new size, drawn anew: rebuild any
-    optimizer that held the old ones.
+    Where the wiring changes, weights become new parameters of the new size. Edges that stay keep
+    theirs, others are drawn anew: rebuild any optimizer that held the old ones.
 
     Raises:
         ValueError: if the state dict lacks the wiring of one of the layers, it is corrupt, or

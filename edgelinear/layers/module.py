@@ -175,8 +175,8 @@ class EdgeModule(Called, HasEntries):
             [0.5, 2.0]
         """
         rules = self.rules
-        if not rules and "weight" not in self._parameters:
-            found = [name for name in self._parameters if name.startswith("weight_")]
+        if self._stand_in() is not None:
+            found = filter(checkpoint.is_edge_weight, self._parameters)
             raise ValueError(
                 f"`weight` of this layer is computed from {' and '.join(found)}: set these, or "
                 "take off what computes it, as by `torch.nn.utils.prune.remove`."

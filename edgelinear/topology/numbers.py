@@ -50,17 +50,23 @@ def as_matrix(what: str, matrix: Any) -> Tensor:
     elif isinstance(matrix, torch.masked.MaskedTensor):
         matrix = matrix.to_tensor(0)
     found = as_numbers(what, matrix)
-    if found.is_floating_point() and not has_width(matrix):
-        return cast(what, found, torch.get_default_dtype())
-    return found
+    return as_values(what, matrix) if found.is_floating_point() else found
 
 
-def has_width(values: Any) -> bool:
+def as_values(what: str, values: Any) -> Tensor:
+    """Return numbers as values of data: whole ones, and Python's, are of torch's default type."""
+    found = as_numbers(what, values)
+    if found.is_complex() or (found.is_floating_point() and _has_width(values)):
+        return found
+    return cast(what, found, torch.get_default_dtype())
+
+
+def _has_width(values: Any) -> bool:
     """Whether numbers have a type of their own: not those of Python in lists, or lists of lists."""
     first = values
     while isinstance(first, (list, tuple)):
         first = next(iter(first), None)
-    return first is values or type(first) not in (bool, int, float)
+    return first is values or not (first is None or type(first) in (bool, int, float))
 
 
 def as_array(what: str, values: Any) -> np.ndarray:
