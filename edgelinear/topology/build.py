@@ -6,7 +6,8 @@ from torch import Tensor
 
 from edgelinear.topology.checks import as_edge_index, check_weight
 from edgelinear.topology.edits import EdgeMap
-from edgelinear.topology.value import Topology, checked_views
+from edgelinear.topology.value import Topology
+from edgelinear.topology.views import checked_views
 
 
 def build(

@@ -3,35 +3,13 @@
 import hashlib
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 
-from edgelinear.topology.checks import (
-    as_edge_index,
-    as_size,
-    check_duplicates,
-    check_numbering,
-    check_range,
-)
 from edgelinear.topology.edits import EdgeMap
-from edgelinear.topology.views import View, make_views
-
-
-class CSR(NamedTuple):
-    """Edges grouped by one of their ends: row `r` owns positions `indptr[r]` to `indptr[r + 1]`.
-
-    `edge_ids` maps a position to its edge, and is None where positions are edges already.
-
-    Example:
-        >>> Topology(3, 2, [(2, 1), (0, 0), (1, 1)]).by_dst
-        CSR(indptr=tensor([0, 1, 3], dtype=torch.int32), ..., edge_ids=tensor([1, 2, 0], ...))
-    """
-
-    indptr: Tensor  # (rows + 1,)
-    indices: Tensor  # (num_edges,): the other end of the edge at each position
-    edge_ids: Tensor | None  # (num_edges,)
+from edgelinear.topology.views import CSR, View, checked_views
 
 
 class Topology:
@@ -271,20 +249,6 @@ class Topology:
             f"Topology(in_features={self.in_features}, out_features={self.out_features}, "
             f"edges={self.num_edges}, density={self.density:.3%}, sorted={self.is_sorted})"
         )
-
-
-def checked_views(
-    in_features: Any, out_features: Any, edge_index: Any, duplicates: str
-) -> tuple[View, View, EdgeMap | None]:
-    check_duplicates(duplicates)
-    in_features = as_size("in_features", in_features)
-    out_features = as_size("out_features", out_features)
-    edges = as_edge_index(edge_index)
-    check_range(edges, in_features, out_features)
-    for name, size in (("in_features", in_features), ("out_features", out_features)):
-        check_numbering(f"`{name}`", size, edges.shape[1])
-    with torch.inference_mode(False):  # or autograd could not save these tensors
-        return make_views(in_features, out_features, edges.numpy(), duplicates)
 
 
 def _resolved(device: torch.device | str | int) -> torch.device:

@@ -7,14 +7,36 @@ import scipy.sparse
 import torch
 from torch import Tensor
 
+from edgelinear.topology.checks import (
+    as_edge_index,
+    as_size,
+    check_duplicates,
+    check_numbering,
+    check_range,
+)
 from edgelinear.topology.edits import EdgeMap
 from edgelinear.topology.schedules import pieces_of, runs_of
 
 _INT32_MAX = np.iinfo(np.int32).max
 
 
-class View(NamedTuple):
+class CSR(NamedTuple):
     """Edges grouped by one of their ends: row `r` owns positions `indptr[r]` to `indptr[r + 1]`.
+
+    `edge_ids` maps a position to its edge, and is None where positions are edges already.
+
+    Example:
+        >>> Topology(3, 2, [(2, 1), (0, 0), (1, 1)]).by_dst
+        CSR(indptr=tensor([0, 1, 3], dtype=torch.int32), ..., edge_ids=tensor([1, 2, 0], ...))
+    """
+
+    indptr: Tensor  # (rows + 1,)
+    indices: Tensor  # (num_edges,): the other end of the edge at each position
+    edge_ids: Tensor | None  # (num_edges,)
+
+
+class View(NamedTuple):
+    """A CSR with the ends of its rows and the schedules that kernels follow.
 
     Operators take a view as its tensors, one after the other: these fields are their schema.
     """
@@ -48,6 +70,20 @@ class RepeatedEdge(ValueError):
         )
         self.src, self.dst = src, dst
         self.first, self.second = first, second
+
+
+def checked_views(
+    in_features: Any, out_features: Any, edge_index: Any, duplicates: str
+) -> tuple[View, View, EdgeMap | None]:
+    check_duplicates(duplicates)
+    in_features = as_size("in_features", in_features)
+    out_features = as_size("out_features", out_features)
+    edges = as_edge_index(edge_index)
+    check_range(edges, in_features, out_features)
+    for name, size in (("in_features", in_features), ("out_features", out_features)):
+        check_numbering(f"`{name}`", size, edges.shape[1])
+    with torch.inference_mode(False):  # or autograd could not save these tensors
+        return make_views(in_features, out_features, edges.numpy(), duplicates)
 
 
 def make_views(
