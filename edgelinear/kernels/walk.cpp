@@ -142,7 +142,7 @@ struct Walk {
             for (int64_t r = row; r < stop; r++) {
                 const int64_t from = larger(indptr[r], lo), to = smaller(indptr[r + 1], hi);
                 const int64_t at = (r - row) * T;
-                if constexpr (HAS_SUMS) row_sum(from, to, hi, sums + at);
+                if constexpr (HAS_SUMS) row_sum(from, to, hi, sums + at, LanesOf<NV>());
                 if constexpr (HAS_DOTS) row_dot(from, to, hi, own + at, products, LanesOf<NV>());
             }
             if constexpr (HAS_SUMS) {
@@ -268,29 +268,22 @@ struct Walk {
         finish(sum, row, 1);
     }
 
-    // Sums the positions of a row from `begin` to `end`, in a chunk that ends at `hi`. What is the
-    // same for all edges is decided before their loop.
-    inline void row_sum(int64_t begin, int64_t end, int64_t hi, A* sum) const {
-        constexpr LanesOf<NV> lanes;
-        if (far && weight_ids) return add_row<true, true>(begin, end, hi, sum, lanes);
-        if (far) return add_row<true, false>(begin, end, hi, sum, lanes);
-        if (weight_ids) return add_row<false, true>(begin, end, hi, sum, lanes);
-        return add_row<false, false>(begin, end, hi, sum, lanes);
-    }
-
-    template <bool FAR, bool IDS, size_t... J>
-    inline void add_row(int64_t begin, int64_t end, int64_t hi, A* sum, Lanes<J...> lanes) const {
+    // Sums the positions of a row from `begin` to `end`, in a chunk that ends at `hi`.
+    template <size_t... J>
+    inline void row_sum(int64_t begin, int64_t end, int64_t hi, A* sum, Lanes<J...> lanes) const {
         V even[NV], odd[NV];
         ((even[J] = odd[J] = V{}), ...);
         // Copies of members, for the reason that `add_runs` has no `this`.
         const I *index = indices, *ids = weight_ids;
         const A *factor = weight, *x = gathered;
         const int64_t step = stride;
+        const bool ahead = far;
         auto add_edge = [&](int64_t i, V* acc) __attribute__((always_inline)) {
-            if constexpr (FAR) prefetch(smaller(i + AHEAD, hi - 1));
-            if constexpr (FAR && IDS)
-                __builtin_prefetch(factor + ids[smaller(i + FAR_AHEAD, hi - 1)]);
-            add(acc, factor[IDS ? ids[i] : i], x + index[i] * step, lanes);
+            if (ahead) {
+                prefetch(smaller(i + AHEAD, hi - 1));
+                if (ids) __builtin_prefetch(factor + ids[smaller(i + FAR_AHEAD, hi - 1)]);
+            }
+            add(acc, factor[ids ? ids[i] : i], x + index[i] * step, lanes);
         };
         // Two sums in turn, as in `add_runs`.
         int64_t i = begin;
