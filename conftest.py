@@ -23,3 +23,4 @@ def _doctest_names(doctest_namespace):
         torch=torch, nn=nn, F=F, np=np, scipy=scipy, el=el, Topology=el.Topology
     )
     doctest_namespace["EdgeLinear"] = el.EdgeLinear
+    doctest_namespace["EdgeNetwork"] = el.EdgeNetwork

@@ -624,20 +624,25 @@ def header():
 
 def test_fields_are_those_of_the_header():
     structs, constants = header()
-    codes = {"int32_t": "i", "int64_t": "q", "ParallelFor": "P", "void*": "P", "const void*": "P"}
+    codes = {"int32_t": "i", "int64_t": "q", "ParallelFor": "P"}
 
     def flat(struct, prefix):
         for kind, field in structs[struct]:
             if kind in structs:
                 yield from flat(kind, f"{prefix}{field}.")
             else:
-                yield codes[kind], prefix + field
+                yield "P" if kind.endswith("*") else codes[kind], prefix + field
 
-    ours = []
-    for kinds, *names in library._FIELDS:
-        kinds = re.sub(r"(\d+)(\w)", lambda m: int(m[1]) * m[2], kinds).replace("x", "")
-        ours += zip(kinds, names, strict=True)
-    assert ours == list(flat("Call", ""))
+    for struct, fields in (
+        ("Call", library._CALL_FIELDS),
+        ("Pass", library._PASS_FIELDS),
+        ("Copy", library._COPY_FIELDS),
+    ):
+        ours = []
+        for kinds, *names in fields:
+            kinds = re.sub(r"(\d+)(\w)", lambda m: int(m[1]) * m[2], kinds).replace("x", "")
+            ours += zip(kinds, names, strict=True)
+        assert ours == list(flat(struct, ""))
     assert int(constants["INTERFACE"]) == library._INTERFACE
     assert int(constants["GROUP_ROWS"]) == GROUP_ROWS
 
@@ -649,7 +654,7 @@ def test_fields_are_packed_under_their_names(monkeypatch):
     weight, dots, bias = torch.ones(4), torch.ones(4).bfloat16(), torch.ones(2)
     x, grad, y = torch.ones(5, 3), torch.ones(2, 5).t(), torch.ones(5, 2)
     cpp._kernels.run(library.BOTH, topology, x, grad, y, weight, dots, bias)
-    names = [name for _, *names in library._FIELDS for name in names]
+    names = [name for _, *names in library._CALL_FIELDS for name in names]
     call = dict(zip(names, library._CALL.unpack(calls[0]), strict=True))
     view = topology._target_view
     assert call == {
@@ -682,6 +687,8 @@ def test_fields_are_packed_under_their_names(monkeypatch):
         "bias": bias.data_ptr(),
         "scratch": 0,
         "parallel_for": cpp._kernels.parallel_for,
+        "finish": 0,
+        "may_read_beyond": 0,
     }
 
 

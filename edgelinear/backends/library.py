@@ -5,6 +5,7 @@ are torch's own.
 """
 
 import ctypes
+import math
 import os
 import struct
 from concurrent.futures import ThreadPoolExecutor
@@ -19,15 +20,18 @@ from torch import Tensor
 from edgelinear import _torch
 from edgelinear.topology import Topology
 from edgelinear.topology.schedules import GROUP_ROWS
+from edgelinear.topology.views import View
 
 INSTRUCTION_SETS = ("portable", "avx2", "avx512")
 DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
 SUMS, DOTS, BOTH = 0, 1, 2
+ACTIVATE, DERIVE, SCALE = 0, 1, 2
+_BEYOND = 64  # numbers after a state, which a tile that ends beyond it reads and drops
 _HUGE = 1 << 22  # bytes from which on huge pages pay
 
-# `Call` of kernels.h: the codes of `struct` for its fields, and their names.
-_INTERFACE = 1
-_FIELDS = (
+# The structs of kernels.h: the codes of `struct` for their fields, and their names.
+_INTERFACE = 2
+_CALL_FIELDS = (
     ("4P", "view.indptr", "view.indices", "view.edge_ids", "view.runs"),
     ("4q", "view.rows", "view.columns", "view.edges", "view.num_runs"),
     ("i4x", "view.index_bytes"),
@@ -37,9 +41,35 @@ _FIELDS = (
     ("P2q", "gathered.data", "gathered.feature_stride", "gathered.sample_stride"),
     ("P2q", "rowwise.data", "rowwise.feature_stride", "rowwise.sample_stride"),
     ("P2q", "sums.data", "sums.feature_stride", "sums.sample_stride"),
-    ("5P", "weight", "dots", "bias", "scratch", "parallel_for"),
+    ("3P", "weight", "dots", "bias"),
+    ("3P", "scratch", "parallel_for", "finish"),
+    ("q", "may_read_beyond"),
 )
-_CALL = struct.Struct("".join(codes for codes, *_ in _FIELDS))
+_PASS_FIELDS = (
+    *((codes, *(f"call.{name}" for name in names)) for codes, *names in _CALL_FIELDS),
+    ("P3q", "finish.groups", "finish.row", "finish.sample", "finish.stride"),
+    ("2P", "finish.state", "finish.pairs"),
+    ("q", "finish.num_added"),
+    ("4P", "finish.added", "finish.leak", "finish.previous", "finish.mixed"),
+    ("i4x", "finish.mode"),
+    ("P", "groups"),
+    ("2q", "num_groups", "steps"),
+    ("3q", "gathered_step", "sums_step", "state_step"),
+    ("3q", "added_step", "previous_step", "mixed_step"),
+    ("2i", "reverse", "starts_empty"),
+)
+_COPY_FIELDS = (
+    ("P2q", "from.data", "from.feature_stride", "from.sample_stride"),
+    ("P2q", "to.data", "to.feature_stride", "to.sample_stride"),
+    ("P", "rows"),
+    ("2q", "features", "batch"),
+    ("2i", "from_dtype", "to_dtype"),
+    ("P", "parallel_for"),
+)
+_CALL, _PASS, _COPY = (
+    struct.Struct("".join(codes for codes, *_ in fields))
+    for fields in (_CALL_FIELDS, _PASS_FIELDS, _COPY_FIELDS)
+)
 
 
 class Kernels:
@@ -50,6 +80,8 @@ class Kernels:
         for name, expected in (
             ("edgelinear_interface", _INTERFACE),
             ("edgelinear_call_bytes", _CALL.size),
+            ("edgelinear_pass_bytes", _PASS.size),
+            ("edgelinear_copy_bytes", _COPY.size),
             ("edgelinear_group_rows", GROUP_ROWS),
         ):
             constant = getattr(library, name, int)  # int() is 0, which none of them is
@@ -65,8 +97,11 @@ class Kernels:
             )
         self._set = INSTRUCTION_SETS.index(self.instruction_set)
         self._run = library.edgelinear_run
-        self._run.argtypes = [c_int32, c_char_p]
-        self._run.restype = c_int64
+        self._pass = library.edgelinear_pass
+        self._copy = library.edgelinear_copy
+        for function in (self._run, self._pass, self._copy):
+            function.argtypes = [c_int32, c_char_p]
+            function.restype = c_int64
         self._use_huge_pages = library.edgelinear_use_huge_pages
         self._use_huge_pages.argtypes = [c_void_p, c_int64]
         self._use_huge_pages.restype = None
@@ -98,7 +133,7 @@ class Kernels:
                 f"a matrix of {columns} features and {edges} edges are needed, got shapes "
                 f"{tuple(gathered.shape)} and {tuple(edgewise.shape)}."
             )
-        call = (  # _FIELDS but for the last two. Addresses: they are good for this call alone.
+        call = (  # of _CALL_FIELDS. Addresses: they are good for this call alone.
             indptr.data_ptr(),
             indices.data_ptr(),
             0 if edge_ids is None else edge_ids.data_ptr(),
@@ -121,12 +156,100 @@ class Kernels:
             0 if dots is None else dots.data_ptr(),
             0 if bias is None else bias.data_ptr(),
         )
-        lacks = self._run(self._set, _CALL.pack(*call, 0, self.parallel_for))
+        rest = (self.parallel_for, 0, 0)
+        lacks = self._run(self._set, _CALL.pack(*call, 0, *rest))
         if lacks > 0:  # bytes of scratch: a tensor, so that torch counts it
             scratch = self.empty(gathered, lacks, dtype=torch.uint8)
-            lacks = self._run(self._set, _CALL.pack(*call, scratch.data_ptr(), self.parallel_for))
-        if lacks:
-            raise RuntimeError("torch's threads failed inside a kernel: its result is lost.")
+            lacks = self._run(self._set, _CALL.pack(*call, scratch.data_ptr(), *rest))
+        _check_threads(lacks)
+
+    def run_pass(
+        self,
+        groups: Tensor,  # (num_groups + 1, 5): see `Plan.table`
+        view: View,  # of all rows; the weight is in the order of its positions
+        weight: Tensor,  # (num_edges,)
+        sums: Tensor,  # (rows, batch), as are the others; of the first step
+        *,
+        gathered: Tensor | None = None,  # `sums` itself, where levels are passed through
+        bias: Tensor | None = None,  # (rows,)
+        mode: int = ACTIVATE,
+        reverse: bool = False,
+        state: Tensor | None = None,
+        pairs: Tensor | None = None,  # (num_added, 2)
+        added: Tensor | None = None,  # (num_added, batch)
+        leak: Tensor | None = None,  # (rows,)
+        previous: Tensor | None = None,
+        mixed: Tensor | None = None,
+        steps: int = 1,
+        moves: tuple[int, ...] = (0, 0, 0, 0, 0, 0),
+        starts_empty: bool = False,
+    ) -> None:
+        """Compute the `Pass` of kernels.h. Memory after what is gathered is read: see `state`."""
+        batch, dtype = sums.shape[-1], DTYPES[sums.dtype]
+        gathered = sums if gathered is None else gathered
+
+        def address(tensor: Tensor | None) -> int:
+            return 0 if tensor is None else tensor.data_ptr()
+
+        before = (
+            address(view.indptr),
+            address(view.indices),
+            0,
+            address(view.runs),
+            view.indptr.shape[0] - 1,
+            view.indptr.shape[0] - 1,
+            view.indices.shape[0],
+            0 if view.runs is None else view.runs.shape[0],
+            view.indices.element_size(),
+            batch,
+            SUMS,
+            dtype,
+            dtype,
+            self.width,
+            torch.get_num_threads(),
+            *(address(gathered), batch, 1),
+            *(0, 0, 0),
+            *(address(sums), batch, 1),
+            address(weight),
+            0,
+            address(bias),
+        )
+        after = (
+            *(self.parallel_for, 0, 1),
+            *(0, 0, 0, batch),
+            address(state),
+            address(pairs),
+            0 if added is None else (len(added) if pairs is None else len(pairs)),
+            *map(address, (added, leak, previous, mixed)),
+            mode,
+            address(groups),
+            len(groups) - 1,
+            steps,
+            *moves,
+            *(reverse, starts_empty),
+        )
+        lacks = self._pass(self._set, _PASS.pack(*before, 0, *after))
+        scratch = self.empty(sums, lacks, dtype=torch.uint8)
+        _check_threads(self._pass(self._set, _PASS.pack(*before, scratch.data_ptr(), *after)))
+
+    def copy(self, source: Tensor, to: Tensor, rows: Tensor | None = None) -> None:
+        """Copy (batch, features) to another, converting; `rows` are the features to take."""
+        fields = (
+            *_address_and_strides(source),
+            *_address_and_strides(to),
+            0 if rows is None else rows.data_ptr(),
+            to.shape[1],
+            to.shape[0],
+            DTYPES[source.dtype],
+            DTYPES[to.dtype],
+            self.parallel_for,
+        )
+        _check_threads(self._copy(self._set, _COPY.pack(*fields)))
+
+    def state(self, like: Tensor, *shape: int) -> Tensor:
+        """Return an empty tensor, after which there is memory that a pass may read."""
+        flat = self.empty(like, math.prod(shape) + _BEYOND)
+        return flat.resize_(shape)
 
     def empty(self, like: Tensor, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
         """Return an empty tensor, in huge pages if it is large: its first touch costs much less."""
@@ -175,6 +298,11 @@ def _self_test(kernels: Kernels) -> str | None:
     if torch.equal(sums, y) and torch.equal(dots, w):
         return None
     return "the compiled kernels fail their self-test on this processor"
+
+
+def _check_threads(result: int) -> None:
+    if result:
+        raise RuntimeError("torch's threads failed inside a kernel: its result is lost.")
 
 
 def _address_and_strides(matrix: Tensor | None) -> tuple[int, int, int]:

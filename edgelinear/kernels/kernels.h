@@ -2,8 +2,8 @@
 #pragma once
 #include <cstdint>
 
-// Raise it with every change to `Call` or to what its fields mean. `backends/cpp.py` has the same.
-constexpr int32_t INTERFACE = 1;
+// Raise it with every change to these structs or to what fields mean. `backends/library.py` has the same.
+constexpr int32_t INTERFACE = 2;
 
 enum Dtype : int32_t { FLOAT32, FLOAT64, BFLOAT16, FLOAT16 };
 
@@ -29,6 +29,44 @@ struct Matrix {
 typedef void (*Body)(int64_t begin, int64_t end, void* context);
 typedef int32_t (*ParallelFor)(int64_t begin, int64_t end, int64_t grain, Body, void* context);
 
+// Activations that are computed here. `activations.py` has the same.
+enum Activation : int64_t { IDENTITY, RELU, TANH, SIGMOID };
+
+// Rows from `first` to that of the next group: nodes of one level and one activation. Their edges
+// begin at this position among those in order of targets, and of sources.
+struct Group {
+    int64_t first, level, activation, by_target, by_source;
+};
+
+enum Mode : int32_t { ACTIVATE, DERIVE, SCALE };
+
+// What becomes of the sums of a row before they are written:
+//
+//     ACTIVATE    f(sum + added)
+//     DERIVE      (sum + added) * f', where f gave `state`
+//     SCALE       (sum + added) * state
+//
+// and, if there is a leak, as of a leaky integrator and of its gradient,
+//
+//     ACTIVATE    mixed = previous + leak * (f(sum + added) - previous)
+//     the others  mixed = sum + added + (1 - leak) * previous, which is multiplied with leak * f'
+//                 instead of sum + added
+//
+// All of these matrices lie as that of the sums does: the samples of a row side by side.
+struct Finish {
+    const Group* groups;   // the first of these rows, and on to one beyond the last
+    int64_t row, sample;   // of the matrices below, that the first ones of the call are
+    int64_t stride;        // between rows
+    const void* state;
+    const int64_t* pairs;  // (num_added, 2): a row, and that of `added` for it; in order of rows
+    int64_t num_added;     // rows of `added`; without pairs, they are for the first rows
+    const void* added;     // or null
+    const void* leak;      // (rows,), or null
+    const void* previous;
+    void* mixed;           // may be `previous`
+    int32_t mode;
+};
+
 enum Product : int32_t { SUMS, DOTS, BOTH };
 
 // One walk over the edges, which computes one of these, or both:
@@ -50,5 +88,29 @@ struct Call {
     void* dots;          // (edges,)
     const void* bias;    // (rows,), or null
     void* scratch;       // or null: `edgelinear_run` then returns how many bytes it needs
+    ParallelFor parallel_for;
+    const Finish* finish;  // what becomes of each sum before it is written, or null
+    int64_t may_read_beyond;      // whether memory after `gathered` may be read, up to 64 numbers
+};
+
+// A pass over the levels of a network: one walk after the other, each over the rows of a level,
+// into the matrix that it gathers from. From one step to the next, matrices move by so many numbers.
+struct Pass {
+    Call call;             // of all rows
+    Finish finish;
+    const Group* groups;   // and one beyond
+    int64_t num_groups;
+    int64_t steps;
+    int64_t gathered_step, sums_step, state_step, added_step, previous_step, mixed_step;
+    int32_t reverse;       // whether from the last level to the first
+    int32_t starts_empty;  // whether the first step has nothing to gather: its sums are 0
+};
+
+// A copy of features, which may convert and transpose.
+struct Copy {
+    Matrix from, to;
+    const int64_t* rows;  // (features,): the feature of `from` that each is, or null
+    int64_t features, batch;
+    int32_t from_dtype, to_dtype;
     ParallelFor parallel_for;
 };

@@ -8,13 +8,19 @@
 #ifdef EDGELINEAR_X86
 namespace avx512 {
 int64_t run(const Call&);
+int64_t pass(const Pass&);
+int64_t copy(const Copy&);
 }
 namespace avx2 {
 int64_t run(const Call&);
+int64_t pass(const Pass&);
+int64_t copy(const Copy&);
 }
 #endif
 namespace portable {
 int64_t run(const Call&);
+int64_t pass(const Pass&);
+int64_t copy(const Copy&);
 }
 
 extern "C" {
@@ -35,6 +41,8 @@ __attribute__((visibility("default"))) int32_t edgelinear_instruction_sets() {
 // What a caller compares with its own when it loads the library, to find one of another version.
 __attribute__((visibility("default"))) int32_t edgelinear_interface() { return INTERFACE; }
 __attribute__((visibility("default"))) int32_t edgelinear_call_bytes() { return sizeof(Call); }
+__attribute__((visibility("default"))) int32_t edgelinear_pass_bytes() { return sizeof(Pass); }
+__attribute__((visibility("default"))) int32_t edgelinear_copy_bytes() { return sizeof(Copy); }
 __attribute__((visibility("default"))) int32_t edgelinear_group_rows() { return GROUP_ROWS; }
 
 // Asks the system to back memory, not yet written to, by huge pages. There are fewer to set up at
@@ -51,13 +59,30 @@ __attribute__((visibility("default"))) void edgelinear_use_huge_pages(void* memo
 #endif
 }
 
+// Calls a function of the instruction set.
+#ifdef EDGELINEAR_X86
+#define OF_SET(function, argument)                                \
+    if (instruction_set == 2) return avx512::function(*argument); \
+    if (instruction_set == 1) return avx2::function(*argument);   \
+    return portable::function(*argument)
+#else
+#define OF_SET(function, argument) \
+    (void)instruction_set;         \
+    return portable::function(*argument)
+#endif
+
 __attribute__((visibility("default"))) int64_t edgelinear_run(int32_t instruction_set,
                                                               const Call* call) {
-#ifdef EDGELINEAR_X86
-    if (instruction_set == 2) return avx512::run(*call);
-    if (instruction_set == 1) return avx2::run(*call);
-#endif
-    (void)instruction_set;
-    return portable::run(*call);
+    OF_SET(run, call);
+}
+
+__attribute__((visibility("default"))) int64_t edgelinear_pass(int32_t instruction_set,
+                                                               const Pass* pass) {
+    OF_SET(pass, pass);
+}
+
+__attribute__((visibility("default"))) int64_t edgelinear_copy(int32_t instruction_set,
+                                                               const Copy* copy) {
+    OF_SET(copy, copy);
 }
 }

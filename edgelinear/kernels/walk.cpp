@@ -77,6 +77,8 @@ int64_t first_not(int64_t count, Before before) {
     return low;
 }
 
+#include "finish.h"
+
 // A walk over the edges for one tile. A is the type of sums, I that of indices; a vector has W
 // numbers, and a tile NV vectors.
 template <class A, class I, int W, int NV, Product PRODUCT>
@@ -93,6 +95,7 @@ struct Walk {
     const I* edge_ids = static_cast<const I*>(call.view.edge_ids);
     const Run<I>* runs = SMALL ? nullptr : static_cast<const Run<I>*>(call.view.runs);
     int64_t rows = call.view.rows, edges = call.view.edges;
+    int64_t origin = rows ? indptr[0] : 0;  // the first position, where rows are some of a view's
     // A chunk has as many rows as the buffer, but not so many that threads go without chunks.
     int64_t least = HAS_SUMS ? SUM_CHUNK : smaller(SUM_CHUNK, larger(DOT_CHUNK, edges / 16));
     int64_t buffer_edges = BUFFER_ROWS * (edges / larger(1, rows));
@@ -127,7 +130,8 @@ struct Walk {
             if constexpr (HAS_DOTS) dot_group(c);
             return;
         }
-        const int64_t lo = c * chunk_edges, hi = smaller(lo + chunk_edges, edges);
+        const int64_t lo = origin + c * chunk_edges, last = origin + edges;
+        const int64_t hi = smaller(lo + chunk_edges, last);
         int64_t first = row_from(lo);
         const int64_t end = c + 1 == chunks ? rows : row_from(hi);
         const bool tail = end > first && indptr[end] > hi;  // the last row ends in a later chunk
@@ -250,7 +254,8 @@ struct Walk {
         auto copy = [&, ids = edge_ids](int64_t begin, int64_t end) {
             for (int64_t i = begin; i < end; i++) to[i] = load_as<A, 1>(from + (ids ? ids[i] : i));
         };
-        if (!runs) return copy(c * chunk_edges, smaller((c + 1) * chunk_edges, edges));
+        if (!runs)
+            return copy(origin + c * chunk_edges, origin + smaller((c + 1) * chunk_edges, edges));
         // In the order of runs: edges of one row may lie on a page of memory each, and those of one
         // block of columns on the same few.
         const Run<I>* end = run_from(c + 1);
@@ -260,10 +265,10 @@ struct Walk {
 
     // Adds up the row that starts in chunk c and ends in a later one, if there is one.
     void join_cut_row(int64_t c) const {
-        const int64_t lo = c * chunk_edges, hi = lo + chunk_edges, row = row_from(hi) - 1;
+        const int64_t lo = origin + c * chunk_edges, hi = lo + chunk_edges, row = row_from(hi) - 1;
         if (row < 0 || indptr[row] < lo || indptr[row + 1] <= hi) return;
         A* sum = cut_sums + (c * 2 + 1) * T;
-        for (int64_t next = c + 1; next * chunk_edges < indptr[row + 1]; next++)
+        for (int64_t next = c + 1; origin + next * chunk_edges < indptr[row + 1]; next++)
             for (int64_t t = 0; t < T; t++) sum[t] += cut_sums[next * 2 * T + t];
         finish(sum, row, 1);
     }
@@ -300,7 +305,11 @@ struct Walk {
                 for (int64_t r = 0; r < count; r++)
                     for (int64_t t = 0; t < T; t++) sums[r * T + t] += load_as<A, 1>(bias + r);
             });
-        unpack<A, W, NV>(call.dtype, sums, call.sums, row, count, tile * T, call.batch - tile * T);
+        const int64_t sample = tile * T, samples = call.batch - sample;
+        if constexpr (PRODUCT == SUMS)
+            if (call.finish)
+                finish_sums<A, W, NV>(*call.finish, sums, row, count, sample, samples);
+        unpack<A, W, NV>(call.dtype, sums, call.sums, row, count, sample, samples);
     }
 
     void dot_group(int64_t g) const {
@@ -425,7 +434,8 @@ struct Plan {
 
     // An operand that already lies as a packed one would is taken as it is.
     bool packed = !is_half(call.dtype) && (T == 1 ? x.feature_stride == 1
-                                                  : x.sample_stride == 1 && call.batch == T);
+                                                  : x.sample_stride == 1 &&
+                                                        (call.batch == T || call.may_read_beyond));
     // Where every thread can have tiles of its own, it packs one, walks it while the cache still
     // holds it, and packs the next one over it. Dots need all threads on the same tile.
     int64_t threads = larger(1, call.threads);
@@ -460,12 +470,13 @@ struct Plan {
 
     // Copies the weight to `ordered_weight`, in the order of positions and in the type of sums.
     bool order_weight() {
-        walk.weight = ordered_weight;
+        walk.weight = ordered_weight - walk.origin;
         walk.weight_ids = nullptr;
         return parallel(call, chunks, call.view.edges, [&](int64_t begin, int64_t end) {
             with_type<A>(call.edge_dtype, [&](auto type) {
                 const auto* weight = static_cast<const decltype(type)*>(call.weight);
-                for (int64_t c = begin; c < end; c++) walk.order(c, weight, ordered_weight);
+                for (int64_t c = begin; c < end; c++)
+                    walk.order(c, weight, ordered_weight - walk.origin);
             });
         });
     }
@@ -474,7 +485,7 @@ struct Plan {
     TileWalk walk_of(int64_t tile, int64_t place) const {
         TileWalk one = walk;
         one.tile = tile;
-        one.gathered = packed ? static_cast<const A*>(x.data) + tile * x.sample_stride
+        one.gathered = packed ? static_cast<const A*>(x.data) + tile * T * x.sample_stride
                               : packed_tiles + place * tile_size;
         one.stride = packed ? x.feature_stride : T;
         if (cuts_rows) one.cut_sums = cut_sums + place * chunks * 2 * T;
@@ -568,15 +579,19 @@ int64_t by_product(const Call& call) {
     return run<A, I, W, NV, SUMS>(call);
 }
 
+// Returns the samples of a tile: all alike, and as wide as the batch and the cache make worthwhile.
+template <class A>
+int64_t best_width(const Call& call) {
+    constexpr int64_t W = VECTOR_BYTES / sizeof(A);
+    const int64_t vectors = ceil_div(call.batch, W);
+    const int64_t most = call.view.columns * 4 * VECTOR_BYTES <= WIDE || call.view.runs ? 4 : 2;
+    return call.batch <= 8 ? call.batch : W * ceil_div(vectors, ceil_div(vectors, most));
+}
+
 template <class A, class I>
 int64_t by_width(const Call& call) {
     constexpr int W = VECTOR_BYTES / sizeof(A);
-    int64_t width = call.width;
-    if (!width) {  // tiles all alike, and as wide as the batch and the cache make worthwhile
-        const int64_t vectors = ceil_div(call.batch, W);
-        const int64_t most = call.view.columns * 4 * VECTOR_BYTES <= WIDE || call.view.runs ? 4 : 2;
-        width = call.batch <= 8 ? call.batch : W * ceil_div(vectors, ceil_div(vectors, most));
-    }
+    const int64_t width = call.width ? call.width : best_width<A>(call);
     if (width <= 1) return by_product<A, I, 1, 1>(call);
     if constexpr (W > 4)
         if (width <= 4) return by_product<A, I, 4, 1>(call);
@@ -598,5 +613,7 @@ int64_t by_index(const Call& call) {
 int64_t run(const Call& call) {
     return call.dtype == FLOAT64 ? by_index<double>(call) : by_index<float>(call);
 }
+
+#include "pass.h"
 
 }  // namespace ISA

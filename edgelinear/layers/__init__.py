@@ -2,5 +2,6 @@
 
 from edgelinear.layers.linear import EdgeLinear
 from edgelinear.layers.models import adopt_wiring, param_groups
+from edgelinear.layers.network import EdgeNetwork
 
-__all__ = ["EdgeLinear", "adopt_wiring", "param_groups"]
+__all__ = ["EdgeLinear", "EdgeNetwork", "adopt_wiring", "param_groups"]

@@ -41,8 +41,8 @@ class EdgeModule(Called, HasEntries):
         self._topology = topology
         self.weight = weight
         self._place_topology()
-        self._in_names = as_names("in_names", in_names, self.in_features)
-        self._out_names = as_names("out_names", out_names, self.out_features)
+        self._in_names = as_names("in_names", in_names, topology.in_features)
+        self._out_names = as_names("out_names", out_names, topology.out_features)
 
     @property
     def topology(self) -> Topology:

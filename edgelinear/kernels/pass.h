@@ -1,0 +1,153 @@
+// Passes over the levels of a network, and over the steps of a recurrent one. Included after the
+// walk, inside the namespace of an instruction set.
+
+// A bound for the scratch of a walk over some of the rows, for so many samples.
+inline int64_t room(const Pass& pass, int64_t samples) {
+    const int64_t chunks = pass.call.view.edges / SUM_CHUNK + 1;
+    return chunks * 2 * (samples + 4 * VECTOR_BYTES) * static_cast<int64_t>(sizeof(double)) + 128;
+}
+
+// Finishes rows that have nothing to gather: their sums are 0.
+template <class A>
+bool finish_alone(const Call& call) {
+    constexpr int W = VECTOR_BYTES / sizeof(A);
+    const int64_t rows = call.view.rows;
+    return parallel(call, rows, rows * call.batch, [&](int64_t begin, int64_t end) {
+        for (int64_t row = begin; row < end; row++)
+            for (int64_t sample = 0; sample < call.batch; sample += W) {
+                A sums[W] = {};
+                finish_sums<A, W, 1>(*call.finish, sums, row, 1, sample, call.batch - sample);
+                A* to = static_cast<A*>(call.sums.data) + row * call.sums.feature_stride + sample;
+                store_as<A, W>(to, load<Vec<A, W>>(sums), call.batch - sample);
+            }
+    });
+}
+
+// Walks over the rows of one level: groups from `begin` to `end`.
+template <class A>
+bool walk_level(const Pass& pass, int64_t begin, int64_t end, bool empty) {
+    const int64_t first = pass.groups[begin].first, last = pass.groups[end].first;
+    const View& view = pass.call.view;
+    Call call = pass.call;
+    Finish finish = pass.finish;
+    if (last - first < view.rows) call.view.runs = nullptr;  // which are those of all rows
+    call.view.indptr = static_cast<const char*>(view.indptr) + first * view.index_bytes;
+    call.view.rows = last - first;
+    call.view.edges = pass.reverse ? pass.groups[end].by_source - pass.groups[begin].by_source
+                                   : pass.groups[end].by_target - pass.groups[begin].by_target;
+    call.sums.data = static_cast<A*>(call.sums.data) + first * call.sums.feature_stride;
+    if (call.bias) call.bias = static_cast<const A*>(call.bias) + first;
+    finish.groups += begin;
+    finish.row = first;
+    call.finish = &finish;
+    return empty ? finish_alone<A>(call) : run(call) == 0;
+}
+
+template <class A, class Pointer>
+void move(Pointer& data, int64_t elements) {
+    if (data) data = static_cast<Pointer>(const_cast<A*>(static_cast<const A*>(data)) + elements);
+}
+
+template <class A>
+bool walk_levels(Pass pass) {
+    const Group* groups = pass.groups;
+    pass.finish.groups = groups;
+    for (int64_t step = 0; step < pass.steps; step++) {
+        const bool empty = pass.starts_empty && step == 0;
+        for (int64_t done = 0; done < pass.num_groups;) {
+            int64_t begin = done, end = done + 1;
+            if (pass.reverse) {
+                end = pass.num_groups - done, begin = end - 1;
+                while (begin > 0 && groups[begin - 1].level == groups[begin].level) begin--;
+            } else {
+                while (end < pass.num_groups && groups[end].level == groups[begin].level) end++;
+            }
+            if (!walk_level<A>(pass, begin, end, empty)) return false;
+            done += end - begin;
+        }
+        move<A>(pass.call.gathered.data, pass.gathered_step);
+        move<A>(pass.call.sums.data, pass.sums_step);
+        move<A>(pass.finish.state, pass.state_step);
+        move<A>(pass.finish.added, pass.added_step);
+        move<A>(pass.finish.previous, pass.previous_step);
+        move<A>(pass.finish.mixed, pass.mixed_step);
+    }
+    return true;
+}
+
+inline int32_t on_this_thread(int64_t begin, int64_t end, int64_t, Body body, void* context) {
+    body(begin, end, context);
+    return 0;
+}
+
+// Where every thread can have tiles of its own, it takes them through all levels alone; otherwise
+// threads share the rows of each level.
+template <class A>
+int64_t pass_of(const Pass& pass) {
+    const Call& call = pass.call;
+    const int64_t width = best_width<A>(call), tiles = ceil_div(call.batch, larger(1, width));
+    const bool apart = call.threads > 1 && tiles >= call.threads;
+    const int64_t lacks = apart ? tiles * room(pass, width) : room(pass, call.batch);
+    if (!call.scratch) return lacks;
+    if (!apart) return walk_levels<A>(pass) ? 0 : -1;
+    bool walked[64] = {};
+    const int64_t products = call.batch * (call.view.edges + call.view.rows) * pass.steps;
+    const int64_t shares = smaller(64, smaller(tiles, call.threads));
+    const bool ok = parallel(call, shares, products, [&](int64_t begin, int64_t end) {
+        for (int64_t share = begin; share < end; share++) {
+            walked[share] = true;
+            for (int64_t t = share * tiles / shares; t < (share + 1) * tiles / shares; t++) {
+                Pass one = pass;
+                const int64_t sample = t * width;
+                one.call.batch = smaller(width, call.batch - sample);
+                one.call.width = width;
+                one.call.threads = 1;
+                one.call.parallel_for = on_this_thread;
+                one.call.scratch = static_cast<char*>(call.scratch) + t * room(pass, width);
+                move<A>(one.call.gathered.data, sample);
+                move<A>(one.call.sums.data, sample);
+                one.finish.sample = sample;
+                walked[share] &= walk_levels<A>(one);
+            }
+        }
+    });
+    for (int64_t share = 0; share < shares; share++)
+        if (!walked[share]) return -1;
+    return ok ? 0 : -1;
+}
+
+int64_t pass(const Pass& pass) {
+    return pass.call.dtype == FLOAT64 ? pass_of<double>(pass) : pass_of<float>(pass);
+}
+
+template <class A>
+bool copy_of(const Copy& copy) {
+    constexpr int W = VECTOR_BYTES / sizeof(A), NV = 4, T = W * NV;
+    const int64_t parts = ceil_div(copy.features, FEATURES);
+    auto some = [&](int64_t begin, int64_t end) {
+        alignas(64) A block[FEATURES * T];
+        for (int64_t part = begin; part < end; part++) {
+            const int64_t feature = part * FEATURES;
+            const int64_t count = smaller(FEATURES, copy.features - feature);
+            for (int64_t sample = 0; sample < copy.batch; sample += T) {
+                const int64_t samples = copy.batch - sample;
+                if (copy.rows)
+                    for (int64_t f = 0; f < count; f++)
+                        pack<A, W, NV>(copy.from_dtype, copy.from, copy.rows[feature + f], 1, sample,
+                                       samples, block + f * T);
+                else
+                    pack<A, W, NV>(copy.from_dtype, copy.from, feature, count, sample, samples,
+                                   block);
+                unpack<A, W, NV>(copy.to_dtype, block, copy.to, feature, count, sample, samples);
+            }
+        }
+    };
+    Call call{};
+    call.parallel_for = copy.parallel_for;
+    return parallel(call, parts, copy.features * copy.batch, some);
+}
+
+int64_t copy(const Copy& copy) {
+    const bool is_double = copy.from_dtype == FLOAT64 || copy.to_dtype == FLOAT64;
+    return (is_double ? copy_of<double>(copy) : copy_of<float>(copy)) ? 0 : -1;
+}

@@ -1,0 +1,295 @@
+"""`GraphModule`: what modules of a whole graph share: its nodes, one weight and one bias."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edgelinear import _torch, backends
+from edgelinear.layers import nodes
+from edgelinear.layers.entries import Comparison, same_numbers
+from edgelinear.layers.module import EdgeModule
+from edgelinear.layers.names import NAMES, Names, names_as_bytes
+from edgelinear.layers.parametrizations import Rule
+from edgelinear.networks.activations import Function, gain
+from edgelinear.networks.plan import Plan
+from edgelinear.topology import Wiring
+from edgelinear.topology.build import build
+
+_ENDS = ("inputs", "outputs")  # entries of a state dict, beside those of the wiring
+
+
+class GraphModule(EdgeModule):
+    """A module whose nodes are numbered, with edges among them, and some of them in- or outputs."""
+
+    bias: nn.Parameter | None
+    _inputs: np.ndarray
+    _outputs: np.ndarray
+    _activations: list[str | Function]
+    _plan: Plan
+    _derived = ("_plan",)  # what `_set_plan` sets
+
+    if TYPE_CHECKING:
+
+        def __init__(self, *graph: Any, **options: Any) -> None: ...
+
+    def _set_graph(
+        self,
+        num_nodes: int,
+        edge_index: Any,
+        inputs: Any,
+        outputs: Any,
+        *,
+        bias: bool,
+        weight: Any,
+        duplicates: str,
+        node_names: Sequence[str | int] | None,
+        backend: str,
+        device: torch.device | str | None,
+        dtype: torch.dtype | None,
+    ) -> Tensor | None:
+        """Take the graph, and return the values that its weights are to start at."""
+        if dtype is not None and not getattr(dtype, "is_floating_point", False):
+            raise TypeError(f"`dtype` must be a real floating type of torch, got {dtype!r}.")
+        backends.check_name(backend)
+        topology, weight, _ = build(num_nodes, num_nodes, edge_index, weight, duplicates=duplicates)
+        self.backend = backend
+        self._inputs = np.zeros(0, np.int64)
+        self._outputs = np.zeros(0, np.int64)
+        parameter = nn.Parameter(torch.empty(topology.num_edges, device=device, dtype=dtype))
+        self._set_wiring(topology, parameter, node_names, node_names)
+        self._inputs = nodes.as_nodes("inputs", inputs, topology.in_features, self.node_names)
+        self._outputs = nodes.as_nodes("outputs", outputs, topology.in_features, self.node_names)
+        offset = nn.Parameter(torch.empty(topology.in_features, device=device, dtype=dtype))
+        self.register_parameter("bias", offset if bias else None)
+        return weight
+
+    @classmethod
+    def from_wiring(
+        cls,
+        wiring: Wiring,
+        inputs: Any = None,
+        outputs: Any = None,
+        *,
+        values: str = "ignore",
+        **options: Any,
+    ) -> Self:
+        """Return a module on what an importer of `el.convert` found, with its names.
+
+        A name that is both a source and a target is one node. Inputs are by default the nodes that
+        nothing feeds, outputs those that feed nothing. `values="weight"` starts the weights at the
+        values of the data. `options` are those of the class.
+
+        Raises:
+            ValueError: if the wiring has no names, and not as many sources as targets.
+
+        Example:
+            >>> import pandas
+            >>> table = pandas.DataFrame({"source": ["x", "x", "h"], "target": ["h", "y", "y"]})
+            >>> net = EdgeNetwork.from_wiring(el.convert.from_table(table), ["x"], ["y"])
+            >>> net.node_names
+            ['x', 'h', 'y']
+        """
+        if not isinstance(wiring, Wiring):
+            raise TypeError(f"`wiring` must be a Wiring, got {type(wiring).__name__}.")
+        if values not in ("ignore", "weight"):
+            raise ValueError(f'`values` must be "ignore" or "weight", got {values!r}.')
+        if values == "weight":
+            if wiring.weight is None:
+                raise ValueError('values="weight" asks for the values of the data, which has none.')
+            options = {"weight": wiring.weight} | options
+        topology, names = nodes.square(wiring)
+
+        def ends(given: Any, degree: Tensor) -> Any:
+            if given is not None:
+                return given
+            found = (degree == 0).nonzero()[:, 0].tolist()
+            return found if names is None else [names[node] for node in found]
+
+        return cls(
+            topology.in_features,
+            topology,
+            ends(inputs, topology.fan_in),
+            ends(outputs, topology.fan_out),
+            **{"node_names": names} | options,
+        )
+
+    @property
+    def num_nodes(self) -> int:
+        """Number of nodes, inputs and outputs included."""
+        return self._topology.in_features
+
+    @property
+    def in_features(self) -> int:
+        """Number of inputs."""
+        return len(self._inputs)
+
+    @property
+    def out_features(self) -> int:
+        """Number of outputs."""
+        return len(self._outputs)
+
+    @property
+    def inputs(self) -> Tensor:
+        """The nodes that take a value, (in_features,) int64. A copy."""
+        return torch.from_numpy(self._inputs.copy())
+
+    @property
+    def outputs(self) -> Tensor:
+        """The nodes whose values are returned, (out_features,) int64. A copy."""
+        return torch.from_numpy(self._outputs.copy())
+
+    @property
+    def node_names(self) -> Any:
+        """Names of the nodes, strings or whole numbers, or None. A copy."""
+        return None if self._in_names is None else Names(self._in_names)
+
+    @property  # type: ignore[misc]
+    def in_names(self) -> Any:
+        """Names of the inputs, or None: see `node_names`."""
+        return self._names_of(self._inputs)
+
+    @property  # type: ignore[misc]
+    def out_names(self) -> Any:
+        """Names of the outputs, or None: see `node_names`."""
+        return self._names_of(self._outputs)
+
+    def _names_of(self, chosen: np.ndarray) -> list | None:
+        if self._in_names is None:
+            return None
+        return Names([self._in_names[node] for node in chosen.tolist()])
+
+    def _wiring_alone(self) -> Wiring:
+        rules = [rule for rule in self.rules if isinstance(rule, Rule)]
+        return Wiring(self._topology, None, self.node_names, self.node_names, rules=rules)
+
+    @property
+    def activations(self) -> list[str | Function]:
+        """The activation of each node, by name where it has one. A copy; inputs have no say."""
+        return list(self._activations)
+
+    def reset_parameters(self) -> None:
+        """Draw weights anew, by the fan-in of their target and the gain of their source; bias 0."""
+        stand_in = self._stand_in()
+        if stand_in is not None:
+            raise RuntimeError(
+                f"`weight` is computed from `{stand_in}`, as by `torch.nn.utils.prune` or "
+                "`weight_norm`: remove these first, then draw weights anew."
+            )
+        weight = self.weight
+        if not weight.is_meta:
+            values = torch.empty(weight.shape, dtype=weight.dtype, device=weight.device)
+            bound = (3.0 * self._variances()).sqrt().to(values)
+            values.uniform_(-1.0, 1.0).mul_(bound)
+            for rule in reversed(self.rules):
+                values = rule.project(values) if isinstance(rule, Rule) else values
+            self.set_weight(values)
+            self._mark_drawn()
+        if self.bias is not None and not self.bias.is_meta:
+            nn.init.zeros_(self.bias)
+
+    def _variances(self) -> Tensor:  # (num_edges,)
+        """Return the variance of each weight with which values keep their scale."""
+        topology = self._topology
+        fan_in = topology.fan_in.cpu().double().clamp(min=1)
+        gains = {activation: gain(activation) for activation in set(self._activations)}
+        of_node = torch.tensor([gains[a] for a in self._activations], dtype=torch.float64)
+        of_node[torch.from_numpy(self._inputs)] = 1.0
+        src, dst = topology.src.cpu().long(), topology.dst.cpu().long()
+        return of_node[src].square() / fan_in[dst]
+
+    def _check_input(self, input: Any, weight: Tensor, rank: int = 1) -> None:
+        if not isinstance(input, Tensor):
+            raise TypeError(f"`input` must be a tensor, got {type(input).__name__}.")
+        if input.dim() < rank or input.shape[-1] != self.in_features:
+            raise ValueError(
+                f"`input` must have {self.in_features} features in its last dimension, one for "
+                f"each input, got shape {tuple(input.shape)}."
+            )
+        if input.is_complex() or not input.is_floating_point():
+            raise TypeError(f"`input` must be real floating point, got {input.dtype}.")
+        if input.device != weight.device:
+            raise ValueError(
+                f"`input` is on {input.device} and the weight on {weight.device}: "
+                f"use `input.to({str(weight.device)!r})`."
+            )
+        if not self._autocasts(input) and input.dtype != weight.dtype:
+            raise TypeError(
+                f"`input` is {input.dtype} and the weight {weight.dtype}: "
+                f"use `input.to({weight.dtype})` or `net.to({input.dtype})`."
+            )
+
+    @staticmethod
+    def _autocasts(input: Tensor) -> bool:
+        return _torch.is_any_autocast() and torch.is_autocast_enabled(input.device.type)
+
+    def _in_and_out(self, input: Tensor) -> tuple[Tensor, torch.dtype]:
+        """Return the input in the type of states, and the type of what is returned.
+
+        States are float32 at least, under autocast too: half types would round at every level.
+        """
+        dtype = input.dtype
+        if self._autocasts(input) and dtype != torch.float64:
+            dtype = torch.get_autocast_dtype(input.device.type)
+            input = input.to(dtype)
+        return input.to(torch.promote_types(dtype, torch.float32)), dtype
+
+    def _current_weight(self) -> Tensor:
+        weight = self._parameters.get("weight")
+        if weight is None:  # rules, or a hook of torch, compute it
+            self._check_norm()
+            weight = self.weight
+        if weight.device != self._topology.device:  # accelerate moves weights alone
+            self._place_topology()
+        return weight
+
+    def _set_plan(self) -> None:
+        """Set `_plan`, and whatever else follows from the graph alone."""
+        raise NotImplementedError
+
+    def __getstate__(self) -> dict:
+        return {key: v for key, v in self.__dict__.items() if key not in self._derived}
+
+    def __setstate__(self, state: dict) -> None:
+        super().__setstate__(state)
+        self._set_plan()
+
+    def _place_topology(self) -> None:
+        super()._place_topology()
+        if "_plan" in self.__dict__:
+            self._plan = self._plan.to(self._topology.device)
+
+    def _entry_names(self) -> list[str]:
+        return [*super()._entry_names(), *_ENDS]
+
+    def _is_entry(self, name: str) -> bool:
+        return name in _ENDS or super()._is_entry(name)
+
+    def _entry(self, name: str) -> Tensor:
+        return names_as_bytes(self.node_names) if name in NAMES else getattr(self, name)
+
+    def _compare(self, state: Mapping[str, Tensor], prefix: str, assign: bool) -> Comparison:
+        compared = super()._compare(state, prefix, assign)
+        weights = prefix + "weight" in state and len(state) > 1
+        for name in _ENDS:
+            if prefix + name not in state:
+                if weights and not compared.refused:
+                    compared.missing.append(prefix + name)
+            elif not same_numbers(getattr(self, name), torch.as_tensor(state[prefix + name])):
+                compared.refused.append(
+                    f"`{prefix}{name}` in this checkpoint is not the list of {name} here: build "
+                    "the network with those of the checkpoint."
+                )
+        return compared
+
+    def _accept(self, compared: Comparison) -> None:
+        for names in compared.names.values():
+            self._in_names = self._out_names = list(names)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _ENDS and isinstance(value, Tensor):  # of a loader that sets entries
+            self._take_entry(name, value.detach())
+        else:
+            super().__setattr__(name, value)

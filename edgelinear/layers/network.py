@@ -1,0 +1,272 @@
+"""`EdgeNetwork`: a whole directed acyclic graph as one module."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edgelinear import _torch
+from edgelinear.layers import nodes
+from edgelinear.layers.graph import GraphModule
+from edgelinear.networks import passes
+from edgelinear.networks.formula import AGGREGATIONS, Formula
+from edgelinear.networks.plan import FIRST, LEVEL, Plan
+from edgelinear.topology.numbers import as_numbers
+
+# Edges up to which the form for compiled transforms is made beforehand, so that it is there for
+# Dynamo, which cannot make it. In larger networks they break the graph once.
+_SMALL = 100_000
+
+
+class EdgeNetwork(GraphModule):
+    """Compute a directed acyclic graph: each node is `f(bias + sum of weight[e] * source)`.
+
+    Row 0 of `edge_index` is the source, row 1 the target, as in PyG; both are nodes of one graph.
+    Edges may skip any number of levels, an output may feed other nodes, and an input may be an
+    output. All edges are one `weight`, whatever the depth, and a pass costs about as much as one
+    `edge_linear` over all of them. Nothing is kept for the backward pass but the values of nodes.
+
+    Weights start uniform with a variance of `g**2 / fan_in`, by the true fan-in of their target and
+    the gain g of their source's activation, so that values keep their scale through any depth;
+    biases start at 0.
+
+    Args:
+        num_nodes: number of nodes, inputs and outputs included.
+        edge_index: (2, num_edges) integers: a tensor, an array, a list of (source, target) tuples,
+            or a square `Topology`.
+        inputs: the nodes that take a value, by number, or by name if there are `node_names`.
+        outputs: the nodes whose values are returned, likewise.
+        activation: a name of `edgelinear.networks.activations`, an elementwise function, a list
+            with one for each node, or a dict of some nodes, the others being "relu".
+        output_activation: that of the outputs, which are the identity unless `activation` is a list
+            or a dict that names them.
+        bias: whether to learn an offset for each node.
+        weight: (num_edges,) initial values, in the order of the edges given; copied.
+        response: (num_nodes,) initial values of learnable factors of what nodes aggregate, as NEAT
+            has them.
+        aggregation: "sum", "mean", "product", "max", "min", "median" or "maxabs" of what comes in;
+            one, a list, or a dict of some nodes. Others than sums and means are computed level by
+            level, and hold batch * edges products.
+        duplicates: what to do with an edge given twice: see `EdgeLinear`.
+        node_names: (num_nodes,) strings or whole numbers.
+        backend: "auto", or a name in `edgelinear.backends.BACKENDS`.
+
+    Shape: (*, len(inputs)) -> (*, len(outputs)).
+
+    Raises:
+        ValueError: if there is a cycle, whose nodes the message names, or an edge into an input.
+
+    Example:
+        >>> net = EdgeNetwork(5, [(0, 2), (1, 2), (2, 3), (0, 3), (3, 4)], [0, 1], [4])
+        >>> net(torch.randn(8, 2)).shape
+        torch.Size([8, 1])
+        >>> net.level.tolist()
+        [0, 0, 1, 2, 3]
+    """
+
+    response: nn.Parameter | None
+    _derived = ("_plan", "_mean", "_is_other", "_formula")
+
+    def __init__(
+        self,
+        num_nodes: int,
+        edge_index: Any,  # (2, num_edges)
+        inputs: Any,
+        outputs: Any,
+        *,
+        activation: Any = "relu",
+        output_activation: Any = None,
+        bias: bool = True,
+        weight: Any = None,  # (num_edges,)
+        response: Any = None,  # (num_nodes,)
+        aggregation: Any = "sum",
+        duplicates: str = "error",
+        node_names: Sequence[str | int] | None = None,
+        backend: str = "auto",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        weight = self._set_graph(
+            num_nodes,
+            edge_index,
+            inputs,
+            outputs,
+            bias=bias,
+            weight=weight,
+            duplicates=duplicates,
+            node_names=node_names,
+            backend=backend,
+            device=device,
+            dtype=dtype,
+        )
+        names, number = self.node_names, self.num_nodes
+        nodes.check_inputs(self._topology, self._inputs, names)
+        self._activations = nodes.activations_of(
+            activation, output_activation, number, self._outputs, names, "relu"
+        )
+        self._aggregations = nodes.per_node(
+            "aggregation", aggregation, number, names, AGGREGATIONS, "sum"
+        )
+        self._set_plan()
+        self.register_parameter("response", None)
+        if response is not None:
+            values = as_numbers("`response`", response).detach()
+            if values.shape != (number,):
+                raise ValueError(
+                    f"`response` must hold one number for each of the {number} nodes, "
+                    f"got shape {tuple(values.shape)}."
+                )
+            self.response = nn.Parameter(values.to(self.weight, copy=True))
+        self.reset_parameters()
+        if weight is not None and not self.weight.is_meta:
+            self.set_weight(weight)
+
+    def _set_plan(self) -> None:
+        self._plan = Plan.of(self._topology, self._inputs, self._outputs, self._activations)
+        fan_in = self._topology.fan_in
+        others = [a not in ("sum", "mean") for a in self._aggregations]
+        means = [a == "mean" for a in self._aggregations]
+        with torch.inference_mode(False):
+            # What is summed and averaged, by target: 1, 1 / fan_in; and where neither, also 1.
+            self._mean = None
+            if any(means):
+                mean = torch.tensor(means, device=fan_in.device)
+                self._mean = torch.where(mean, 1.0 / fan_in.clamp(min=1).double(), 1.0)
+            self._is_other = torch.tensor(others, device=fan_in.device) if any(others) else None
+        self._prepare_formula()
+
+    def _prepare_formula(self) -> None:
+        self._formula: Formula | None = None
+        is_needed = self._is_other is not None or not self._plan.is_named
+        if is_needed or self.num_edges <= _SMALL:
+            self._make_formula()
+
+    def _place_topology(self) -> None:
+        super()._place_topology()
+        if "_plan" in self.__dict__:
+            device = self._topology.device
+            for name in ("_mean", "_is_other"):
+                tensor = self.__dict__[name]
+                self.__dict__[name] = None if tensor is None else tensor.to(device)
+            self._prepare_formula()
+
+    @property
+    def level(self) -> Tensor:
+        """The level of each node, (num_nodes,): 0 for inputs, and above that of every source."""
+        table = self._plan.table
+        of_place = torch.repeat_interleave(table[:-1, LEVEL], table[:, FIRST].diff())
+        return of_place[self._plan.place.cpu()]
+
+    @property
+    def num_levels(self) -> int:
+        """Number of levels, that of the inputs included."""
+        return self._plan.rows[-1][LEVEL]
+
+    @property
+    def unreached(self) -> Tensor:
+        """The nodes that no input reaches: their values are constants."""
+        return torch.from_numpy(self._dead()[0])
+
+    @property
+    def dead_ends(self) -> Tensor:
+        """The nodes that reach no output."""
+        return torch.from_numpy(self._dead()[1])
+
+    def _dead(self) -> tuple[np.ndarray, np.ndarray]:
+        return nodes.dead_nodes(self._topology, self._inputs, self._outputs)
+
+    def forward(self, input: Tensor) -> Tensor:  # (*, in_features) -> (*, out_features)
+        """Return the values of the outputs.
+
+        Raises:
+            TypeError, ValueError: if the input does not fit; the message says what would.
+
+        Example:
+            >>> net = EdgeNetwork(3, [(0, 1), (1, 2), (0, 2)], [0], [2], weight=[2.0, 3.0, 1.0])
+            >>> net(torch.tensor([[1.0], [-1.0]])).tolist()
+            [[7.0], [-1.0]]
+        """
+        return self._values(input, self._outputs.size, True)
+
+    def nodes(self, input: Tensor) -> Tensor:  # (*, in_features) -> (*, num_nodes)
+        """Return the values of all nodes.
+
+        Example:
+            >>> net = EdgeNetwork(3, [(0, 1), (1, 2), (0, 2)], [0], [2], weight=[2.0, 3.0, 1.0])
+            >>> net.nodes(torch.tensor([[1.0]])).tolist()
+            [[1.0, 2.0, 7.0]]
+        """
+        return self._values(input, self.num_nodes, False)
+
+    def _values(self, input: Tensor, features: int, of_outputs: bool) -> Tensor:
+        weight = self._current_weight()
+        self._check_input(input, weight)
+        x, dtype = self._in_and_out(input)
+        batch = x.shape[:-1]
+        if len(batch) != 1:
+            x = x.reshape(math.prod(batch), self.in_features)
+        plan = self._plan
+        weight, response = self._scaled(weight.to(x.dtype))
+        bias = None if self.bias is None else self.bias.to(x.dtype)[plan.order]
+        if self._needs_formula():
+            formula = self._make_formula() if self._formula is None else self._formula
+            h = formula(weight, bias, response, x, self.backend)
+            y = h.index_select(1, plan.outputs if of_outputs else plan.place)
+        else:
+            y, h = passes.levels(weight, bias, x, plan, self.backend)
+            if not of_outputs:
+                y = h.index_select(0, plan.place).t().contiguous()
+        y = y.to(dtype)
+        return y if len(batch) == 1 else y.view(*batch, features)
+
+    def _scaled(self, weight: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the weight times what means and responses make of it, and the other responses."""
+        if self._mean is None and self.response is None:
+            return weight, None
+        factor = None if self._mean is None else self._mean.to(weight.dtype)
+        others = None
+        if self.response is not None:
+            response = self.response.to(weight.dtype)
+            if self._is_other is not None:
+                others = torch.where(self._is_other, response, 1.0)[self._plan.order]
+                response = torch.where(self._is_other, 1.0, response)
+            factor = response if factor is None else factor * response
+        assert factor is not None
+        # Inductor fails on the derivative of `factor[dst]`.
+        return weight * factor.gather(0, self._topology.dst.long()), others
+
+    def _needs_formula(self) -> bool:
+        if self._is_other is not None:
+            return True
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+            if torch.onnx.is_in_onnx_export() or not self._plan.is_named:
+                return True
+            return torch.compiler.is_dynamo_compiling() and _torch.is_compiled_transform()
+        return False
+
+    @torch.compiler.disable  # it looks at the wiring, as Dynamo cannot
+    def _make_formula(self) -> Formula:
+        with torch.inference_mode(False):
+            by_place = [self._aggregations[node] for node in self._plan.order.tolist()]
+            self._formula = Formula(self._plan, by_place)
+        return self._formula
+
+    def extra_repr(self) -> str:
+        level = self.level
+        widths: list[Any] = torch.bincount(level, minlength=self.num_levels).tolist()
+        if len(widths) > 12:
+            widths = [*widths[:6], "...", *widths[-5:]]
+        shown = "-".join(map(str, widths))
+        src, dst = self._topology.src.cpu().long(), self._topology.dst.cpu().long()
+        skips = int((level[dst] - level[src] > 1).sum())
+        unreached, dead_ends = (len(found) for found in self._dead())
+        return (
+            f"nodes={self.num_nodes}, edges={self.num_edges}, inputs={self.in_features}, "
+            f"outputs={self.out_features}, levels={self.num_levels}, widths={shown}, "
+            f"skips={skips}, unreached={unreached}, dead_ends={dead_ends}, "
+            f"bias={self.bias is not None}, backend={self.backend}"
+        )

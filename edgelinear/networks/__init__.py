@@ -1,0 +1,1 @@
+"""Whole networks as operators: nodes by level, activations, passes and steps."""

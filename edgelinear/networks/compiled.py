@@ -1,0 +1,110 @@
+"""Passes through the levels of a network in one call of the compiled kernels."""
+
+from functools import lru_cache
+from typing import Any
+
+from torch import Tensor
+
+from edgelinear.backends import cpp, library
+from edgelinear.networks import generic
+from edgelinear.networks.activations import COMPILED
+from edgelinear.networks.plan import ACTIVATION, FIRST, LEVEL, Plan, rows_of
+from edgelinear.topology.views import View
+
+
+def levels(
+    view: View,  # by target
+    weight: Tensor,  # (num_edges,), in the order of its positions
+    bias: Tensor | None,  # (num_nodes,)
+    x: Tensor,  # (batch, inputs)
+    plan: Plan,
+) -> Tensor:  # (num_nodes, batch)
+    """Return the values of all nodes: `h[t] = f(bias[t] + sum of weight[e] * h[s])`."""
+    kernels = _kernels()
+    h = kernels.state(x, view.indptr.shape[0] - 1, x.shape[0])
+    if x.numel():
+        kernels.copy(x, h[: x.shape[1]].t())
+    if not h.numel():
+        return h
+    for first, last, compiled in _parts(plan.groups):
+        kernels.run_pass(plan.table[first : last + 1], view, weight, h, bias=bias)
+        if not compiled:
+            places = plan.rows[first][FIRST], plan.rows[last][FIRST]
+            generic.activate(h, plan, *places, done=COMPILED)
+    return h
+
+
+@lru_cache(maxsize=256)
+def _parts(groups: str) -> list[tuple[int, int, bool]]:
+    """Cut the groups after the inputs where torch must compute: first, last, whether it need not.
+
+    Levels whose activations the kernels all compute go together, others one by one.
+    """
+    rows = rows_of(groups)
+    parts: list[tuple[int, int, bool]] = []
+    start = sum(row[LEVEL] == 0 for row in rows[:-1])
+    while start < len(rows) - 1:
+        stop = start + 1
+        while stop < len(rows) - 1 and rows[stop][LEVEL] == rows[start][LEVEL]:
+            stop += 1
+        compiled = all(row[ACTIVATION] < COMPILED for row in rows[start:stop])
+        if compiled and parts and parts[-1][2]:
+            parts[-1] = (parts[-1][0], stop, True)
+        else:
+            parts.append((start, stop, compiled))
+        start = stop
+    return parts
+
+
+def pull(
+    view: View,  # by source
+    weight: Tensor,  # (num_edges,), in the order of its positions
+    h: Tensor,  # (num_nodes, batch): what `levels` gave
+    grad: Tensor,  # (batch, outputs)
+    pairs: Tensor,  # (outputs, 2)
+    table: Tensor,
+    factors: Tensor | None,  # (num_nodes, batch): derivatives, where kernels have none
+    skip: int,  # groups at the start whose gradient nobody asks for
+) -> Tensor:  # (num_nodes, batch)
+    """Return the gradient by the sum of each node, from that by the outputs."""
+    kernels = _kernels()
+    added = kernels.empty(h, grad.shape[1], grad.shape[0], dtype=h.dtype)
+    if grad.numel():
+        kernels.copy(grad if 1 in grad.stride() else grad.contiguous(), added.t())
+    gradient = kernels.state(h, *h.shape)
+    if gradient.numel():
+        kernels.run_pass(
+            table[skip:],
+            view,
+            weight,
+            gradient,
+            mode=library.DERIVE if factors is None else library.SCALE,
+            reverse=True,
+            state=h if factors is None else factors,
+            added=added,
+            pairs=pairs,
+        )
+    return gradient
+
+
+def solve(
+    view: View,
+    weight: Tensor,  # (num_edges,), in the order of its positions
+    d: Tensor,  # (num_nodes, batch)
+    r: Tensor,  # (num_nodes, batch)
+    table: Tensor,
+    transposed: bool,
+) -> Tensor:  # (num_nodes, batch)
+    """Return u with `u = d * (r + W u)`, level by level; transposed, from the last one on."""
+    kernels = _kernels()
+    d, r = d.contiguous(), r.contiguous()
+    u = kernels.state(r, *r.shape)
+    if u.numel():
+        kernels.run_pass(
+            table, view, weight, u, mode=library.SCALE, reverse=transposed, state=d, added=r
+        )
+    return u
+
+
+def _kernels() -> Any:
+    return cpp._kernels or cpp._first_use()

@@ -1,0 +1,155 @@
+"""A network by `edge_linear` and torch's own operators, level by level.
+
+It is for aggregations other than sums and means, for functions of one's own under a compiler, and
+for ONNX. Every level copies those before it.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from edgelinear.functional import edge_linear
+from edgelinear.networks.activations import Function
+from edgelinear.networks.generic import function_of
+from edgelinear.networks.plan import ACTIVATION, FIRST, Plan
+from edgelinear.topology import Topology
+
+AGGREGATIONS = ("sum", "mean", "product", "max", "min", "median", "maxabs")
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Nodes with one aggregation and about the same fan-in: what they gather, padded."""
+
+    aggregation: str
+    edges: Tensor  # (nodes, slots), or any where there is none
+    sources: Tensor  # (nodes, slots)
+    is_edge: Tensor  # (nodes, slots)
+    count: Tensor  # (nodes,)
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A level: nodes that sum, those that aggregate otherwise, and how both come together."""
+
+    start: int
+    stop: int  # of places
+    edges: Tensor  # of the sums
+    topology: Topology  # of the sums, from all places before the level
+    blocks: list[Block]
+    order: Tensor  # (stop - start,): of each place, where it stands among sums and then blocks
+    activations: list[tuple[int, int, Function]]  # from one place of the level to another
+
+
+class Formula:
+    """The levels of a plan, one by one."""
+
+    def __init__(self, plan: Plan, aggregations: list[str]) -> None:  # of each place
+        self.plan = plan
+        view = plan.topology._target_view
+        indptr = view.indptr.cpu().numpy().astype(np.int64)
+        edges = np.arange(indptr[-1])
+        if view.edge_ids is not None:
+            edges = view.edge_ids.cpu().numpy().astype(np.int64)
+        sources = view.indices.cpu().numpy().astype(np.int64)
+        kinds = np.array(aggregations)
+        kinds[(np.diff(indptr) == 0) | (kinds == "mean")] = "sum"
+        self.parts = [
+            _part(plan, r.start, r.stop, indptr, edges, sources, kinds)
+            for r in plan.ranges()
+            if r.start >= plan.num_inputs
+        ]
+
+    def __call__(
+        self,
+        weight: Tensor,  # (num_edges,), in which means and the responses of sums are
+        bias: Tensor | None,  # (num_nodes,), by place
+        response: Tensor | None,  # (num_nodes,), by place: of the other aggregations
+        x: Tensor,  # (batch, inputs)
+        backend: str,
+    ) -> Tensor:  # (batch, num_nodes), by place
+        """Return the values of all nodes."""
+        values = x
+        for part in self.parts:
+            parts = [edge_linear(values, weight[part.edges], part.topology, backend=backend)]
+            for block in part.blocks:
+                parts.append(aggregate(block, values[:, block.sources] * weight[block.edges]))
+            z = parts[0] if len(parts) == 1 else torch.cat(parts, 1).index_select(1, part.order)
+            if response is not None and part.blocks:
+                z = z * response[part.start : part.stop]
+            if bias is not None:
+                z = z + bias[part.start : part.stop]
+            groups = [function(z[:, first:last]) for first, last, function in part.activations]
+            values = torch.cat([values, *groups], 1)
+        return values
+
+
+def aggregate(block: Block, messages: Tensor) -> Tensor:  # (batch, nodes, slots) -> (batch, nodes)
+    """Return the aggregation of what comes in at each node."""
+
+    def filled(value: float) -> Tensor:
+        return torch.where(block.is_edge, messages, value)
+
+    if block.aggregation == "product":
+        return filled(1.0).prod(-1)
+    if block.aggregation == "max":
+        return filled(-torch.inf).max(-1).values
+    if block.aggregation == "min":
+        return filled(torch.inf).min(-1).values
+    if block.aggregation == "maxabs":
+        at = torch.where(block.is_edge, messages.abs(), -1.0).argmax(-1, keepdim=True)
+        return messages.gather(-1, at).squeeze(-1)
+    ordered = filled(torch.inf).sort(-1).values
+    middle = torch.stack([(block.count - 1) // 2, block.count // 2], -1)
+    return ordered.gather(-1, middle.expand(len(messages), -1, -1)).mean(-1)
+
+
+def _part(
+    plan: Plan,
+    start: int,
+    stop: int,
+    indptr: np.ndarray,
+    edges: np.ndarray,
+    sources: np.ndarray,
+    kinds: np.ndarray,
+) -> Part:
+    places = np.arange(start, stop)
+    fan_in = np.diff(indptr)[start:stop]
+    kind = kinds[start:stop]
+    (sums,) = np.nonzero(kind == "sum")
+    at = _positions(indptr, places[sums])
+    targets = np.repeat(np.arange(sums.size), fan_in[sums])
+    topology = Topology(start, sums.size, np.stack([sources[at], targets]), duplicates="keep")
+
+    def tensor(array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(plan.topology.device)
+
+    blocks, order = [], [sums]
+    size = 2 ** np.ceil(np.log2(np.maximum(fan_in, 1))).astype(np.int64)
+    for aggregation in AGGREGATIONS[2:]:
+        for slots in np.unique(size[kind == aggregation]):
+            (nodes,) = np.nonzero((kind == aggregation) & (size == slots))
+            is_edge = np.arange(slots) < fan_in[nodes, None]
+            position = np.where(is_edge, indptr[places[nodes], None] + np.arange(slots), 0)
+            arrays = edges[position], sources[position] * is_edge, is_edge, fan_in[nodes]
+            blocks.append(Block(aggregation, *map(tensor, arrays)))
+            order.append(nodes)
+    where = np.empty(stop - start, np.int64)
+    where[np.concatenate(order)] = np.arange(stop - start)
+    activations = [
+        (row[FIRST] - start, after[FIRST] - start, function_of(row[ACTIVATION], plan.functions))
+        for row, after in pairwise(plan.rows)
+        if start <= row[FIRST] < stop
+    ]
+    topology = topology.to(plan.topology.device)
+    return Part(start, stop, tensor(edges[at]), topology, blocks, tensor(where), activations)
+
+
+def _positions(indptr: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return the positions of some rows, one row after the other."""
+    counts = indptr[rows + 1] - indptr[rows]
+    rank = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.repeat(indptr[rows], counts) + rank

@@ -1,0 +1,59 @@
+"""Passes through the levels of a network by any backend: a call of its `spmm` for each level."""
+
+from itertools import pairwise
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from edgelinear.networks.activations import ACTIVATIONS, NAMES, Function
+from edgelinear.networks.plan import ACTIVATION, FIRST, Plan, Range
+
+
+def levels(
+    backend: ModuleType,
+    weight: Tensor,  # (num_edges,), in the order of positions by target
+    bias: Tensor | None,  # (num_nodes,)
+    x: Tensor,  # (batch, inputs)
+    plan: Plan,
+) -> Tensor:  # (num_nodes, batch)
+    """Return the values of all nodes: `h[t] = f(bias[t] + sum of weight[e] * h[s])`."""
+    h = x.new_empty(plan.num_nodes, x.shape[0])
+    h[: x.shape[1]] = x.t()
+    for r in plan.ranges():
+        if r.start < x.shape[1]:
+            continue
+        offset = None if bias is None else bias[r.start : r.stop]
+        h[r.start : r.stop] = backend.spmm(weight[r.edges], h.t(), r.topology, offset).t()
+        activate(h, plan, r.start, r.stop)
+    return h
+
+
+def activate(h: Tensor, plan: Plan, start: int, stop: int, done: int = 1) -> None:
+    """Activate the sums of places from `start` to `stop`, but for codes below `done`."""
+    for row, after in pairwise(plan.rows):
+        if start <= row[FIRST] < stop and row[ACTIVATION] >= done:
+            part = h[row[FIRST] : after[FIRST]]
+            part.copy_(function_of(row[ACTIVATION], plan.functions)(part))
+
+
+def function_of(code: int, functions: tuple[Function, ...]) -> Function:
+    if code < len(NAMES):
+        return ACTIVATIONS[NAMES[code]].function
+    return functions[code - len(NAMES)]
+
+
+def solve(
+    backend: ModuleType,
+    weight: Tensor,  # (num_edges,), in the order of positions by target or, transposed, by source
+    d: Tensor,  # (num_nodes, batch)
+    r: Tensor,  # (num_nodes, batch)
+    ranges: list[Range],
+) -> Tensor:  # (num_nodes, batch)
+    """Return u with `u = d * (r + W u)`, level by level in the order of the ranges."""
+    u = torch.empty_like(r, memory_format=torch.contiguous_format)
+    for level in ranges:
+        rows = slice(level.start, level.stop)
+        sums = backend.spmm(weight[level.edges], u.t(), level.topology, None).t()
+        u[rows] = d[rows] * (r[rows] + sums)
+    return u
