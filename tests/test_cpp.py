@@ -513,7 +513,6 @@ def test_tensors_without_numbers_are_no_freed_ones():
     assert_close(layer(torch.ones(1, 3)), layer.bias[None])
 
 
-
 @pytest.mark.parametrize("shapes", [((1,), (1, 3)), ((2,), (1, 1)), ((3,), (1, 3)), ((2,), (1, 4))])
 def test_operand_of_another_size_is_refused(shapes):
     """Here memory beyond it would be read: only `edge_linear` checks what reaches the operators."""

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgelinear.topology.numbers import as_numbers
+from edgelinear.topology.numbers import as_numbers, cast
 
 COMBINED = ("sum", "mean", "max", "min")
 
@@ -155,15 +155,17 @@ class EdgeMap:
     def combine(self, values: Any, how: str) -> Tensor:
         """Return for each new edge one value for the old edges that it was merged from.
 
-        Half types are added up in float32. Edges that are none of the old ones get 0. The mean of
-        whole numbers is of torch's default type. Differentiable.
+        Numbers are added up in float64 or int64, and rounded once. Edges that are none of the old
+        ones get 0. Sums of whole numbers are of int64, as those of truth values, which count what
+        is true; means are of torch's default type. All else keeps its type. Differentiable.
 
         Args:
             values: numbers, an entry for each old edge; (num_old_edges, ...).
             how: "sum", "mean", "max" or "min".
 
         Raises:
-            ValueError: if there are too few values, or `how` is something else.
+            ValueError: if there are too few values, what comes out is too large for its type, or
+                `how` is something else.
 
         Example:
             >>> edges, values = EdgeMap([0, 2], new=[0, 0, 1]), torch.tensor([1.0, 2.0, 5.0])
@@ -173,25 +175,25 @@ class EdgeMap:
         if how not in COMBINED:
             raise ValueError(f"`how` must be one of {COMBINED}, got {how!r}.")
         values = as_numbers("`values`", values)
-        if how == "mean" and not values.is_floating_point() and not values.is_complex():
-            values = values.to(torch.get_default_dtype())
+        dtype = _type_of(values, how)
         if self.new is None:
-            return self.follow(values)
+            return self.follow(values.to(dtype))
         self._check_length(len(values))
         # Row by row: to a new edge each, and those taken away (-1) to a row at the end.
         new = self._new_of(len(values)).to(values.device) % (self.num_edges + 1)
-        found = values.new_zeros(self.num_edges + 1, *values.shape[1:], dtype=_wide(values.dtype))
+        values = wide(values)
+        found = values.new_zeros(self.num_edges + 1, *values.shape[1:])
         if how in ("max", "min"):
             rows = new.view(-1, *[1] * (values.dim() - 1)).expand_as(values)
-            reduced = found.scatter_reduce(
-                0, rows, values.to(found.dtype), f"a{how}", include_self=False
-            )
-            return reduced[:-1].to(values.dtype)
-        total = found.index_add(0, new, values.to(found.dtype))
+            found = found.scatter_reduce(0, rows, values, f"a{how}", include_self=False)
+        else:
+            found = found.index_add(0, new, values)
         if how == "mean":
             count = torch.bincount(new, minlength=self.num_edges + 1).clamp(min=1)
-            total = total / count.view(-1, *[1] * (values.dim() - 1)).to(found.dtype)
-        return total[:-1].to(values.dtype)
+            found = found / wide(count.view(-1, *[1] * (values.dim() - 1)).to(dtype))
+        if dtype.is_floating_point:
+            return cast(f"the {how} of `values`", found[:-1], dtype)
+        return found[:-1].to(dtype)
 
     def then(self, later: "EdgeMap") -> "EdgeMap":
         """Return the map of this change followed by a later one.
@@ -267,11 +269,20 @@ def _is_zero(fill: Any) -> bool:
     return isinstance(fill, (bool, int, float)) and fill == 0
 
 
-def _wide(dtype: torch.dtype) -> torch.dtype:
-    """Return the type in which values are added up: at least float32, and int64 for truth."""
-    if dtype == torch.bool:
-        return torch.int64
-    return torch.promote_types(dtype, torch.float32) if dtype.is_floating_point else dtype
+def wide(values: Tensor) -> Tensor:
+    """Return values in the type in which they are added up."""
+    if values.is_complex():
+        return values.to(torch.complex128)
+    if not values.is_floating_point():
+        return values.long()
+    return values.to(torch.float32 if values.device.type == "mps" else torch.float64)
+
+
+def _type_of(values: Tensor, how: str) -> torch.dtype:
+    """Return the type of what values are combined to."""
+    if values.is_floating_point() or values.is_complex() or how in ("max", "min"):
+        return values.dtype
+    return torch.get_default_dtype() if how == "mean" else torch.int64
 
 
 def _in_order(wiring: HasEdges, columns: int) -> tuple[np.ndarray, np.ndarray]:
