@@ -34,7 +34,14 @@ def column_of(table: Any, name: Hashable) -> Any:
     """Return the column of that name, of a table that has rows."""
     if len(table) == 0:
         raise ValueError("the table has a header but no rows.")
-    return table[name]
+    return dense(table[name])
+
+
+def dense(column: Any) -> Any:
+    """Return a column, and a sparse one of pandas with all its values."""
+    if isinstance(column.dtype, import_optional("pandas").SparseDtype):
+        return column.sparse.to_dense()
+    return column
 
 
 def refuse_missing(column: Any, missing: np.ndarray) -> None:
