@@ -36,7 +36,7 @@ class EdgeMap:
 
     Raises:
         TypeError: if they are no integers.
-        ValueError: if they have another shape, or a number below -1.
+        ValueError: if they have another shape, a number below -1, or contradict each other.
 
     Example:
         >>> edges = EdgeMap([2, 0, -1])
@@ -53,6 +53,7 @@ class EdgeMap:
         object.__setattr__(self, "old", _checked("old", self.old))
         if self.new is not None:
             object.__setattr__(self, "new", _checked("new", self.new))
+            _check_agreement(self.old, self.new)
 
     @classmethod
     def identity(cls, num_edges: int) -> "EdgeMap":
@@ -96,6 +97,7 @@ class EdgeMap:
         Differentiable. Of merged edges, the first one's entry counts: `sum` adds them up.
 
         Raises:
+            TypeError: if texts or times would need a `fill` of their kind.
             ValueError: if there are too few values, or data of pandas would need a `fill`.
 
         Example:
@@ -134,7 +136,15 @@ class EdgeMap:
         if not self._has_new:
             return values[old]
         shape = (self.num_edges, *values.shape[1:])
-        fits = values.dtype.kind in "biufc" and _is_zero(fill)
+        kind = values.dtype.kind
+        if kind in "USMm":
+            fill = np.asarray(fill)  # or NumPy would take a text for the name of a type
+            if fill.dtype.kind != kind:
+                raise TypeError(
+                    f"some edges are none of the old ones: pass a `fill` that values of "
+                    f"{values.dtype} may have, got {fill.tolist()!r}."
+                )
+        fits = kind in "biufc" and _is_zero(fill)
         dtype = values.dtype if fits else np.result_type(values, fill)
         followed = np.empty_like(values, dtype=dtype, shape=shape)
         followed[...] = fill
@@ -211,7 +221,11 @@ class EdgeMap:
             return EdgeMap(old)
         new = self._new_of(int(self.old.max()) + 1 if self.num_edges else 0)
         step = later._new_of(self.num_edges)
-        return EdgeMap(old, torch.where(new >= 0, step[new.clamp(min=0)], -1))
+        new = torch.where(new >= 0, step[new.clamp(min=0)], -1)
+        # An edge that was new at first may be merged with old ones: the first of these is then it.
+        kept = (new >= 0).nonzero()[:, 0]
+        first = old.scatter_reduce(0, new[kept], kept, "amin", include_self=False)
+        return EdgeMap(torch.where(old < 0, first, old), new)
 
     def _new_of(self, num_old: int) -> Tensor:  # (num_old,)
         """Return the new edge that each old one is or is part of, or -1 where it was taken away."""
@@ -262,6 +276,37 @@ def _checked(name: str, positions: Any) -> Tensor:
     if int(positions.min()) < -1:
         raise ValueError(f"`{name}` must hold positions or -1, got {int(positions.min())}.")
     return positions.long()
+
+
+def _check_agreement(old: Tensor, new: Tensor) -> None:
+    """Refuse a map whose two sides do not say the same."""
+    if (new >= len(old)).any():
+        at = int((new >= len(old)).nonzero()[0])
+        raise ValueError(
+            f"`new` must hold positions among the {len(old)} edges of `old`, or -1, got "
+            f"{int(new[at])} at position {at}."
+        )
+    if len(old) == 0:
+        return
+    known = nn.functional.pad(new, (0, max(1, int(old.max()) + 1 - len(new))), value=-1)
+    edges = torch.arange(len(old), device=old.device)
+    wrong = (old >= 0) & (known[old] != edges)
+    merged = (new >= 0) & (old[new] < 0)
+    if wrong.any():
+        edge = int(wrong.nonzero()[0])
+        first = int(old[edge])
+        part = int(known[first])
+        said = f"is part of new edge {part}" if part >= 0 else "was taken away"
+        raise ValueError(
+            f"`old` says that new edge {edge} is old edge {first}, and `new` that old edge {first} "
+            f"{said}: they must agree."
+        )
+    if merged.any():
+        at = int(merged.nonzero()[0])
+        raise ValueError(
+            f"`old` says that new edge {int(new[at])} is none of the old ones, and `new` that old "
+            f"edge {at} is part of it: they must agree."
+        )
 
 
 def _is_zero(fill: Any) -> bool:
