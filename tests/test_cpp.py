@@ -478,6 +478,41 @@ print(is_loaded())
     assert run_python(code).splitlines() == ["False 0", "True"]
 
 
+def freed(name):
+    """Return a layer and its input, where one of them begins within memory that was freed."""
+    layer, x = el.EdgeLinear(9, 7, random_edges(9, 7, 20)), torch.rand(4, 9)
+    tensor = x if name == "x" else getattr(layer, name)
+    tensor.data = torch.cat([torch.ones(3, *tensor.shape[1:]), tensor.detach()])[3:]
+    return layer, x, tensor.untyped_storage()
+
+
+@pytest.mark.parametrize("name", ["weight", "bias", "x"])
+@pytest.mark.parametrize("grad", [True, False])
+def test_freed_memory_is_refused(name, grad):
+    layer, x, storage = freed(name)
+    storage.resize_(0)
+    with torch.set_grad_enabled(grad), pytest.raises(RuntimeError, match="memory .* was freed"):
+        layer(x)
+
+
+@pytest.mark.parametrize("name", ["weight", "x"])
+@pytest.mark.parametrize("both", [True, False])
+def test_memory_freed_before_backward_is_refused(name, both):
+    layer, x, storage = freed(name)
+    x.requires_grad_(both or name == "weight")
+    layer.weight.requires_grad_(both or name == "x")
+    loss = layer(x).sum()
+    storage.resize_(0)
+    with pytest.raises(RuntimeError, match="memory .* was freed"):
+        loss.backward()
+
+
+def test_tensors_without_numbers_are_no_freed_ones():
+    layer = el.EdgeLinear(3, 2, [], weight=[])
+    assert_close(layer(torch.empty(0, 3)), torch.empty(0, 2))
+    assert_close(layer(torch.ones(1, 3)), layer.bias[None])
+
+
 @pytest.mark.parametrize("shapes", [((1,), (1, 3)), ((2,), (1, 1)), ((3,), (1, 3)), ((2,), (1, 4))])
 def test_operand_of_another_size_is_refused(shapes):
     """Here memory beyond it would be read: only `edge_linear` checks what reaches the operators."""

@@ -28,6 +28,9 @@ SUMS, DOTS, BOTH = 0, 1, 2
 ACTIVATE, DERIVE, SCALE = 0, 1, 2
 _BEYOND = 64  # numbers after a state, which a tile that ends beyond it reads and drops
 _HUGE = 1 << 22  # bytes from which on huge pages pay
+# Below this address no memory is mapped as a rule. A tensor whose storage was freed begins there,
+# at its offset: only then is the storage looked at, which would cost each call half a microsecond.
+_LOW = 1 << 40
 
 # The structs of kernels.h: the codes of `struct` for their fields, and their names.
 _INTERFACE = 2
@@ -133,6 +136,10 @@ class Kernels:
                 f"a matrix of {columns} features and {edges} edges are needed, got shapes "
                 f"{tuple(gathered.shape)} and {tuple(edgewise.shape)}."
             )
+        edges_at = edgewise.data_ptr()
+        bias_at = 0 if bias is None else bias.data_ptr()
+        if edges_at < _LOW or (bias_at < _LOW and bias is not None):
+            _refuse_freed(edgewise, bias)
         call = (  # of _CALL_FIELDS. Addresses: they are good for this call alone.
             indptr.data_ptr(),
             indices.data_ptr(),
@@ -152,9 +159,9 @@ class Kernels:
             *_address_and_strides(gathered),
             *_address_and_strides(rowwise),
             *_address_and_strides(sums),
-            0 if weight is None else weight.data_ptr(),
+            0 if weight is None else edges_at,
             0 if dots is None else dots.data_ptr(),
-            0 if bias is None else bias.data_ptr(),
+            bias_at,
         )
         rest = (self.parallel_for, 0, 0)
         lacks = self._run(self._set, _CALL.pack(*call, 0, *rest))
@@ -189,7 +196,10 @@ class Kernels:
         gathered = sums if gathered is None else gathered
 
         def address(tensor: Tensor | None) -> int:
-            return 0 if tensor is None else tensor.data_ptr()
+            at = 0 if tensor is None else tensor.data_ptr()
+            if at < _LOW:
+                _refuse_freed(tensor)
+            return at
 
         before = (
             address(view.indptr),
@@ -310,4 +320,17 @@ def _address_and_strides(matrix: Tensor | None) -> tuple[int, int, int]:
     if matrix is None:
         return 0, 0, 0
     sample, feature = matrix.stride()
-    return matrix.data_ptr(), feature, sample
+    address = matrix.data_ptr()
+    if address < _LOW:
+        _refuse_freed(matrix)
+    return address, feature, sample
+
+
+def _refuse_freed(*tensors: Tensor | None) -> None:
+    """Refuse tensors whose numbers are gone: memory that is not theirs would be read."""
+    for tensor in tensors:
+        if tensor is not None and tensor.numel() and not tensor.untyped_storage().nbytes():
+            raise RuntimeError(
+                f"the memory of a tensor of shape {tuple(tensor.shape)} was freed, as by "
+                "`untyped_storage().resize_(0)`: it must stay until forward and backward are done."
+            )

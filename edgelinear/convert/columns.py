@@ -1,5 +1,6 @@
 """Columns of a table: that they are there and whole, and their numbers."""
 
+import re
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch import Tensor
 from edgelinear.convert.shared import as_values, import_optional
 
 _SHOWN = 40  # columns in a message
+_MINUS = re.compile("[\u2010-\u2015\u2212\ufe63\uff0d](?=[0-9.,])")  # hyphens, dashes, minus signs
 
 
 def check_columns(columns: Sequence[Hashable], wanted: Iterable[Hashable]) -> None:
@@ -34,14 +36,21 @@ def column_of(table: Any, name: Hashable) -> Any:
     """Return the column of that name, of a table that has rows."""
     if len(table) == 0:
         raise ValueError("the table has a header but no rows.")
-    return table[name]
+    return dense(table[name])
 
 
-def refuse_missing(column: Any, missing: np.ndarray) -> None:
+def dense(column: Any) -> Any:
+    """Return a column, and a sparse one of pandas with all its values."""
+    if isinstance(column.dtype, import_optional("pandas").SparseDtype):
+        return column.sparse.to_dense()
+    return column
+
+
+def refuse_missing(column: Any, missing: np.ndarray, how: str = "") -> None:
     if missing.any():
         raise ValueError(
             f"column {column.name!r} has no value in row {int(missing.argmax())} "
-            f"({int(missing.sum())} missing in all): fill or drop these rows."
+            f"({int(missing.sum())} missing in all): fill or drop these rows{how}."
         )
 
 
@@ -80,12 +89,28 @@ def is_whole(array: np.ndarray) -> np.ndarray:
 
 
 def misfit(column: Any, kind: str, fits: Callable[[np.ndarray], np.ndarray]) -> str:
-    """Return a message that names the first cell whose number does not fit."""
-    pandas = import_optional("pandas")
+    """Return a message that names the first cell whose number does not fit.
+
+    Of numbers with decimal commas and points, that is the first with a comma; but one that is no
+    number either way comes before these.
+    """
     column = plain(column)
-    found = pandas.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    row = int((~fits(found)).argmax())
-    return f"column {column.name!r} must hold {kind}, got {column.iloc[row]!r} in row {row}."
+    wrong = ~fits(_numbers(column))
+    if column.dtype.kind not in "biufc":
+        texts = column.map(lambda cell: cell.replace(",", ".") if isinstance(cell, str) else cell)
+        neither = wrong & ~fits(_numbers(texts))
+        wrong = neither if neither.any() else wrong
+    row = int(wrong.argmax())
+    cell = column.iloc[row]
+    cure = ""
+    if isinstance(cell, str) and _MINUS.search(cell):
+        cure = f": it has {_MINUS.search(cell)[0]!r} for a minus, which must be '-'"  # type: ignore
+    return f"column {column.name!r} must hold {kind}, got {cell!r} in row {row}{cure}."
+
+
+def _numbers(column: Any) -> np.ndarray:
+    pandas = import_optional("pandas")
+    return pandas.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def node_indices(column: Any) -> np.ndarray:

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from edgelinear.convert.pyg import edges_of
-from edgelinear.convert.shared import check_finite
+from edgelinear.convert.shared import as_merged, check_finite
 from edgelinear.topology import EdgeMap, Wiring
 from edgelinear.topology.build import build
 from edgelinear.topology.numbers import as_values
@@ -54,7 +54,13 @@ def from_edges(
     topology, values, merged = build(
         in_features, out_features, edge_index, weight, duplicates=duplicates
     )
-    check_finite(values, "edges", lambda edge: (int(topology.src[edge]), int(topology.dst[edge])))
+
+    def ends(edge: int) -> tuple[int, int]:
+        return int(topology.src[edge]), int(topology.dst[edge])
+
+    check_finite(values, "edges", ends)
+    if weight is not None and merged is not None:
+        values = as_merged(values, weight.dtype, ends)
     rows = EdgeMap.identity(topology.num_edges) if merged is None else merged
     # A copy, so that a later change of the caller's data does not reach the wiring.
     return Wiring(topology, None if values is None else values.clone(), rows=rows)

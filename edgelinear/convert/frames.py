@@ -16,9 +16,15 @@ class Frame:
 
     def __init__(self, argument: str, table: Any, also: str = "") -> None:
         self.table, self.kind = table, "pandas"
-        if isinstance(table, import_optional("pandas").DataFrame):
+        pandas = import_optional("pandas")
+        if isinstance(table, pandas.DataFrame):
             return
-        if _is_of("dask", table) and hasattr(table, "compute"):
+        if isinstance(table, pandas.Series):
+            raise TypeError(
+                f"`{argument}` must be a DataFrame{also}, got a Series: for a table of one row, "
+                "use `.to_frame().T`, for one of one column `.to_frame()`."
+            )
+        if _is_of("dask", table) and hasattr(table, "columns"):
             self.kind = "dask"
             return
         import narwhals

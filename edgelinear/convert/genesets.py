@@ -19,6 +19,7 @@ def read_gmt(
     out_names: Sequence[Hashable] | None = None,  # (out_features,)
     unknown: str = "error",
     duplicates: str = "error",
+    strip: bool = False,
 ) -> Wiring:
     """Read a GMT file, a line a set: an edge leads from a gene (an input) to its set (an output).
 
@@ -31,6 +32,7 @@ def read_gmt(
         out_names: the sets in the order wanted.
         unknown: "error" refuses a gene or a set that is not among those given, "drop" leaves it
             out and warns of how many there are.
+        strip: whether to take blanks around names, and characters without width, away.
 
     Raises:
         ValueError: if a line has no genes, a set stands on two lines, names differ by blanks alone,
@@ -65,6 +67,8 @@ def read_gmt(
                 f"{path}: line {number} must have the name of a set, what it is, and its genes, "
                 f"parted by tabs, got {line[:60]!r}."
             )
+        if strip:
+            name, found = stripped(name), [*map(stripped, found)]
         if name in sets:
             raise ValueError(f"{path}: line {number} has the set {name!r} for the second time.")
         members += [len(sets)] * len(found)

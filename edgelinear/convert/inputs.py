@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from edgelinear.convert.columns import dense, misfit, plain
 from edgelinear.convert.frames import Frame
 from edgelinear.convert.names import several, stripped
 from edgelinear.convert.shared import import_optional
@@ -33,7 +34,8 @@ def to_inputs(
     Raises:
         TypeError: if `table` is no DataFrame, or a column does not hold real numbers.
         ValueError: if the layer has no `in_names`, an input has no column or two, a column is no
-            input, a cell is missing, or the inputs are the rows of the table.
+            input, a cell is missing or too large for the type of the layer, or the inputs are the
+            rows of the table.
 
     Example:
         >>> import pandas
@@ -54,9 +56,6 @@ def to_inputs(
     missing = _missing_columns(names, frame, unknown, fill)
     present = [name for name in names if name not in missing]
     chosen = frame.take(present)[present]
-    for name, dtype in chosen.dtypes.items():
-        if dtype.kind not in "biuf":
-            raise TypeError(f"column {name!r} must hold real numbers, got {dtype}.")
     empty = chosen.isna().to_numpy()
     if empty.any():
         row, column = map(int, np.argwhere(empty)[0])
@@ -64,6 +63,7 @@ def to_inputs(
             f"column {present[column]!r} has no value in row {row} "
             f"({int(empty.sum())} missing in all): fill or drop them."
         )
+    chosen = _in_numbers(chosen)
     values = torch.from_numpy(np.array(chosen, dtype=np.float64, order="C"))  # a copy
     if missing and fill is not None:
         warnings.warn(
@@ -73,9 +73,39 @@ def to_inputs(
         filled = values.new_full((len(values), len(names)), fill)
         filled[:, [at for at, name in enumerate(names) if name not in missing]] = values
         values = filled
-    return (
-        values.to(torch.get_default_dtype()) if wiring.weight is None else values.to(wiring.weight)
-    )
+    if wiring.weight is None:
+        return _cast(values, torch.get_default_dtype(), names)
+    return _cast(values, wiring.weight.dtype, names).to(wiring.weight.device)
+
+
+def _in_numbers(table: Any) -> Any:
+    """Return a table whose columns hold real numbers, those of objects in a type for all."""
+    odd = [
+        name
+        for name, dtype in table.dtypes.items()
+        if not isinstance(dtype, np.dtype) or dtype.kind not in "biuf"
+    ]
+    table = table.copy(deep=False) if odd else table
+    for name in odd:
+        table[name] = column = plain(dense(table[name]))
+        if column.dtype.kind == "O":
+            raise TypeError(misfit(column, "real numbers", lambda array: ~np.isnan(array)))
+        if column.dtype.kind not in "biuf":
+            raise TypeError(f"column {name!r} must hold real numbers, got {column.dtype}.")
+    return table
+
+
+def _cast(values: Tensor, dtype: torch.dtype, names: list[Any]) -> Tensor:
+    """Return inputs in the type of the layer, which they must fit into."""
+    narrow = values.to(dtype)
+    lost = narrow.isinf() & ~values.isinf()
+    if lost.any():
+        row, at = lost.nonzero()[0].tolist()
+        raise ValueError(
+            f"input {names[at]!r} gets {values[row, at].item()} in row {row}, which is too large "
+            f"for {dtype}: scale the values, or use `layer.double()`."
+        )
+    return narrow
 
 
 def _missing_columns(

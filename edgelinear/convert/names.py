@@ -14,6 +14,8 @@ from edgelinear.convert.shared import import_optional
 from edgelinear.topology.wiring import is_hashable, positions
 
 _WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]*))(?:\.0+)?")  # "7", or "7.0", as a column of floats has
+# A number that a spreadsheet has shortened: "7.20576E+17", and not "2310009E13", which is a gene.
+_SHORTENED = re.compile(r"(?m)^-?[0-9](?:[.,][0-9]+[eE]\+?|[eE]\+)[0-9]+$")
 _SHOWN = 5  # names in a message
 
 
@@ -40,6 +42,8 @@ def find_nodes(column: Any, from_file: bool, strip: bool, as_text: bool = False)
     if strip:
         together, names = pandas.factorize(names.map(_stripped_if_text))
         cells, names = together[cells], pandas.Series(names, dtype=names.dtype)
+    if from_file:
+        _refuse_shortened(column, cells, names)
     whole = whole_numbers(names) if not from_file else None if as_text else _parse_whole(names)
     if whole is not None:
         ascending, order = np.unique(whole, return_inverse=True)
@@ -49,6 +53,20 @@ def find_nodes(column: Any, from_file: bool, strip: bool, as_text: bool = False)
     nodes = Nodes(cells, names.tolist())
     _check_kinds(column, nodes)
     return nodes
+
+
+def _refuse_shortened(column: Any, cells: np.ndarray, names: Any) -> None:
+    """Refuse ids of which a spreadsheet has kept the first digits alone."""
+    names = names.tolist()
+    if _SHORTENED.search("\n".join(names)) is None:
+        return
+    at = next(i for i, name in enumerate(names) if _SHORTENED.fullmatch(name))
+    row = int((cells == at).argmax())
+    raise ValueError(
+        f"column {column.name!r} has {names[at]!r} in row {row}, an id of which a spreadsheet has "
+        "kept the first digits alone: export it as text, from where it is whole. If it is a name, "
+        "pass `pandas.read_csv(path, dtype=str)`."
+    )
 
 
 def _placed(column: Any, nodes: Nodes, argument: str, listed: list, unknown: str) -> Nodes:

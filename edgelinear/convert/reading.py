@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edgelinear.convert.columns import check_columns, has_weight
+from edgelinear.convert.columns import check_columns, has_weight, refuse_missing
 from edgelinear.convert.files import line_of, read_text
 from edgelinear.convert.layouts import BLANKS, Layout, Text, find_layout, sample
 from edgelinear.convert.rows import check_rows
@@ -15,7 +15,7 @@ from edgelinear.convert.shared import import_optional
 
 _PLAIN = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _COMMA = r"[+-]?[0-9]*(?:,[0-9]+)?(?:[eE][+-]?[0-9]+)?"
-_THOUSANDS = r"[+-]?[1-9][0-9]{0,2}(?:,[0-9]{3})+"
+_THOUSANDS = r"[+-]?[1-9][0-9]{0,2}(?:[.,][0-9]{3})+"
 _BLOCK = 2**19  # bytes that are looked at together: the second-level cache holds them
 
 
@@ -50,8 +50,17 @@ def read_table(text: Text, named: bool, weight: Any) -> tuple[Any, list]:
         frame = frame.iloc[: last[-1] + 1 if len(last) else 0]
     frame = frame[[columns.index(name) for name in wanted]].set_axis(wanted, axis=1)
     values = "weight" if weight is None else weight
-    if weight is not False and values in wanted and text.decimal is None:
-        frame[values] = _with_points(frame[values], text.path)
+    if weight is not False and values in wanted:
+        missing = frame[values].isna().to_numpy()
+        read = f"pandas.read_csv(path, sep={layout.sep!r})"
+        how = f", as by `{read}.dropna(subset=[{values!r}])`, or pass weight=False"
+        refuse_missing(frame[values], missing, how)
+        if text.decimal is None:
+            frame[values] = _with_points(frame[values], text.path)
+            if layout.sep == ";" and frame[values].dtype.kind == "f":  # where commas are decimal
+                at = columns.index(values)
+                cells = _parse(layout, text, {at: object}, [at])[at].iloc[: len(frame)]
+                _refuse_thousands(cells.str.strip(), ".", values, text.path)
     return frame, columns
 
 
@@ -163,11 +172,19 @@ def _with_points(column: Any, path: Any) -> Any:
     commas = cells.str.contains(",", regex=False)
     if not commas.any() or not cells.str.fullmatch(_COMMA).all():
         return column
-    if cells[commas].str.fullmatch(_THOUSANDS).all():
-        row = int(commas.to_numpy().argmax())
-        raise ValueError(
-            f"{path}: column {column.name!r} has {cells.iloc[row]!r}, which may be "
-            f"{cells.iloc[row].replace(',', '.')} or {cells.iloc[row].replace(',', '')}: pass "
-            'decimal="," for the first, or take the commas out for the second.'
-        )
+    _refuse_thousands(cells, ",", column.name, path)
     return pandas.to_numeric(cells.str.replace(",", ".", regex=False)).reindex(column.index)
+
+
+def _refuse_thousands(cells: Any, mark: str, name: Any, path: Any) -> None:
+    """Refuse numbers in which all marks may part thousands as well as decimals."""
+    marked = cells[cells.str.contains(mark, regex=False)]
+    if len(marked) == 0 or not marked.str.fullmatch(_THOUSANDS).all():
+        return
+    cell = marked.iloc[0]
+    what = {",": "commas", ".": "points"}[mark]
+    raise ValueError(
+        f"{path}: column {name!r} has {cell!r}, which may be {cell.replace(',', '.')} or "
+        f'{cell.replace(mark, "")}: pass decimal="{mark}" for the first, or take the {what} out '
+        "for the second."
+    )

@@ -53,10 +53,10 @@ def checked_wiring(
         if kept is not None:
             first, second = int(kept[first]), int(kept[second])
         raise RepeatedEdge(*named(error.src, error.dst), first, second, unit) from None
-    if merged is not None:
-        check_finite(
+    if merged is not None and values is not None:
+        weight = as_merged(
             weight,
-            "merged edges",
+            values.dtype,
             lambda edge: named(int(topology.src[edge]), int(topology.dst[edge])),
         )
     rows = EdgeMap.identity(topology.num_edges) if merged is None else merged
@@ -85,6 +85,21 @@ def check_finite(values: Tensor | None, unit: str, ends: Callable[[int], tuple])
         f"edge {u!r} -> {v!r} ({one} {edge}) has the value {values[edge].item()}: values must be "
         "finite, so drop such edges or repair their values."
     )
+
+
+def as_merged(values: Any, dtype: torch.dtype, ends: Callable[[int], tuple]) -> Tensor:
+    """Return what values of data were merged to in their type, which it must fit into."""
+    check_finite(values, "merged edges", ends)
+    narrow = values.to(dtype)
+    lost = narrow.isinf()
+    if not narrow.is_meta and lost.any():
+        edge = int(lost.nonzero()[0])
+        u, v = ends(edge)
+        raise ValueError(
+            f"the values of edge {u!r} -> {v!r} make {values[edge].item()} together, which is too "
+            f"large for {dtype}: scale the values, or give them in torch.float64."
+        )
+    return narrow
 
 
 def as_values(array: np.ndarray) -> Tensor | None:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from edgelinear.layers.parametrizations import Rule
 from edgelinear.topology.checks import check_weight
 from edgelinear.topology.numbers import cast
 
@@ -18,6 +19,11 @@ def as_weight(values: Any, num_edges: int, like: Tensor) -> Tensor:
             type.
     """
     given = check_weight(values, num_edges)
+    if given.is_meta:
+        raise ValueError(
+            "`weight` is on the meta device, where no values are: pass values, as of a tensor on "
+            "the CPU."
+        )
     weight = cast("`weight`", given, like.dtype).to(like.device)
     return weight.clone() if weight is given else weight
 
@@ -26,7 +32,8 @@ def origins(rules: Iterable[nn.Module], weight: Tensor) -> tuple[Tensor, ...]:
     """Return what a weight that follows these rules is computed from, first to last.
 
     Raises:
-        ValueError: if it does not follow them, or one of them cannot be turned around.
+        ValueError: if it does not follow them, or one of them cannot be turned around, or not to
+            these values.
     """
     values: Any = weight
     backwards: list[Any] = [*rules][::-1]
@@ -37,7 +44,26 @@ def origins(rules: Iterable[nn.Module], weight: Tensor) -> tuple[Tensor, ...]:
                 "by: set its parameters, or take it off by `remove_parametrizations`."
             )
         values = rule.right_inverse(values)
-    return (values,) if isinstance(values, Tensor) else tuple(values)
+    values = (values,) if isinstance(values, Tensor) else tuple(values)
+    if not all(isinstance(rule, Rule) for rule in backwards):
+        _check_finite(backwards[::-1], values, weight)
+    return values
+
+
+def _check_finite(rules: list[Any], values: tuple[Tensor, ...], weight: Tensor) -> None:
+    """Refuse weights that rules of torch turn around to others, as `weight_norm` does zeros."""
+    first, *rest = rules
+    found = first(*values)
+    for rule in rest:
+        found = rule(found)
+    lost = weight.isfinite() & ~found.isfinite()
+    if lost.any():
+        edge = int(lost.nonzero()[0])
+        names = " and ".join(type(rule).__name__ for rule in rules)
+        raise ValueError(
+            f"`weight` must not be {weight[edge].item():g} for edge {edge}, of which {names} makes "
+            f"{found[edge].item()}: set another value, or take it off by `remove_parametrizations`."
+        )
 
 
 def summary(weight: Tensor) -> Tensor | None:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgelinear.layers.entries import Comparison, same_numbers
+from edgelinear.layers.entries import Comparison, is_exact, is_near, largest_exact
 from edgelinear.layers.names import NAMES, refuse_names, saved_names
 from edgelinear.layers.parametrizations import Rule
 from edgelinear.topology import Topology, Wiring
@@ -78,11 +78,21 @@ def saved_topology(state: Mapping[str, Tensor], prefix: str = "") -> Topology:
     """Return the wiring that a state dict holds: row 0 of its edges the source, row 1 the target.
 
     Raises:
-        ValueError: if the wiring is missing, or its indices do not fit its shape.
+        ValueError: if the wiring is missing, its indices do not fit its shape, or a cast may have
+            rounded them.
     """
     _check_whole(state, prefix)
-    in_features, out_features = _sizes(torch.as_tensor(state[prefix + "shape"]), prefix)
-    edges = _edges(torch.as_tensor(state[prefix + "edge_index"]), prefix)
+    saved = _saved_wiring(state, prefix)
+    rounded = _refuse_rounded(saved, prefix)
+    if rounded is not None:
+        keys = f"{prefix + 'edge_index'!r}", f"{prefix + 'shape'!r}"
+        raise ValueError(
+            f"{rounded}. Take them from a checkpoint that it was made of: state[{keys[0]}], "
+            f"state[{keys[1]}] = made_of[{keys[0]}], made_of[{keys[1]}]"
+        )
+    saved = _whole_numbers(saved, prefix)
+    in_features, out_features = _sizes(saved["shape"], prefix)
+    edges = _edges(saved["edge_index"], prefix)
     try:
         return Topology(in_features, out_features, edges, duplicates="keep")
     except ValueError as error:
@@ -121,25 +131,25 @@ def _refuse_topology(
     try:
         if whole:
             _check_whole(state, prefix)
-        there = {
-            key: torch.as_tensor(state[prefix + key]) for key in WIRING if prefix + key in state
-        }
-        if all(tensor.is_floating_point() and not tensor.is_meta for tensor in there.values()):
-            there = _whole_numbers(there, prefix)
+        saved = _saved_wiring(state, prefix)
+        there = _whole_numbers(saved, prefix)
         in_features, out_features = _sizes(there.get("shape", ours["shape"]), prefix)
         edges = _edges(there.get("edge_index", ours["edge_index"]), prefix)
     except ValueError as error:
         return str(error)
+    cure = (
+        f"If it is this one, replace them: state[{prefix + 'edge_index'!r}], "
+        f"state[{prefix + 'shape'!r}] = layer.edge_index, layer.shape"
+    )
     what = _difference(here, in_features, out_features, edges)
     if what is None:
-        return None
+        said = _refuse_rounded(saved, prefix)
+        return said and f"{said}, so that it may be this wiring, or another. {cure}"
     rounded = _rounded_to(ours, {"edge_index": edges, "shape": there.get("shape", ours["shape"])})
     if rounded is not None:
         return (
             f"`{prefix}edge_index` in this checkpoint is another wiring ({what}), or this one in "
-            f"numbers rounded to {rounded}. If it is this one, replace them: "
-            f"state[{prefix + 'edge_index'!r}], state[{prefix + 'shape'!r}] = "
-            "layer.edge_index, layer.shape"
+            f"numbers rounded to {rounded}. {cure}"
         )
     return (
         f"`{prefix}edge_index` in this checkpoint is another wiring ({what}). "
@@ -147,16 +157,46 @@ def _refuse_topology(
     )
 
 
+def _saved_wiring(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return what is there of a saved wiring, as tensors of any kind."""
+    saved = {}
+    for key in WIRING:
+        if prefix + key in state:
+            value = state[prefix + key]
+            try:
+                saved[key] = torch.as_tensor(value)
+            except (TypeError, ValueError, RuntimeError):
+                raise ValueError(
+                    f"`{prefix}{key}` in this checkpoint is corrupt: it must be a tensor of "
+                    f"integers, got {type(value).__name__}."
+                ) from None
+    return saved
+
+
 def _whole_numbers(there: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Return as integers what an average, or a cast of the whole state dict, made floats."""
+    if not all(tensor.is_floating_point() and not tensor.is_meta for tensor in there.values()):
+        return there
     integers = {key: tensor.round().long() for key, tensor in there.items()}
     for key, tensor in there.items():
-        if not same_numbers(integers[key], tensor):
+        if not is_near(integers[key], tensor):
             raise ValueError(
                 f"`{prefix}{key}` in this checkpoint is corrupt: it holds numbers that are not "
                 "whole, as an average of several wirings. Average models of one wiring alone."
             )
     return integers
+
+
+def _refuse_rounded(there: Mapping[str, Tensor], prefix: str) -> str | None:
+    """Return None, or a sentence that says which numbers are too large to be told from others."""
+    for key, tensor in there.items():
+        if not tensor.is_meta and not is_exact(tensor):
+            return (
+                f"`{prefix}{key}` in this checkpoint holds numbers rounded to {tensor.dtype}: it "
+                f"has all whole ones up to {largest_exact(tensor.dtype)}, and these go up to "
+                f"{float(tensor.abs().max()):.0f}"
+            )
+    return None
 
 
 def _rounded_to(ours: dict[str, Tensor], there: dict[str, Tensor]) -> torch.dtype | None:

@@ -19,7 +19,24 @@ from edgelinear._torch import without_overrides
 
 
 def same_numbers(ours: Tensor, theirs: Tensor) -> bool:
-    """Return whether the numbers are the same, up to what an average or a cast does to them.
+    """Return whether the numbers are the same, up to what an average or a cast does to them."""
+    return is_near(ours, theirs) and (ours.is_floating_point() or is_exact(theirs))
+
+
+def is_exact(numbers: Tensor) -> bool:
+    """Return whether whole numbers are small enough for their type to tell each from the next."""
+    if not numbers.is_floating_point():
+        return True
+    return not bool((numbers.abs() > largest_exact(numbers.dtype)).any())
+
+
+def largest_exact(dtype: torch.dtype) -> int:
+    """Return up to where a floating type has every whole number: 2048 for float16."""
+    return int(2 / torch.finfo(dtype).eps)
+
+
+def is_near(ours: Tensor, theirs: Tensor) -> bool:
+    """Return whether numbers differ by rounding alone.
 
     Floats may differ by the rounding of the coarser type, and by that of a weighted average.
     """

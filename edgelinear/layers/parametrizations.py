@@ -112,6 +112,14 @@ class Tied(Rule):
         return self.forward((squares.sqrt() * sign).to(weight))
 
     def right_inverse(self, weight: Tensor) -> Tensor:
+        wrong = weight * self.scale < 0
+        if self.takes_absolute and wrong.any():
+            edge = int(wrong.nonzero()[0])
+            raise ValueError(
+                "`weight` must have the signs of the scale, as absolute values of parameters count "
+                f"(nonnegative=True), got {weight[edge]:.6g} for edge {edge}, whose scale is "
+                f"{self.scale[edge]:.6g}."
+            )
         count = torch.bincount(self.index, minlength=self.number).clamp(min=1)
         values = (self._total(weight.double() / self.scale) / count).to(weight)
         follows = self.forward(values)

@@ -70,8 +70,8 @@ def as_tensor(name: str, values: Any) -> Tensor:
         return as_numbers(f"`{name}`", values)
     except TypeError as error:
         raise TypeError(
-            f"`{name}` must be a tensor, an array or a list of numbers, got "
-            f"{type(values).__name__}: {error} (`pandas.factorize` numbers names.)"
+            f"`{name}` must be numbers, in a tensor, an array or a list: {error} "
+            "(`pandas.factorize` numbers names.)"
         ) from error
 
 

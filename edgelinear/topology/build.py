@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from edgelinear.topology.checks import as_edge_index, check_weight
-from edgelinear.topology.edits import EdgeMap
+from edgelinear.topology.edits import EdgeMap, wide
 from edgelinear.topology.value import Topology
 from edgelinear.topology.views import checked_views
 
@@ -21,8 +21,8 @@ def build(
     """Return the topology, the weight of its edges, and which edges were merged, if any were.
 
     Row 0 of `edge_index` is the source (an input), row 1 the target (an output). Of merged edges,
-    "merge" adds the weights, and "mean", "max" or "min" takes that of them. A topology of these
-    sizes is taken as it is.
+    "merge" adds the weights, and "mean", "max" or "min" takes that of them: in float64, for whoever
+    takes them to round once. A topology of these sizes is taken as it is.
     """
     if isinstance(edge_index, Topology):
         topology, merged = _fitting(edge_index, in_features, out_features, duplicates), None
@@ -35,7 +35,7 @@ def build(
     if weight is not None:
         weight = check_weight(weight, number)
         if merged is not None:
-            weight = merged.combine(weight, "sum" if duplicates == "merge" else duplicates)
+            weight = merged.combine(wide(weight), "sum" if duplicates == "merge" else duplicates)
     return topology, weight, merged
 
 

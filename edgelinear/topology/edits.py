@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgelinear.topology.numbers import as_numbers
+from edgelinear.topology.numbers import as_numbers, cast
 
 COMBINED = ("sum", "mean", "max", "min")
 
@@ -36,7 +36,7 @@ class EdgeMap:
 
     Raises:
         TypeError: if they are no integers.
-        ValueError: if they have another shape, or a number below -1.
+        ValueError: if they have another shape, a number below -1, or contradict each other.
 
     Example:
         >>> edges = EdgeMap([2, 0, -1])
@@ -53,6 +53,7 @@ class EdgeMap:
         object.__setattr__(self, "old", _checked("old", self.old))
         if self.new is not None:
             object.__setattr__(self, "new", _checked("new", self.new))
+            _check_agreement(self.old, self.new)
 
     @classmethod
     def identity(cls, num_edges: int) -> "EdgeMap":
@@ -96,6 +97,7 @@ class EdgeMap:
         Differentiable. Of merged edges, the first one's entry counts: `sum` adds them up.
 
         Raises:
+            TypeError: if texts or times would need a `fill` of their kind.
             ValueError: if there are too few values, or data of pandas would need a `fill`.
 
         Example:
@@ -134,7 +136,15 @@ class EdgeMap:
         if not self._has_new:
             return values[old]
         shape = (self.num_edges, *values.shape[1:])
-        fits = values.dtype.kind in "biufc" and _is_zero(fill)
+        kind = values.dtype.kind
+        if kind in "USMm":
+            fill = np.asarray(fill)  # or NumPy would take a text for the name of a type
+            if fill.dtype.kind != kind:
+                raise TypeError(
+                    f"some edges are none of the old ones: pass a `fill` that values of "
+                    f"{values.dtype} may have, got {fill.tolist()!r}."
+                )
+        fits = kind in "biufc" and _is_zero(fill)
         dtype = values.dtype if fits else np.result_type(values, fill)
         followed = np.empty_like(values, dtype=dtype, shape=shape)
         followed[...] = fill
@@ -155,15 +165,17 @@ class EdgeMap:
     def combine(self, values: Any, how: str) -> Tensor:
         """Return for each new edge one value for the old edges that it was merged from.
 
-        Half types are added up in float32. Edges that are none of the old ones get 0. The mean of
-        whole numbers is of torch's default type. Differentiable.
+        Numbers are added up in float64 or int64, and rounded once. Edges that are none of the old
+        ones get 0. Sums of whole numbers are of int64, as those of truth values, which count what
+        is true; means are of torch's default type. All else keeps its type. Differentiable.
 
         Args:
             values: numbers, an entry for each old edge; (num_old_edges, ...).
             how: "sum", "mean", "max" or "min".
 
         Raises:
-            ValueError: if there are too few values, or `how` is something else.
+            ValueError: if there are too few values, what comes out is too large for its type, or
+                `how` is something else.
 
         Example:
             >>> edges, values = EdgeMap([0, 2], new=[0, 0, 1]), torch.tensor([1.0, 2.0, 5.0])
@@ -173,25 +185,25 @@ class EdgeMap:
         if how not in COMBINED:
             raise ValueError(f"`how` must be one of {COMBINED}, got {how!r}.")
         values = as_numbers("`values`", values)
-        if how == "mean" and not values.is_floating_point() and not values.is_complex():
-            values = values.to(torch.get_default_dtype())
+        dtype = _type_of(values, how)
         if self.new is None:
-            return self.follow(values)
+            return self.follow(values.to(dtype))
         self._check_length(len(values))
         # Row by row: to a new edge each, and those taken away (-1) to a row at the end.
         new = self._new_of(len(values)).to(values.device) % (self.num_edges + 1)
-        found = values.new_zeros(self.num_edges + 1, *values.shape[1:], dtype=_wide(values.dtype))
+        values = wide(values)
+        found = values.new_zeros(self.num_edges + 1, *values.shape[1:])
         if how in ("max", "min"):
             rows = new.view(-1, *[1] * (values.dim() - 1)).expand_as(values)
-            reduced = found.scatter_reduce(
-                0, rows, values.to(found.dtype), f"a{how}", include_self=False
-            )
-            return reduced[:-1].to(values.dtype)
-        total = found.index_add(0, new, values.to(found.dtype))
+            found = found.scatter_reduce(0, rows, values, f"a{how}", include_self=False)
+        else:
+            found = found.index_add(0, new, values)
         if how == "mean":
             count = torch.bincount(new, minlength=self.num_edges + 1).clamp(min=1)
-            total = total / count.view(-1, *[1] * (values.dim() - 1)).to(found.dtype)
-        return total[:-1].to(values.dtype)
+            found = found / wide(count.view(-1, *[1] * (values.dim() - 1)).to(dtype))
+        if dtype.is_floating_point:
+            return cast(f"the {how} of `values`", found[:-1], dtype)
+        return found[:-1].to(dtype)
 
     def then(self, later: "EdgeMap") -> "EdgeMap":
         """Return the map of this change followed by a later one.
@@ -209,7 +221,11 @@ class EdgeMap:
             return EdgeMap(old)
         new = self._new_of(int(self.old.max()) + 1 if self.num_edges else 0)
         step = later._new_of(self.num_edges)
-        return EdgeMap(old, torch.where(new >= 0, step[new.clamp(min=0)], -1))
+        new = torch.where(new >= 0, step[new.clamp(min=0)], -1)
+        # An edge that was new at first may be merged with old ones: the first of these is then it.
+        kept = (new >= 0).nonzero()[:, 0]
+        first = old.scatter_reduce(0, new[kept], kept, "amin", include_self=False)
+        return EdgeMap(torch.where(old < 0, first, old), new)
 
     def _new_of(self, num_old: int) -> Tensor:  # (num_old,)
         """Return the new edge that each old one is or is part of, or -1 where it was taken away."""
@@ -262,16 +278,56 @@ def _checked(name: str, positions: Any) -> Tensor:
     return positions.long()
 
 
+def _check_agreement(old: Tensor, new: Tensor) -> None:
+    """Refuse a map whose two sides do not say the same."""
+    if (new >= len(old)).any():
+        at = int((new >= len(old)).nonzero()[0])
+        raise ValueError(
+            f"`new` must hold positions among the {len(old)} edges of `old`, or -1, got "
+            f"{int(new[at])} at position {at}."
+        )
+    if len(old) == 0:
+        return
+    known = nn.functional.pad(new, (0, max(1, int(old.max()) + 1 - len(new))), value=-1)
+    edges = torch.arange(len(old), device=old.device)
+    wrong = (old >= 0) & (known[old] != edges)
+    merged = (new >= 0) & (old[new] < 0)
+    if wrong.any():
+        edge = int(wrong.nonzero()[0])
+        first = int(old[edge])
+        part = int(known[first])
+        said = f"is part of new edge {part}" if part >= 0 else "was taken away"
+        raise ValueError(
+            f"`old` says that new edge {edge} is old edge {first}, and `new` that old edge {first} "
+            f"{said}: they must agree."
+        )
+    if merged.any():
+        at = int(merged.nonzero()[0])
+        raise ValueError(
+            f"`old` says that new edge {int(new[at])} is none of the old ones, and `new` that old "
+            f"edge {at} is part of it: they must agree."
+        )
+
+
 def _is_zero(fill: Any) -> bool:
     """Whether it is 0, which every type has: integers and truth values stay what they are."""
     return isinstance(fill, (bool, int, float)) and fill == 0
 
 
-def _wide(dtype: torch.dtype) -> torch.dtype:
-    """Return the type in which values are added up: at least float32, and int64 for truth."""
-    if dtype == torch.bool:
-        return torch.int64
-    return torch.promote_types(dtype, torch.float32) if dtype.is_floating_point else dtype
+def wide(values: Tensor) -> Tensor:
+    """Return values in the type in which they are added up."""
+    if values.is_complex():
+        return values.to(torch.complex128)
+    if not values.is_floating_point():
+        return values.long()
+    return values.to(torch.float32 if values.device.type == "mps" else torch.float64)
+
+
+def _type_of(values: Tensor, how: str) -> torch.dtype:
+    """Return the type of what values are combined to."""
+    if values.is_floating_point() or values.is_complex() or how in ("max", "min"):
+        return values.dtype
+    return torch.get_default_dtype() if how == "mean" else torch.int64
 
 
 def _in_order(wiring: HasEdges, columns: int) -> tuple[np.ndarray, np.ndarray]:

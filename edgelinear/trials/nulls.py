@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 
 from edgelinear import null_models as nulls
@@ -122,6 +123,25 @@ def draw_all(
             )
         found.append(drawn)
     return found
+
+
+def is_same(real: Topology | Wiring, drawn: Topology | Wiring) -> bool:
+    """Whether a null model drew the wiring that it was given, with its weights, in any order."""
+    return np.array_equal(_in_order(real), _in_order(drawn))
+
+
+def _in_order(wiring: Topology | Wiring) -> np.ndarray:
+    """Return a column an edge: its source, its target, and its weight if it has one."""
+    if isinstance(wiring, Topology):
+        return _sorted(wiring.edge_index.cpu().numpy())
+    edges = wiring.topology.edge_index.cpu().numpy()
+    if wiring.weight is None:
+        return _sorted(edges)
+    return _sorted(np.stack([*edges, wiring.weight.detach().double().cpu().numpy()]))
+
+
+def _sorted(columns: np.ndarray) -> np.ndarray:
+    return columns[:, np.lexsort(columns[::-1])]
 
 
 def _sizes(wiring: Topology | Wiring) -> tuple[int, int]:

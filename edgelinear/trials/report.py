@@ -84,6 +84,11 @@ class ControlsReport:
     def sentence(self) -> str:
         """What the scores say at the level of 5 %, corrected for the number of null models."""
         number, level = len(self.seeds), self.level
+        if all(scores == self.scores[REAL] for scores in self.scores.values()):
+            return (
+                "Every score is the same as with the real wiring: does `make_model` use the wiring "
+                "it is given?"
+            )
         few = too_few(number, len(self.scores) - 1)
         if few is not None:
             return few

@@ -16,7 +16,7 @@ from torch import nn
 
 from edgelinear.topology import Topology, Wiring
 from edgelinear.trials.code import fingerprint, short_hash
-from edgelinear.trials.nulls import USUAL, as_fixed, by_name, draw_all, no_self_loops
+from edgelinear.trials.nulls import USUAL, as_fixed, by_name, draw_all, is_same, no_self_loops
 from edgelinear.trials.report import REAL, ControlsReport, too_few
 from edgelinear.trials.scores import opened
 
@@ -46,8 +46,9 @@ def controls(
     up to 13 seeds, their interval that of Student's t, and their effect size the mean over the
     standard deviation. P-values are held against 0.05 over the number of null models, and intervals
     are of the same level, so that all hold at once with 95 %. Where seeds are too few for that,
-    stderr says so before anything is trained. In 15 published pathway networks such controls found
-    no evidence that the pathways mattered (arXiv 2505.04300).
+    stderr says so before anything is trained; where all scores are the same, or a null model drew
+    the real wiring itself, the report does. In 15 published pathway networks such controls found no
+    evidence that the pathways mattered (arXiv 2505.04300).
 
     Args:
         make_model: topology -> model; or topologies -> model.
@@ -102,6 +103,7 @@ def controls(
     if few is not None:
         print(few, file=sys.stderr)
     trials = [(seed, name) for seed in seeds for name in wirings]
+    unchanged = dict.fromkeys(models, 0)
     with opened(path, _digest(real), code) as store, _left_as_they_were():
         known = [trial for trial in trials if trial in store.scores]
         remaining = [trial for trial in trials if trial not in store.scores]
@@ -110,13 +112,20 @@ def controls(
             if draw is not None:
                 generator = torch.Generator().manual_seed(_derived(seed, name))
                 drawn = draw_all(name, draw, real, still, generator)
+                unchanged[name] += all(map(is_same, real, drawn))
             _seed_all(_derived(seed, "model"))
             model = make_model(drawn[0] if isinstance(topology, Topology | Wiring) else drawn)
             _seed_all(_derived(seed, "train"))
             store.add(seed, name, _as_score(train(model, seed), seed, name))
     scores = {name: [store.scores[seed, name] for seed in seeds] for name in wirings}
-    note = f"{len(known)} of {len(trials)} scores were read from {path}." if known else ""
-    return ControlsReport(seeds, scores, higher_is_better, note)
+    notes = [f"{len(known)} of {len(trials)} scores were read from {path}."] if known else []
+    notes += [
+        f"{name} drew the real wiring itself for {number} of {len(seeds)} seeds: scores that are "
+        "compared there do not tell wirings apart."
+        for name, number in unchanged.items()
+        if number
+    ]
+    return ControlsReport(seeds, scores, higher_is_better, "\n".join(notes))
 
 
 def _as_seeds(seeds: Iterable[int]) -> tuple[int, ...]:

@@ -40,6 +40,22 @@ def test_gmt_leads_from_genes_to_sets(tmp_path, text):
     assert wiring.out_names == ["repair", "growth", "small"] and wiring.topology.is_sorted
 
 
+def test_blanks_around_names_go_on_request(tmp_path):
+    path = written(tmp_path, "repair\tna\tTP53\tBRCA1\n growth\tna\tTP53 \t\u200bMYC\n")
+    with pytest.raises(ValueError, match="differ by blanks alone: pass strip=True"):
+        convert.read_gmt(path)
+    wiring = convert.read_gmt(path, strip=True)
+    assert wiring.in_names == ["TP53", "BRCA1", "MYC"]
+    assert wiring.out_names == ["repair", "growth"]
+    assert ("TP53", "growth") in edges(wiring)
+
+
+@pytest.mark.parametrize("text", ["a\tna\tTP53\na \tna\tMYC\n", "a\tna\tTP53\t TP53\n"])
+def test_names_that_are_one_without_blanks_are_refused_twice(tmp_path, text):
+    with pytest.raises(ValueError, match="for the second time|is given twice"):
+        convert.read_gmt(written(tmp_path, text), strip=True)
+
+
 def test_genes_that_the_data_has_not_are_dropped_with_a_count(tmp_path):
     path = written(tmp_path, GMT)
     with pytest.raises(ValueError, match="column 'gene' has 'BRCA1' in row 1, which is not among"):

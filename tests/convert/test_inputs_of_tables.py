@@ -1,10 +1,12 @@
 """`to_inputs`: which way a table lies, what it lacks, and tables of every library."""
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 import edgelinear as el
+from edgelinear import convert
 from edgelinear.convert import to_inputs
 
 GENES = ["TP53", "MYC", "AKT1"]
@@ -116,3 +118,52 @@ def frame_of(table, kind):
     frame = polars.DataFrame(columns, strict=False)
     frame = frame.with_columns(polars.selectors.float().fill_nan(None))
     return frame.lazy() if kind == "lazy" else frame
+
+
+@pytest.mark.parametrize("name", ["source", "TP53"])
+@pytest.mark.parametrize("read", [convert.from_table, lambda table: to_inputs(make_layer(), table)])
+def test_series_is_no_table_and_says_how_to_make_one(read, name):
+    with pytest.raises(TypeError, match=r"must be a DataFrame.*, got a Series.*to_frame\(\).T`"):
+        read(pd.Series([1, 2], name=name))
+
+
+def test_row_of_a_table_is_a_table_of_one_row():
+    found = to_inputs(make_layer(), samples().iloc[1].to_frame().T)
+    assert found.tolist() == [[4.0, 5.0, 6.0]]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        np.array([1, 4], dtype=object),
+        pd.array([1, 4], dtype="Int64"),
+        pd.Categorical([1, 4]),
+        pd.arrays.SparseArray([1.0, 4.0]),
+        pd.arrays.SparseArray([1, 4], fill_value=4),
+    ],
+    ids=lambda column: str(column.dtype),
+)
+def test_numbers_in_columns_of_any_kind_are_read(column):
+    table = samples().assign(TP53=column)
+    assert torch.equal(to_inputs(make_layer(), table), to_inputs(make_layer(), samples()))
+    assert table["TP53"].dtype == column.dtype
+
+
+def test_object_that_is_no_number_is_named():
+    table = samples().assign(MYC=np.array([2, "x"], dtype=object))
+    with pytest.raises(TypeError, match="'MYC' must hold real numbers, got 'x' in row 1"):
+        to_inputs(make_layer(), table)
+    with pytest.raises(ValueError, match="'MYC' has no value in row 1"):
+        to_inputs(make_layer(), table.replace("x", None))
+
+
+@pytest.mark.parametrize("wiring", [lambda layer: layer, lambda layer: layer.wiring])
+def test_number_too_large_for_the_layer_is_named(wiring):
+    table = samples().assign(MYC=[2.0, -1e300])
+    with pytest.raises(ValueError, match="input 'MYC' gets -1e\\+300 in row 1.*torch.float32"):
+        to_inputs(wiring(make_layer()), table)
+    assert to_inputs(make_layer().double(), table)[1, 1] == -1e300
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="input 'AKT1' gets 1e"):
+        to_inputs(make_layer(), samples()[["TP53", "MYC"]], fill=1e300)
+    infinite = samples().assign(MYC=[2.0, np.inf])  # as the data has it
+    assert to_inputs(make_layer(), infinite)[1, 1] == np.inf

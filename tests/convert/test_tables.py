@@ -146,6 +146,27 @@ def test_weight_column_has_its_type_and_whole_numbers_the_default(dtype, expecte
     assert_close(found, torch.tensor([1.0, 0.0, 1.0, 1.0], dtype=expected))
 
 
+@pytest.mark.parametrize("values", [[1.5, 0.0, 2.0], [0, 7, 1], [True, False, True]])
+@pytest.mark.parametrize("fill", [0, 1])
+def test_sparse_columns_are_read_as_dense_ones(values, fill):
+    table = pandas.DataFrame({"source": [5, 0, 0], "target": [1, 0, 1], "weight": values})
+    for name in table:
+        sparse = table.copy()
+        kind = table[name].dtype
+        sparse[name] = pandas.arrays.SparseArray(table[name], fill_value=kind.type(fill))
+        for options in ({}, {"in_features": 6, "out_features": 2}):
+            found, truth = (convert.from_table(t, **options) for t in (sparse, table))
+            assert found.topology == truth.topology and found.in_names == truth.in_names
+            assert_close(found.weight, truth.weight)
+
+
+def test_missing_cell_of_a_sparse_column_is_named():
+    weight = pandas.arrays.SparseArray([1.0, np.nan])
+    table = pandas.DataFrame({"source": [0, 1], "target": [0, 1], "weight": weight})
+    with pytest.raises(ValueError, match="column 'weight' has no value in row 1"):
+        convert.from_table(table)
+
+
 def test_table_without_weights_has_none():
     assert convert.from_table(table_of(weight=None)).weight is None
 

@@ -105,6 +105,44 @@ def test_point_and_comma_in_numbers_are_refused(tmp_path):
         convert.from_table(path)
 
 
+@pytest.mark.parametrize("cells", [("1.234", "2"), ("1.000", "2.000"), ("-1.234", " 10.500 ")])
+def test_point_that_may_part_thousands_is_refused_where_commas_are_decimal(tmp_path, cells):
+    path = written(tmp_path, "source;target;weight\na;x;{}\nb;x;{}\n".format(*cells))
+    first = cells[0].replace(".", "[.]")
+    whole = cells[0].replace(".", "")
+    with pytest.raises(ValueError, match=f'may be {first} or {whole}: pass decimal="[.]"'):
+        convert.from_table(path)
+    assert convert.from_table(path, decimal=".").weight.tolist() == [*map(float, cells)]
+    assert convert.from_table(path, weight=False).weight is None
+
+
+@pytest.mark.parametrize("cells", [("1.234", "0.567"), ("1.234", "1.5"), ("1.234", "1234.567")])
+def test_point_that_parts_no_thousands_is_decimal(tmp_path, cells):
+    path = written(tmp_path, "source;target;weight\na;x;{}\nb;x;{}\n".format(*cells))
+    assert convert.from_table(path).weight.tolist() == [*map(float, cells)]
+
+
+def test_points_in_a_file_whose_cells_commas_part_are_decimal(tmp_path):
+    path = written(tmp_path, "source,target,weight\na,x,1.234\nb,x,2.500\n\n")
+    assert convert.from_table(path).weight.tolist() == [1.234, 2.5]
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (("0,5", "\u22121,5"), "got '\u22121,5' in row 1: it has '\u2212' for a minus"),
+        (("0.5", "\u20131.5"), "got '\u20131.5' in row 1: it has '\u2013' for a minus"),
+        (("0,5", "abc"), "got 'abc' in row 1"),
+        (("0,5", "1,5,2"), "got '1,5,2' in row 1"),
+        (("0,5", "a\u2010b"), "got 'a\u2010b' in row 1[.]$"),
+    ],
+)
+def test_cell_that_is_no_number_is_named_and_none_before_it(tmp_path, cells, said):
+    path = written(tmp_path, "source;target;weight\na;x;{}\nb;x;{}\n".format(*cells))
+    with pytest.raises(ValueError, match=f"column 'weight' must hold numbers, {said}"):
+        convert.from_table(path)
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("sep", [",", ";", "\t"])
@@ -469,6 +507,28 @@ def test_number_that_is_not_plain_is_seen_across_blocks(tmp_path):
         assert f"0{at}" in wiring.in_names
 
 
+@pytest.mark.parametrize("name", ["7,20576E+17", "7.20576E+17", "-7.2e17", "7E+17"])
+@pytest.mark.parametrize("column", ["source", "target"])
+@pytest.mark.parametrize("others", [["b", "5"], ["8.1E+17", "9.1E+17"]])
+def test_id_that_a_spreadsheet_shortened_is_refused(tmp_path, name, column, others):
+    header = "source;target" if column == "source" else "target;source"
+    rows = [header, *(f"{cell};x{i}" for i, cell in enumerate([name, *others]))]
+    path = written(tmp_path, "\n".join(rows))
+    with pytest.raises(ValueError, match="in row 0, an id of which .*export it as text") as error:
+        convert.from_table(path)
+    assert f"column {column!r} has {name!r}" in str(error.value)
+    frame = pd.read_csv(path, sep=";", dtype=str)  # as the message says
+    assert name in getattr(
+        convert.from_table(frame), f"{'in' if column == 'source' else 'out'}_names"
+    )
+
+
+@pytest.mark.parametrize("name", ["2310009E13", "1e3", "7E17", "1.5E", "E+17", "v1.5E+3"])
+def test_name_with_an_exponent_in_it_is_kept(tmp_path, name):
+    path = written(tmp_path, f"source,target\n{name},x\nb,y\n")
+    assert convert.from_table(path).in_names == [name, "b"]
+
+
 def test_names_in_a_file_of_numbers_may_be_wanted_as_text(tmp_path):
     path = written(tmp_path, "source,target\n7,x\n5,x\n")
     assert convert.from_table(path, in_names=["5", "7"]).topology.src.tolist() == [1, 0]
@@ -479,8 +539,14 @@ def test_names_in_a_file_of_numbers_may_be_wanted_as_text(tmp_path):
 
 def test_missing_weight_is_no_matter_to_who_wants_none(tmp_path):
     path = written(tmp_path, "source,target,weight\na,x,0.5\nb,x,\n")
-    with pytest.raises(ValueError, match="column 'weight' has no value in row 1"):
+    with pytest.raises(
+        ValueError,
+        match=r"column 'weight' has no value in row 1 .*`pandas.read_csv\(path, sep=','\)"
+        r".dropna\(subset=\['weight'\]\)`, or pass weight=False",
+    ):
         convert.from_table(path)
+    left = pd.read_csv(path, sep=",").dropna(subset=["weight"])  # as the message says
+    assert edges(convert.from_table(left)) == {("a", "x"): 0.5}
     for data in (path, pd.read_csv(path)):
         wiring = convert.from_table(data, weight=False)
         assert wiring.weight is None and wiring.topology.num_edges == 2

@@ -182,3 +182,41 @@ def test_initial_weights_that_overflow_are_refused(value):
     )
     assert layer.weight.tolist() == [1.0, value]
     assert el.EdgeLinear(1, 1, [(0, 0)], weight=[math.inf]).weight.tolist() == [math.inf]
+
+
+@pytest.mark.parametrize("values", [[0.0] * 3, [1.0, 0.0, 2.0]])
+@pytest.mark.parametrize("dim", [0, None])
+def test_weights_that_a_norm_cannot_give_are_refused(values, dim):
+    layer = el.EdgeLinear(2, 2, [(0, 0), (0, 1), (1, 1)], weight=[1.0, 2.0, 3.0])
+    parametrizations.weight_norm(layer, dim=dim)
+    if dim is None and any(values):  # one norm for all
+        layer.set_weight(values)
+        assert_close(layer.weight, torch.tensor(values))
+        return
+    edge = values.index(0.0)
+    with pytest.raises(
+        ValueError, match=f"not be 0 for edge {edge}, of which _WeightNorm makes nan"
+    ):
+        layer.set_weight(values)
+    assert_close(layer.weight, torch.tensor([1.0, 2.0, 3.0]))
+
+
+def test_values_on_the_meta_device_are_refused():
+    values = torch.empty(1, device="meta")
+    layer = el.EdgeLinear(1, 1, [(0, 0)], weight=[2.0])
+    with pytest.raises(ValueError, match="`weight` is on the meta device, where no values are"):
+        layer.set_weight(values)
+    assert layer.weight.tolist() == [2.0]
+    with pytest.raises(ValueError, match="`weight` is on the meta device"):
+        el.EdgeLinear(1, 1, [(0, 0)], weight=values)
+    el.EdgeLinear(1, 1, [(0, 0)], weight=values, device="meta")
+
+
+@pytest.mark.parametrize("index", [[0, 1, 2], [0, 0, 1]])
+def test_wrong_signs_of_tied_weights_are_named_as_such(index):
+    layer = el.EdgeLinear(2, 2, [(0, 0), (0, 1), (1, 1)], weight=[1.0, 1.0, 3.0])
+    rules.tie(layer, index, scale=[2.0, 2.0, -1.0], nonnegative=True, on_conflict="project")
+    with pytest.raises(
+        ValueError, match="must have the signs of the scale.* got -1 for edge 0, whose scale is 2"
+    ):
+        layer.set_weight([-1.0, -1.0, 3.0])

@@ -133,15 +133,90 @@ def test_floats_beside_integers_are_refused():
             layer.load_state_dict(state)
 
 
-@pytest.mark.parametrize(
-    "take", [el.EdgeLinear.from_state_dict, lambda s: el.adopt_wiring(make_layer(), s)]
-)
-def test_rounded_numbers_are_never_taken_as_a_new_wiring(take):
-    averaged = mean([make_layer(order=1).state_dict()] * 2)
-    with pytest.raises(
-        ValueError, match="Take `edge_index` and `shape` from a checkpoint|2 integers"
-    ):
-        take(averaged)
+def adopted(state):
+    layer = make_layer(size=300, order=2)
+    el.adopt_wiring(layer, state)
+    layer.load_state_dict(state)
+    return layer
+
+
+takers = pytest.mark.parametrize("take", [el.EdgeLinear.from_state_dict, adopted])
+
+
+@takers
+@averages
+@pytest.mark.parametrize("names", [None, [f"node {i}" for i in range(200)]], ids=["", "named"])
+def test_average_of_one_wiring_is_taken_as_a_new_one(take, average, names):
+    states = [make_layer(seed=i, in_names=names).state_dict() for i in range(2)]
+    averaged = AVERAGES[average](states)
+    layer = take(averaged)
+    assert layer.topology == make_layer().topology and layer.in_names == names
+    assert_close(layer.weight.double(), averaged["weight"].double())
+
+
+@takers
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32], ids=str)
+@pytest.mark.parametrize("size", SIZES)
+def test_cast_wiring_is_taken_where_its_type_has_all_its_numbers(take, size, dtype):
+    saved = make_layer(SIZES[size])
+    state = {key: value.to(dtype) for key, value in saved.state_dict().items()}
+    if SIZES[size] <= 2 / torch.finfo(dtype).eps:
+        assert take(state).topology == saved.topology
+        return
+    with pytest.raises(ValueError, match=f"rounded to {dtype}.* state.'edge_index'.*made_of"):
+        take(state)
+    made_of = saved.state_dict()
+    # The cure, as it is written there.
+    state["edge_index"], state["shape"] = made_of["edge_index"], made_of["shape"]
+    assert take(state).topology == saved.topology
+
+
+@takers
+def test_average_that_is_not_whole_is_never_taken_as_a_new_wiring(take):
+    layers = make_layer(), el.EdgeLinear(200, 4, make_layer().edge_index.flip(1))
+    with pytest.raises(ValueError, match="not whole"):
+        take(mean([layer.state_dict() for layer in layers]))
+
+
+# A number of each type that is another one, rounded to it.
+ROUNDED = {torch.float16: 2052, torch.bfloat16: 300, torch.float32: 2**24 + 4}
+
+
+@pytest.mark.parametrize("dtype", ROUNDED, ids=str)
+@pytest.mark.parametrize("prefix", ["", "0."])
+def test_other_wiring_that_a_cast_rounds_to_this_one_is_refused(dtype, prefix):
+    number = ROUNDED[dtype]
+    layer, other = (el.EdgeLinear(number + 4, 1, [(n, 0), (0, 0)]) for n in (number, number + 1))
+    state = {prefix + key: value.to(dtype) for key, value in other.state_dict().items()}
+    state[prefix + "shape"] = layer.state_dict()["shape"].to(dtype)
+    assert torch.equal(state[prefix + "edge_index"].long(), layer.edge_index)
+    model = nn.Sequential(layer) if prefix else layer
+    before = values(model)
+    with pytest.raises(RuntimeError, match=f"rounded to {dtype}.* this wiring, or another"):
+        model.load_state_dict(state)
+    assert_close(values(model), before, rtol=0, atol=0)
+    with pytest.raises(RuntimeError, match="another wiring"):
+        layer.state_dict()["edge_index"].copy_(state[prefix + "edge_index"])
+    # The cure, as it is written there.
+    state[f"{prefix}edge_index"], state[f"{prefix}shape"] = layer.edge_index, layer.shape
+    model.load_state_dict(state)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_cast_wiring_as_large_as_its_type_tells_loads(dtype):
+    size = int(2 / torch.finfo(dtype).eps)
+    layer = el.EdgeLinear(size, 1, [(size - 1, 0), (0, 0)])
+    layer.load_state_dict({key: value.to(dtype) for key, value in layer.state_dict().items()})
+
+
+@pytest.mark.parametrize("key", ["edge_index", "shape"])
+def test_entry_that_is_no_tensor_is_named(key):
+    state = make_layer().state_dict() | {key: None}
+    said = f"`{key}` in this checkpoint is corrupt: it must be a tensor of integers, got NoneType"
+    with pytest.raises(RuntimeError, match=said):
+        make_layer().load_state_dict(state)
+    with pytest.raises(ValueError, match=said):
+        el.EdgeLinear.from_state_dict(state)
 
 
 # Hooks

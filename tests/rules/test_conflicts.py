@@ -5,6 +5,7 @@ import pickle
 import warnings
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from torch import nn
@@ -248,3 +249,13 @@ def test_weights_that_were_cast_are_still_those_drawn():
     assert layer.bfloat16()._is_drawn
     layer.reset_parameters()
     assert layer.double()._is_drawn
+
+
+@pytest.mark.parametrize("kind", [list, pandas.Series])
+def test_signs_in_words_are_named_and_not_what_holds_them(kind):
+    layer = el.EdgeLinear(2, 2, [(0, 0), (1, 1)])
+    with pytest.raises(
+        TypeError, match="`signs` must hold numbers, got '-' at position 1"
+    ) as error:
+        rules.fix_signs(layer, kind([1, "-"]))
+    assert "Series" not in str(error.value)

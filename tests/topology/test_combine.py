@@ -80,10 +80,35 @@ def test_mean_of_whole_numbers_is_a_fraction():
     assert EdgeMap([0], new=[0, 0]).combine(torch.tensor([1, 2]), "mean").tolist() == [1.5]
 
 
-def test_truth_values_are_true_where_one_is():
+def test_truth_values_are_counted_or_true_where_one_is():
     truth = torch.tensor([True, False, False, False, True, True])
     edges = EdgeMap([0, 2, 4], new=[0, 0, 1, 1, 2, 2])
-    assert edges.sum(truth).tolist() == [True, False, True]
+    assert edges.sum(truth).tolist() == [1, 0, 2]
+    largest = edges.combine(truth, "max")
+    assert largest.dtype == torch.bool and largest.tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int32, torch.int64, torch.bool])
+@pytest.mark.parametrize("edges", [EdgeMap([0], new=[0, 0]), EdgeMap([1])])
+def test_sums_of_whole_numbers_are_of_int64(dtype, edges):
+    values = torch.tensor([100, 100]).to(dtype)
+    found = edges.sum(values)
+    assert found.dtype == torch.int64
+    assert found.item() == (values.long().sum() if edges.new is not None else values[1])
+
+
+@pytest.mark.parametrize(
+    ("values", "how", "dtype"),
+    [([60000, 60000], "sum", torch.float16), ([3e38, 3e38], "sum", torch.float32)],
+)
+def test_sum_too_large_for_its_type_is_refused(values, how, dtype):
+    with pytest.raises(ValueError, match=f"the sum of `values` holds .* too large for {dtype}"):
+        EdgeMap([0], new=[0, 0]).combine(torch.tensor(values, dtype=dtype), how)
+
+
+def test_mean_of_large_values_is_right():
+    values = torch.tensor([3e38, 3e38])
+    assert EdgeMap([0], new=[0, 0]).combine(values, "mean").tolist() == values[:1].tolist()
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -181,13 +206,48 @@ def test_topology_alone_merges(duplicates):
     assert topology == el.Topology(3, 2, EDGES, duplicates="merge")
 
 
-def test_sum_that_overflows_a_half_type_is_refused():
-    matrix = torch.sparse_coo_tensor(
-        torch.tensor([[0, 0], [1, 1]]), torch.tensor([60000.0, 60000.0]).half(), (2, 2)
-    )
-    with pytest.raises(ValueError, match="edge 0 -> 1 .* has the value inf"):
+TWICE = [(0, 0), (0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "total"),
+    [([60000, 60000], torch.float16, 120000), ([256, 1], torch.bfloat16, 257)],
+)
+def test_merged_half_types_keep_their_sum_in_a_wider_layer(values, dtype, total):
+    weight = torch.tensor(values, dtype=dtype)
+    layer = el.EdgeLinear(1, 1, TWICE, weight=weight, duplicates="merge")
+    assert layer.weight.tolist() == [total]
+
+
+def test_sum_too_large_for_the_type_of_the_layer_is_refused():
+    weight = torch.tensor([60000.0, 60000.0]).half()
+    with pytest.raises(ValueError, match="`weight` holds 120000.0 .* too large for torch.float16"):
+        el.EdgeLinear(1, 1, TWICE, weight=weight, duplicates="merge", dtype=torch.float16)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_mean_of_the_largest_weights_is_right(dtype):
+    weight = torch.full((2,), torch.finfo(dtype).max * 0.9).to(dtype)
+    for found in (
+        el.EdgeLinear(1, 1, TWICE, weight=weight, duplicates="mean", dtype=dtype),
+        el.convert.from_edges(1, 1, TWICE, weight=weight, duplicates="mean"),
+    ):
+        assert found.weight.tolist() == weight[:1].tolist()
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "total"),
+    [(60000.0, torch.float16, "120000.0"), (3e38, torch.float32, "6.*e.38")],
+)
+def test_merged_values_too_large_for_their_type_are_refused_by_the_edge(value, dtype, total):
+    values = torch.full((2,), value, dtype=dtype)
+    matrix = torch.sparse_coo_tensor([[0, 0], [1, 1]], values, (2, 2))
+    said = f"values of edge 0 -> 1 make {total} together, which is too large for {dtype}"
+    with pytest.raises(ValueError, match=said):
         el.convert.from_torch(matrix, duplicates="merge")
-    assert el.convert.from_torch(matrix, duplicates="mean").weight.tolist() == [60000.0]
+    with pytest.raises(ValueError, match=said):
+        el.convert.from_edges(2, 2, [(0, 1)] * 2, weight=values, duplicates="merge")
+    assert el.convert.from_torch(matrix, duplicates="mean").weight.tolist() == values[:1].tolist()
 
 
 # Values of any kind follow their edges

@@ -160,6 +160,47 @@ def test_map_that_is_none_is_refused(old, error, message):
         EdgeMap(old)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ([0], [0, 5], "positions among the 1 edges of `old`, or -1, got 5 at position 1"),
+        ([], [0], "positions among the 0 edges of `old`, or -1, got 0 at position 0"),
+        ([-1], [0], "new edge 0 is none of the old ones, and `new` that old edge 0 is part of it"),
+        ([0, 1], [1, 0], "new edge 0 is old edge 0, and `new` that old edge 0 is part of new edge"),
+        ([0, 1], [0, -1], "new edge 1 is old edge 1, and `new` that old edge 1 was taken away"),
+        ([0, 3], [0, 0], "new edge 1 is old edge 3, and `new` that old edge 3 was taken away"),
+        ([0], [], "new edge 0 is old edge 0, and `new` that old edge 0 was taken away"),
+    ],
+)
+def test_map_whose_sides_contradict_each_other_is_refused(old, new, message):
+    with pytest.raises(ValueError, match=message):
+        EdgeMap(old, new=new)
+
+
+def test_map_may_take_all_edges_away():
+    assert EdgeMap([], new=[-1, -1]).sum(torch.ones(2)).tolist() == []
+    assert EdgeMap([], new=[]).num_edges == 0
+    assert EdgeMap([-1], new=[-1, -1]).sum(torch.ones(2)).tolist() == [0.0]
+
+
+def test_new_edge_that_is_merged_with_an_old_one_is_that():
+    edges = EdgeMap([-1, 0, 1]).then(EdgeMap([0, 2], new=[0, 0, 1]))
+    assert (edges.old.tolist(), edges.new.tolist()) == ([0, 1], [0, 1])
+    assert edges.sum(torch.tensor([3.0, 4.0])).tolist() == [3.0, 4.0]
+
+
+@pytest.mark.parametrize("kind", [np.array, list])
+def test_new_edges_get_a_text_among_texts(kind):
+    edges = EdgeMap([1, -1])
+    assert edges.follow(kind(["a", "b"]), fill="none").tolist() == ["b", "none"]
+    assert edges.follow(kind(["a", "b"]), fill=np.array(["x", "yz"])).tolist() == ["b", "yz"]
+    times = np.array(["2020", "2021"], dtype="datetime64[Y]")
+    assert edges.follow(times, fill=np.datetime64("NaT", "Y"))[0] == times[1]
+    for values in (kind(["a", "b"]), times):
+        with pytest.raises(TypeError, match="pass a `fill` that values of .* may have, got 0.0"):
+            edges.follow(values)
+
+
 @pytest.mark.parametrize("kind", [torch.tensor, np.array])
 def test_too_few_values_are_refused(kind):
     with pytest.raises(ValueError, match="of which there are 4 at least, got 3"):

@@ -21,8 +21,51 @@ def test_wiring_that_matters_is_found():
 
 
 def test_wiring_that_does_not_matter_is_not_found():
-    report = run(lambda model, seed: torch.rand(()).item(), seeds=range(10))
+    def noise(model, seed):  # which differs from wiring to wiring
+        torch.manual_seed(int(model.topology.digest[:8], 16) + seed)
+        return torch.rand(()).item()
+
+    report = run(noise, seeds=range(10))
     assert "no evidence that the wiring helps" in report.sentence.lower()
+
+
+@pytest.mark.parametrize("seeds", [1, 6, 10])
+def test_scores_that_no_wiring_changes_are_no_evidence_of_anything(seeds):
+    report = run(lambda model, seed: torch.rand(()).item(), seeds=range(seeds))
+    assert report.sentence == (
+        "Every score is the same as with the real wiring: does `make_model` use the wiring it is "
+        "given?"
+    )
+    assert report.sentence in str(report) and "drew the real wiring" not in str(report)
+
+
+def test_null_models_that_draw_the_real_wiring_are_counted():
+    full = el.Topology(3, 2, [(i, j) for j in (1, 0) for i in range(3)])
+    report = el.controls(
+        el.EdgeLinear.from_topology,
+        full,
+        lambda model, seed: model.weight.sum().item() + len(model.topology.edge_index[0]),
+        seeds=range(7),
+        null_models=["permute_targets", "erdos_renyi_like"],
+        progress=False,
+    )
+    for name in ("permute_targets", "erdos_renyi_like"):
+        assert f"{name} drew the real wiring itself for 7 of 7 seeds" in str(report)
+    assert "drew the real wiring" not in str(run(overlap, seeds=range(2)))
+
+
+def test_weights_tell_wirings_of_the_same_edges():
+    topology = el.Topology(2, 2, [(0, 0), (1, 1), (0, 1)])
+    for weight, said in ((torch.ones(3), True), (torch.arange(3.0), False)):
+        report = el.controls(
+            lambda wiring: el.EdgeLinear.from_wiring(wiring, values="weight"),
+            el.convert.Wiring(topology, weight),
+            lambda model, seed: model.weight[0].item(),
+            seeds=[1],
+            null_models=["permute_weights"],
+            progress=False,
+        )
+        assert ("permute_weights drew the real wiring itself" in str(report)) == said
 
 
 def test_data_does_not_depend_on_weights():
