@@ -239,8 +239,10 @@ class Kernels:
             *(reverse, starts_empty),
         )
         lacks = self._pass(self._set, _PASS.pack(*before, 0, *after))
-        scratch = self.empty(sums, lacks, dtype=torch.uint8)
-        _check_threads(self._pass(self._set, _PASS.pack(*before, scratch.data_ptr(), *after)))
+        if lacks > 0:
+            scratch = self.empty(sums, lacks, dtype=torch.uint8)
+            lacks = self._pass(self._set, _PASS.pack(*before, scratch.data_ptr(), *after))
+        _check_threads(lacks)
 
     def copy(self, source: Tensor, to: Tensor, rows: Tensor | None = None) -> None:
         """Copy (batch, features) to another, converting; `rows` are the features to take."""

@@ -88,7 +88,13 @@ int64_t pass_of(const Pass& pass) {
     const int64_t width = best_width<A>(call), tiles = ceil_div(call.batch, larger(1, width));
     const bool apart = call.threads > 1 && tiles >= call.threads;
     const int64_t lacks = apart ? tiles * room(pass, width) : room(pass, call.batch);
-    if (!call.scratch) return lacks;
+    if (!call.scratch) {
+        alignas(64) char own[1 << 15];  // of a small network, which is spared a second call
+        if (lacks > static_cast<int64_t>(sizeof(own))) return lacks;
+        Pass with_own = pass;
+        with_own.call.scratch = own;
+        return pass_of<A>(with_own);
+    }
     if (!apart) return walk_levels<A>(pass) ? 0 : -1;
     bool walked[64] = {};
     const int64_t products = call.batch * (call.view.edges + call.view.rows) * pass.steps;

@@ -210,17 +210,20 @@ class EdgeNetwork(GraphModule):
         if len(batch) != 1:
             x = x.reshape(math.prod(batch), self.in_features)
         plan = self._plan
-        weight, response = self._scaled(weight.to(x.dtype))
-        bias = None if self.bias is None else self.bias.to(x.dtype)[plan.order]
+        weight, response = self._scaled(weight if weight.dtype == x.dtype else weight.to(x.dtype))
+        bias: Tensor | None = self.bias
+        if bias is not None and bias.dtype != x.dtype:
+            bias = bias.to(x.dtype)
         if self._needs_formula():
             formula = self._make_formula() if self._formula is None else self._formula
-            h = formula(weight, bias, response, x, self.backend)
+            offset = None if bias is None else bias.index_select(0, plan.order)
+            h = formula(weight, offset, response, x, self.backend)
             y = h.index_select(1, plan.outputs if of_outputs else plan.place)
         else:
             y, h = passes.levels(weight, bias, x, plan, self.backend)
             if not of_outputs:
                 y = h.index_select(0, plan.place).t().contiguous()
-        y = y.to(dtype)
+        y = y if y.dtype == dtype else y.to(dtype)
         return y if len(batch) == 1 else y.view(*batch, features)
 
     def _scaled(self, weight: Tensor) -> tuple[Tensor, Tensor | None]:

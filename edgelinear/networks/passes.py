@@ -40,7 +40,7 @@ _solve_op = torch.ops.edgelinear.solve.default
 
 def levels(
     weight: Tensor,  # (num_edges,)
-    bias: Tensor | None,  # (num_nodes,), by place
+    bias: Tensor | None,  # (num_nodes,)
     x: Tensor,  # (batch, inputs)
     plan: Plan,
     backend: str = "auto",
@@ -52,8 +52,9 @@ def levels(
     """
     way = _way(weight, x, bias)
     if way is _Way.KERNEL:
-        return _run_levels(weight, bias, x, plan, backend)
+        return _run_levels(weight, _by_place(bias, plan), x, plan, backend)
     if way is _Way.OPERATOR:
+        bias = _by_place(bias, plan)
         h = _levels_op(weight, bias, x, *plan.topology._tensors, plan.groups, backend)
         return h.index_select(0, plan.outputs).t().contiguous(), h
     apply = _torch.quick_apply if way is _Way.QUICK_FUNCTION else _apply
@@ -84,6 +85,10 @@ def solve(
 
 def _apply(function: type[torch.autograd.Function], *arguments: Any) -> Any:
     return function.apply(*arguments)
+
+
+def _by_place(bias: Tensor | None, plan: Plan) -> Tensor | None:
+    return None if bias is None else bias.index_select(0, plan.order)
 
 
 # Kernels.
@@ -255,6 +260,7 @@ class _Levels(torch.autograd.Function):
     def forward(
         weight: Tensor, bias: Tensor | None, x: Tensor, plan: Plan, backend: str
     ) -> tuple[Tensor, Tensor]:
+        bias = _by_place(bias, plan)
         if _torch.is_plain(weight, x, bias):
             return _run_levels(weight, bias, x, plan, backend)
         h = _levels_op(weight, bias, x, *plan.topology._tensors, plan.groups, backend)
@@ -270,8 +276,14 @@ class _Levels(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple:
-        gradients = _levels_gradients(ctx.needs_input_grad, *grads, *ctx.saved_tensors, *ctx.rest)
-        return *gradients, None, None
+        weight, bias, h = ctx.saved_tensors
+        plan, backend = ctx.rest
+        bias = _by_place(bias, plan)
+        needs = ctx.needs_input_grad
+        by_weight, by_bias, by_x = _levels_gradients(needs, *grads, weight, bias, h, plan, backend)
+        if by_bias is not None:
+            by_bias = by_bias.index_select(0, plan.place)
+        return by_weight, by_bias, by_x, None, None
 
     @staticmethod
     def jvp(ctx: Any, weight_tangent: Any, bias_tangent: Any, x_tangent: Any, *_: Any) -> Any:
@@ -283,9 +295,9 @@ class _Levels(torch.autograd.Function):
             moved = ops.spmm(weight_tangent, h, plan.topology, backend, feature_major=True)
             r = r + moved[inputs:]
         if bias_tangent is not None:
-            r = r + bias_tangent[inputs:, None]
+            r = r + bias_tangent.index_select(0, plan.order)[inputs:, None]
         first = torch.zeros_like(h[:inputs]) if x_tangent is None else x_tangent.t()
-        d = _derivatives(weight, bias, h, plan, backend)
+        d = _derivatives(weight, _by_place(bias, plan), h, plan, backend)
         tangent = solve(weight, d, torch.cat([first, r]), plan, False, backend)
         return tangent.index_select(0, plan.outputs).t(), tangent
 
