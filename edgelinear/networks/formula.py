@@ -56,7 +56,8 @@ class Formula:
             edges = view.edge_ids.cpu().numpy().astype(np.int64)
         sources = view.indices.cpu().numpy().astype(np.int64)
         kinds = np.array(aggregations)
-        kinds[(np.diff(indptr) == 0) | (kinds == "mean")] = "sum"
+        is_empty = (np.diff(indptr) == 0) & (kinds != "product")  # which is then 1
+        kinds[is_empty | (kinds == "mean")] = "sum"
         self.parts = [
             _part(plan, r.start, r.stop, indptr, edges, sources, kinds)
             for r in plan.ranges()
@@ -128,13 +129,17 @@ def _part(
         return torch.from_numpy(array).to(plan.topology.device)
 
     blocks, order = [], [sums]
-    size = 2 ** np.ceil(np.log2(np.maximum(fan_in, 1))).astype(np.int64)
+    size = 2 ** np.ceil(np.log2(np.maximum(fan_in, 1))).astype(np.int64) * (fan_in > 0)
+    source_of = np.empty_like(sources)
+    source_of[edges] = sources
     for aggregation in AGGREGATIONS[2:]:
         for slots in np.unique(size[kind == aggregation]):
             (nodes,) = np.nonzero((kind == aggregation) & (size == slots))
             is_edge = np.arange(slots) < fan_in[nodes, None]
             position = np.where(is_edge, indptr[places[nodes], None] + np.arange(slots), 0)
-            arrays = edges[position], sources[position] * is_edge, is_edge, fan_in[nodes]
+            # In the order given: the first of those alike is taken, in backward passes too.
+            here = np.sort(np.where(is_edge, edges[position], edges.size)) * is_edge
+            arrays = here, source_of[here] * is_edge, is_edge, fan_in[nodes]
             blocks.append(Block(aggregation, *map(tensor, arrays)))
             order.append(nodes)
     where = np.empty(stop - start, np.int64)
