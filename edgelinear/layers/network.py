@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from edgelinear import _torch
 from edgelinear.layers import nodes
-from edgelinear.layers.graph import GraphModule
+from edgelinear.layers.evolved import Evolved
 from edgelinear.networks import passes
 from edgelinear.networks.formula import AGGREGATIONS, Formula
 from edgelinear.networks.plan import FIRST, LEVEL, Plan
@@ -21,7 +21,7 @@ from edgelinear.topology.numbers import as_numbers
 _SMALL = 100_000
 
 
-class EdgeNetwork(GraphModule):
+class EdgeNetwork(Evolved):
     """Compute a directed acyclic graph: each node is `f(bias + sum of weight[e] * source)`.
 
     Row 0 of `edge_index` is the source, row 1 the target, as in PyG; both are nodes of one graph.
