@@ -75,10 +75,13 @@ class Formula:
         """Return the values of all nodes."""
         values = x
         for part in self.parts:
-            parts = [edge_linear(values, weight[part.edges], part.topology, backend=backend)]
+            parts = []
+            if part.topology.out_features or not part.blocks:
+                sums = edge_linear(values, weight[part.edges], part.topology, backend=backend)
+                parts.append(sums)
             for block in part.blocks:
                 parts.append(aggregate(block, values[:, block.sources] * weight[block.edges]))
-            z = parts[0] if len(parts) == 1 else torch.cat(parts, 1).index_select(1, part.order)
+            z = torch.cat(parts, 1).index_select(1, part.order) if part.blocks else parts[0]
             if response is not None and part.blocks:
                 z = z * response[part.start : part.stop]
             if bias is not None:
