@@ -12,17 +12,20 @@ from edgelinear.convert.matrices import (
     from_weight_mask,
     to_scipy,
 )
+from edgelinear.convert.neat import Genome, from_neat, to_neat
 from edgelinear.convert.nx import from_networkx, to_networkx
 from edgelinear.convert.tables import from_table, to_table
 from edgelinear.topology import Wiring
 
 __all__ = [
+    "Genome",
     "Wiring",
     "explain",
     "from_adjacency",
     "from_edges",
     "from_igraph",
     "from_linear",
+    "from_neat",
     "from_networkx",
     "from_scipy",
     "from_table",
@@ -32,6 +35,7 @@ __all__ = [
     "read_names",
     "to_edge_index",
     "to_inputs",
+    "to_neat",
     "to_networkx",
     "to_scipy",
     "to_table",

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from edgelinear import _torch
 from edgelinear.layers import nodes
-from edgelinear.layers.graph import GraphModule
+from edgelinear.layers.evolved import Evolved
 from edgelinear.networks import passes
+from edgelinear.networks.activations import Scaled
 from edgelinear.networks.formula import AGGREGATIONS, Formula
 from edgelinear.networks.plan import FIRST, LEVEL, Plan
 from edgelinear.topology.numbers import as_numbers
@@ -21,7 +22,7 @@ from edgelinear.topology.numbers import as_numbers
 _SMALL = 100_000
 
 
-class EdgeNetwork(GraphModule):
+class EdgeNetwork(Evolved):
     """Compute a directed acyclic graph: each node is `f(bias + sum of weight[e] * source)`.
 
     Row 0 of `edge_index` is the source, row 1 the target, as in PyG; both are nodes of one graph.
@@ -68,7 +69,7 @@ class EdgeNetwork(GraphModule):
     """
 
     response: nn.Parameter | None
-    _derived = ("_plan", "_mean", "_is_other", "_formula")
+    _derived = ("_plan", "_factor", "_scale", "_is_other", "_formula")
 
     def __init__(
         self,
@@ -126,16 +127,22 @@ class EdgeNetwork(GraphModule):
             self.set_weight(weight)
 
     def _set_plan(self) -> None:
-        self._plan = Plan.of(self._topology, self._inputs, self._outputs, self._activations)
+        scales = [a.factor if isinstance(a, Scaled) else 1.0 for a in self._activations]
+        functions = [a.name if isinstance(a, Scaled) else a for a in self._activations]
+        self._plan = Plan.of(self._topology, self._inputs, self._outputs, functions)
         fan_in = self._topology.fan_in
         others = [a not in ("sum", "mean") for a in self._aggregations]
         means = [a == "mean" for a in self._aggregations]
         with torch.inference_mode(False):
-            # What is summed and averaged, by target: 1, 1 / fan_in; and where neither, also 1.
-            self._mean = None
+            # By node: what its activation multiplies sums by, and that over the fan-in for means.
+            self._factor = self._scale = None
+            if any(scale != 1.0 for scale in scales):
+                scale = torch.tensor(scales, dtype=torch.float64, device=fan_in.device)
+                self._factor = self._scale = scale
             if any(means):
                 mean = torch.tensor(means, device=fan_in.device)
-                self._mean = torch.where(mean, 1.0 / fan_in.clamp(min=1).double(), 1.0)
+                mean = torch.where(mean, 1.0 / fan_in.clamp(min=1).double(), 1.0)
+                self._factor = mean if self._factor is None else self._factor * mean
             self._is_other = torch.tensor(others, device=fan_in.device) if any(others) else None
         self._prepare_formula()
 
@@ -149,7 +156,7 @@ class EdgeNetwork(GraphModule):
         super()._place_topology()
         if "_plan" in self.__dict__:
             device = self._topology.device
-            for name in ("_mean", "_is_other"):
+            for name in ("_factor", "_scale", "_is_other"):
                 tensor = self.__dict__[name]
                 self.__dict__[name] = None if tensor is None else tensor.to(device)
             self._prepare_formula()
@@ -214,6 +221,8 @@ class EdgeNetwork(GraphModule):
         bias: Tensor | None = self.bias
         if bias is not None and bias.dtype != x.dtype:
             bias = bias.to(x.dtype)
+        if bias is not None and self._scale is not None:
+            bias = bias * self._scale.to(x.dtype)
         if self._needs_formula():
             formula = self._make_formula() if self._formula is None else self._formula
             offset = None if bias is None else bias.index_select(0, plan.order)
@@ -227,18 +236,17 @@ class EdgeNetwork(GraphModule):
         return y if len(batch) == 1 else y.view(*batch, features)
 
     def _scaled(self, weight: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the weight times what means and responses make of it, and the other responses."""
-        if self._mean is None and self.response is None:
-            return weight, None
-        factor = None if self._mean is None else self._mean.to(weight.dtype)
+        """Return the weight times its target's factors, and those that go to other aggregations."""
+        factor = None if self._factor is None else self._factor.to(weight.dtype)
         others = None
         if self.response is not None:
             response = self.response.to(weight.dtype)
-            if self._is_other is not None:
-                others = torch.where(self._is_other, response, 1.0)[self._plan.order]
-                response = torch.where(self._is_other, 1.0, response)
             factor = response if factor is None else factor * response
-        assert factor is not None
+        if factor is None:
+            return weight, None
+        if self._is_other is not None:
+            others = torch.where(self._is_other, factor, 1.0)[self._plan.order]
+            factor = torch.where(self._is_other, 1.0, factor)
         # Inductor fails on the derivative of `factor[dst]`.
         return weight * factor.gather(0, self._topology.dst.long()), others
 

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,6 +62,18 @@ ACTIVATIONS = {
 NAMES = tuple(ACTIVATIONS)
 COMPILED = 4  # how many of them the kernels compute
 
+
+@dataclass(frozen=True)
+class Scaled:
+    """A named activation of a multiple of the sum: networks put this into weights and biases."""
+
+    name: str
+    factor: float
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return ACTIVATIONS[self.name].function(self.factor * z)
+
+
 # What people pass instead of a name.
 _SAME = {
     torch.relu: "relu",
@@ -101,6 +115,8 @@ def as_activation(argument: str, activation: Any) -> str | Function:
                 f"`{argument}` must be one of {', '.join(NAMES)}, or a function, "
                 f"got {activation!r}."
             )
+        return activation
+    if isinstance(activation, Scaled):
         return activation
     if isinstance(activation, nn.Module):
         if any(True for _ in activation.parameters()):
@@ -154,13 +170,18 @@ def derivative(function: Function, z: Tensor) -> Tensor:
     return pull(torch.ones_like(z))[0]
 
 
+@lru_cache(maxsize=1)
+def _normal_points() -> tuple[np.ndarray, np.ndarray]:
+    return np.polynomial.hermite_e.hermegauss(64)
+
+
 def gain(activation: str | Function) -> float:
     """Return by what weights must grow so that what this activation gives has a mean square of 1.
 
     It is 1 / sqrt(E f(z)**2) for z of a standard normal distribution: sqrt(2) for relu (He et al.
     2015, arXiv 1502.01852), 1.59 for tanh; 1 where that is not finite.
     """
-    points, weights = np.polynomial.hermite_e.hermegauss(64)
+    points, weights = _normal_points()
     function = ACTIVATIONS[activation].function if isinstance(activation, str) else activation
     with torch.no_grad():
         values = function(torch.from_numpy(points)[None])[0].double().numpy()

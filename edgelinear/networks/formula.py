@@ -56,7 +56,8 @@ class Formula:
             edges = view.edge_ids.cpu().numpy().astype(np.int64)
         sources = view.indices.cpu().numpy().astype(np.int64)
         kinds = np.array(aggregations)
-        kinds[(np.diff(indptr) == 0) | (kinds == "mean")] = "sum"
+        is_empty = (np.diff(indptr) == 0) & (kinds != "product")  # which is then 1
+        kinds[is_empty | (kinds == "mean")] = "sum"
         self.parts = [
             _part(plan, r.start, r.stop, indptr, edges, sources, kinds)
             for r in plan.ranges()
@@ -74,10 +75,13 @@ class Formula:
         """Return the values of all nodes."""
         values = x
         for part in self.parts:
-            parts = [edge_linear(values, weight[part.edges], part.topology, backend=backend)]
+            parts = []
+            if part.topology.out_features or not part.blocks:
+                sums = edge_linear(values, weight[part.edges], part.topology, backend=backend)
+                parts.append(sums)
             for block in part.blocks:
                 parts.append(aggregate(block, values[:, block.sources] * weight[block.edges]))
-            z = parts[0] if len(parts) == 1 else torch.cat(parts, 1).index_select(1, part.order)
+            z = torch.cat(parts, 1).index_select(1, part.order) if part.blocks else parts[0]
             if response is not None and part.blocks:
                 z = z * response[part.start : part.stop]
             if bias is not None:
@@ -128,13 +132,17 @@ def _part(
         return torch.from_numpy(array).to(plan.topology.device)
 
     blocks, order = [], [sums]
-    size = 2 ** np.ceil(np.log2(np.maximum(fan_in, 1))).astype(np.int64)
+    size = 2 ** np.ceil(np.log2(np.maximum(fan_in, 1))).astype(np.int64) * (fan_in > 0)
+    source_of = np.empty_like(sources)
+    source_of[edges] = sources
     for aggregation in AGGREGATIONS[2:]:
         for slots in np.unique(size[kind == aggregation]):
             (nodes,) = np.nonzero((kind == aggregation) & (size == slots))
             is_edge = np.arange(slots) < fan_in[nodes, None]
             position = np.where(is_edge, indptr[places[nodes], None] + np.arange(slots), 0)
-            arrays = edges[position], sources[position] * is_edge, is_edge, fan_in[nodes]
+            # In the order given: the first of those alike is taken, in backward passes too.
+            here = np.sort(np.where(is_edge, edges[position], edges.size)) * is_edge
+            arrays = here, source_of[here] * is_edge, is_edge, fan_in[nodes]
             blocks.append(Block(aggregation, *map(tensor, arrays)))
             order.append(nodes)
     where = np.empty(stop - start, np.int64)

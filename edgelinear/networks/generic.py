@@ -1,5 +1,6 @@
 """Passes through the levels of a network by any backend: a call of its `spmm` for each level."""
 
+from bisect import bisect_left
 from itertools import pairwise
 from types import ModuleType
 
@@ -31,8 +32,10 @@ def levels(
 
 def activate(h: Tensor, plan: Plan, start: int, stop: int, done: int = 1) -> None:
     """Activate the sums of places from `start` to `stop`, but for codes below `done`."""
-    for row, after in pairwise(plan.rows):
-        if start <= row[FIRST] < stop and row[ACTIVATION] >= done:
+    rows = plan.rows
+    first, last = bisect_left(rows, (start,)), bisect_left(rows, (stop,))  # by their first place
+    for row, after in pairwise(rows[first : last + 1]):
+        if row[ACTIVATION] >= done:
             part = h[row[FIRST] : after[FIRST]]
             part.copy_(function_of(row[ACTIVATION], plan.functions)(part))
 

@@ -159,13 +159,19 @@ def _derivatives(
     z = None
     if any(code >= len(NAMES) or not ACTIVATIONS[NAMES[code]].from_h for code in codes):
         z = ops.spmm(weight, h, plan.topology, backend, bias=bias, feature_major=True)
-    rows = plan.rows
-    parts = []
-    for row, after in pairwise(rows):
-        places = slice(row[FIRST], after[FIRST])
-        parts.append(
-            _derivative(row[ACTIVATION], None if z is None else z[places], h[places], plan)
-        )
+    # Groups of one activation go together: there are fewer of these than of levels.
+    groups: dict[int, list[int]] = {}
+    for number, row in enumerate(plan.rows[:-1]):
+        groups.setdefault(row[ACTIVATION], []).append(number)
+    sizes = [after[FIRST] - row[FIRST] for row, after in pairwise(plan.rows)]
+    parts = [torch.empty(0)] * len(sizes)
+    of_z, of_h = (None if t is None else t.split(sizes) for t in (z, h))
+    assert of_h is not None
+    for code, members in groups.items():
+        here = None if of_z is None else torch.cat([of_z[i] for i in members])
+        found = _derivative(code, here, torch.cat([of_h[i] for i in members]), plan)
+        for i, part in zip(members, found.split([sizes[i] for i in members]), strict=True):
+            parts[i] = part
     return torch.cat(parts) if parts else torch.ones_like(h)
 
 
@@ -279,8 +285,9 @@ class _Levels(torch.autograd.Function):
         weight, bias, h = ctx.saved_tensors
         plan, backend = ctx.rest
         bias = _by_place(bias, plan)
-        needs = ctx.needs_input_grad
-        by_weight, by_bias, by_x = _levels_gradients(needs, *grads, weight, bias, h, plan, backend)
+        by_weight, by_bias, by_x = _levels_gradients(
+            ctx.needs_input_grad, grads[0], grads[1], weight, bias, h, plan, backend
+        )
         if by_bias is not None:
             by_bias = by_bias.index_select(0, plan.place)
         return by_weight, by_bias, by_x, None, None
