@@ -29,7 +29,7 @@ class GraphModule(EdgeModule):
     _outputs: np.ndarray
     _activations: list[str | Function]
     _plan: Plan
-    _derived = ("_plan",)  # what `_set_plan` sets
+    _derived: tuple[str, ...] = ("_plan",)  # what `_set_plan` sets
 
     if TYPE_CHECKING:
 
