@@ -24,3 +24,4 @@ def _doctest_names(doctest_namespace):
     )
     doctest_namespace["EdgeLinear"] = el.EdgeLinear
     doctest_namespace["EdgeNetwork"] = el.EdgeNetwork
+    doctest_namespace["EdgeRNN"] = el.EdgeRNN

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from edgelinear import backends, baselines, convert, generators, null_models, rules
 from edgelinear.conversion import densify
 from edgelinear.functional import edge_linear
-from edgelinear.layers import EdgeLinear, EdgeNetwork, adopt_wiring, param_groups
+from edgelinear.layers import EdgeLinear, EdgeNetwork, EdgeRNN, adopt_wiring, param_groups
 from edgelinear.topology import CSR, EdgeMap, Topology
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ __all__ = [
     "EdgeLinear",
     "EdgeMap",
     "EdgeNetwork",
+    "EdgeRNN",
     "Topology",
     "adopt_wiring",
     "backends",

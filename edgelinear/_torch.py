@@ -51,6 +51,16 @@ def is_plain(a: Tensor, b: Tensor, c: Tensor | None = None) -> bool:
     )
 
 
+def is_memory(*tensors: Tensor | None) -> bool:
+    """Whether these tensors are plain memory, and no mode or tracer watches; a profiler may."""
+    return (
+        _can_tell
+        and all(t is None or _is_memory(t) for t in tensors)
+        and _dispatch_modes() == 0
+        and _early_modes() == 0
+    )
+
+
 def _is_memory(tensor: Tensor) -> bool:
     return (
         type(tensor) in _PLAIN

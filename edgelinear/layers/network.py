@@ -259,7 +259,6 @@ class EdgeNetwork(Evolved):
             return torch.compiler.is_dynamo_compiling() and _torch.is_compiled_transform()
         return False
 
-    @torch.compiler.disable  # it looks at the wiring, as Dynamo cannot
     def _make_formula(self) -> Formula:
         with torch.inference_mode(False):
             by_place = [self._aggregations[node] for node in self._plan.order.tolist()]

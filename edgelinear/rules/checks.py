@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from edgelinear.layers import EdgeLinear
+from edgelinear.layers.module import EdgeModule
 from edgelinear.layers.parametrizations import Rule
 from edgelinear.topology.numbers import as_numbers
 
@@ -49,7 +50,7 @@ def projected(
 
 def _ends(layer: EdgeLinear, edge: int) -> str:
     src, dst = int(layer.topology.src[edge]), int(layer.topology.dst[edge])
-    inputs, outputs = layer.in_names, layer.out_names
+    inputs, outputs = layer._in_names, layer._out_names  # of a graph, those of all nodes
     source = repr(inputs[src]) if inputs else src
     return f"{source} -> {repr(outputs[dst]) if outputs else dst}"
 
@@ -76,7 +77,7 @@ def as_tensor(name: str, values: Any) -> Tensor:
 
 
 def check_layer(layer: EdgeLinear) -> None:
-    if not isinstance(layer, EdgeLinear):
+    if not isinstance(layer, EdgeModule):
         raise TypeError(f"`layer` must be an EdgeLinear, got {type(layer).__name__}.")
     weight = layer.weight
     if weight.device.type == "meta" or hasattr(weight, "device_mesh"):

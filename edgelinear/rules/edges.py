@@ -106,7 +106,9 @@ def fix_nonnegative(layer: EdgeLinear, *, on_conflict: str = "warn") -> EdgeLine
         True
     """
     check_layer(layer)
-    return _sign(layer, torch.ones(layer.in_features), "sources", on_conflict, "fix_nonnegative")
+    return _sign(
+        layer, torch.ones(layer.topology.in_features), "sources", on_conflict, "fix_nonnegative"
+    )
 
 
 def _sign(layer: EdgeLinear, signs: Any, of: str, on_conflict: str, name: str) -> EdgeLinear:
@@ -114,7 +116,9 @@ def _sign(layer: EdgeLinear, signs: Any, of: str, on_conflict: str, name: str) -
     check_on_conflict(on_conflict)
     if of not in ("sources", "edges"):
         raise ValueError(f'`of` must be "sources" or "edges", got {of!r}.')
-    number, unit = (layer.in_features, "input") if of == "sources" else (layer.num_edges, "edge")
+    number, unit = (
+        (layer.topology.in_features, "input") if of == "sources" else (layer.num_edges, "edge")
+    )
     signs = as_tensor("signs", signs).detach().to(layer.weight.device, _factor_type(layer))
     if signs.shape != (number,):
         raise ValueError(

@@ -1,15 +1,11 @@
 """What scales weights once, and is no rule."""
 
-import math
-from numbers import Real
-
 import torch
 from torch import Tensor
 
 from edgelinear.layers import EdgeLinear
-from edgelinear.layers.parametrizations import Frozen
+from edgelinear.layers.radius import check_radius, scale_radius
 from edgelinear.rules.checks import check_layer
-from edgelinear.rules.spectrum import spectral_radius
 
 
 @torch.no_grad()
@@ -33,7 +29,7 @@ def balance(layer: EdgeLinear) -> EdgeLinear:
     weight, dst = layer.weight.detach().double(), layer.topology.dst.long()
 
     def total(values: Tensor) -> Tensor:  # of each target
-        return values.new_zeros(layer.out_features).index_add(0, dst, values)
+        return values.new_zeros(layer.topology.out_features).index_add(0, dst, values)
 
     above, below = weight.clamp(min=0), weight.clamp(max=0)
     up, down = total(above), -total(below)
@@ -45,7 +41,6 @@ def balance(layer: EdgeLinear) -> EdgeLinear:
     return layer
 
 
-@torch.no_grad()
 def scale_spectral_radius(layer: EdgeLinear, radius: float) -> EdgeLinear:
     """Scale all weights by one factor, so that the spectral radius is `radius`; return the layer.
 
@@ -67,34 +62,13 @@ def scale_spectral_radius(layer: EdgeLinear, radius: float) -> EdgeLinear:
         >>> scale_spectral_radius(layer, 1.0).weight.tolist()
         [0.5, 2.0]
     """
-    if isinstance(radius, bool) or not isinstance(radius, Real):
-        raise TypeError(f"`radius` must be a number, got {radius!r}.")
-    if not 0 < radius < math.inf:
-        raise ValueError(f"`radius` must be a positive number, got {radius}.")
+    check_radius(radius)
     check_layer(layer)
-    if layer.in_features != layer.out_features:
+    matrix = layer.topology
+    if matrix.in_features != matrix.out_features:
         raise ValueError(
             "`layer` must have as many outputs as inputs, got "
-            f"{layer.in_features} -> {layer.out_features}."
+            f"{matrix.in_features} -> {matrix.out_features}."
         )
-    still = sum(len(rule.still) for rule in layer.rules if isinstance(rule, Frozen))
-    if still:
-        are = "1 weight is" if still == 1 else f"{still} weights are"
-        raise ValueError(f"{are} frozen, so that not all can be scaled: scale before `freeze`.")
-    weight = layer.weight.detach().double()
-    wrong = ~weight.isfinite()
-    if wrong.any():
-        edge = int(wrong.nonzero()[0])
-        raise ValueError(f"weights must be finite, got {weight[edge]:g} for edge {edge}.")
-    src, dst = layer.edge_index.cpu().numpy()
-    found = spectral_radius(layer.in_features, src, dst, weight.cpu().numpy())
-    if found == 0:
-        raise ValueError(
-            "the wiring has no cycle, so that its spectral radius is 0 whatever the factor: add "
-            "edges that lead back, or scale by another measure."
-        )
-    drawn = layer._is_drawn
-    layer.set_weight(weight * (radius / found))
-    if drawn:
-        layer._mark_drawn()
+    scale_radius(layer, radius)
     return layer

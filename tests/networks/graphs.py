@@ -33,3 +33,44 @@ def node_by_node(edges, inputs, weight, bias, activations, x):
         f = activations[node]
         values[node] = (FUNCTIONS[f] if isinstance(f, str) else f)(z)
     return torch.stack([values[node] for node in range(len(activations))], 1)
+
+
+def random_graph(num_nodes, num_edges, seed=0):
+    """Return edges in no order, cycles and self-loops among them, none of them twice."""
+    generator = np.random.default_rng(seed)
+    ends = np.unique(generator.integers(0, num_nodes, (2, num_edges)), axis=1)
+    return ends[:, generator.permutation(ends.shape[1])]
+
+
+def step_by_step(net, x, state=None, noise=None):
+    """Return the states of a recurrent network after each step, (batch, time, nodes).
+
+    Every node is computed on its own, from the edges into it. `noise` is (time, nodes, batch), by
+    node.
+    """
+    src, dst = net.edge_index.tolist()
+    h = [torch.zeros_like(x[:, 0, 0])] * net.num_nodes
+    if state is not None:
+        h = list(state.unbind(1))
+    source = {node: i for i, node in enumerate(net.inputs.tolist())}
+    leak = torch.as_tensor(net.leak, dtype=x.dtype).expand(net.num_nodes)
+    states = []
+    for t in range(x.shape[1]):
+        for _ in range(net.steps_per_input):
+            new = []
+            for node in range(net.num_nodes):
+                z = torch.zeros_like(h[0]) if net.bias is None else net.bias[node].expand(len(x))
+                for edge in [e for e, target in enumerate(dst) if target == node]:
+                    z = z + net.weight[edge] * h[src[edge]]
+                if node in source:
+                    fed = x[:, t, source[node]]
+                    factor = net.input_weight
+                    z = z + (fed if factor is None else factor[source[node]] * fed)
+                if noise is not None:
+                    z = z + noise[t, node]
+                f = net.activations[node]
+                f = (FUNCTIONS[f] if isinstance(f, str) else f)(z)
+                new.append((1 - leak[node]) * h[node] + leak[node] * f)
+            h = new
+        states.append(torch.stack(h, 1))
+    return torch.stack(states, 1)

@@ -9,7 +9,7 @@ from torch.nn.utils import parametrizations
 
 import edgelinear as el
 from edgelinear import rules
-from edgelinear.rules import spectrum
+from edgelinear.networks import spectrum
 
 
 def radius_of(layer):

@@ -1,0 +1,222 @@
+"""The steps of a recurrent network.
+
+    h[t] = (1 - leak) * h[t-1] + leak * f[t]
+    f[t] = function(W h[t-1] + bias + x[t]), with x at the inputs alone
+
+Where the compiled kernels compute the activations, all steps are one autograd.Function. It returns
+f too, and what it keeps follows from that alone: where a graph of the gradient is asked for, this
+is a composition of operators, and the gradient by f leads back into the Function. Elsewhere steps
+are `edge_linear`, one by one: for other activations and backends, compilers, exporters, transforms
+of `torch.func`, forward mode, and tensors that are more than memory.
+"""
+
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from edgelinear import _torch, ops
+from edgelinear.backends import cpp
+from edgelinear.functional import edge_linear
+from edgelinear.networks import history
+from edgelinear.networks.activations import ACTIVATIONS, NAMES, Function
+from edgelinear.networks.generic import function_of
+from edgelinear.networks.passes import _ordered
+from edgelinear.networks.plan import ACTIVATION, FIRST, Plan
+
+
+class Recurrence(NamedTuple):
+    """A plan without levels, with the activation of each range of places."""
+
+    plan: Plan
+    activations: list[tuple[int, int, Function]]
+
+    @classmethod
+    def of(cls, plan: Plan) -> "Recurrence":
+        return cls(
+            plan,
+            [
+                (row[FIRST], after[FIRST], function_of(row[ACTIVATION], plan.functions))
+                for row, after in pairwise(plan.rows)
+            ],
+        )
+
+
+def steps(
+    weight: Tensor,  # (num_edges,)
+    bias: Tensor | None,  # (num_nodes,), by place
+    leak: Tensor | None,  # (num_nodes,), by place; None is 1
+    x: Tensor,  # (batch, steps, inputs)
+    state: Tensor | None,  # (batch, num_nodes); None is 0
+    noise: Tensor | None,  # (steps, num_nodes, batch), by place: added to the sums; overwritten
+    recurrence: Recurrence,
+    backend: str = "auto",
+) -> tuple[Tensor, Tensor]:  # (batch, steps, outputs), (batch, num_nodes)
+    """Return the outputs after each step, and the last state.
+
+    Differentiable, any number of times, in all but the noise. All are of one type.
+    """
+    plan = recurrence.plan
+    if not _is_fast(weight, bias, leak, x, state, plan, backend):
+        return loop(weight, bias, leak, x, state, noise, recurrence, backend)
+    tensors = (weight, bias, leak, x, state)
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
+        return _torch.quick_apply(_Steps, *tensors, noise, plan, backend)[:2]
+    with ops._no_autocast(x):
+        ordered = _ordered(weight, plan.topology, False)
+        return history.forward(ordered, bias, leak, x, state, noise, plan, False)[:2]
+
+
+def _is_fast(
+    weight: Tensor,
+    bias: Tensor | None,
+    leak: Tensor | None,
+    x: Tensor,
+    state: Tensor | None,
+    plan: Plan,
+    backend: str,
+) -> bool:
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return False
+    return (
+        backend in ("auto", "cpp")
+        and plan.is_compiled
+        and x.numel() > 0
+        and x.dtype == weight.dtype
+        and x.dtype in (torch.float32, torch.float64)
+        and not _torch.is_transforming()
+        and not _torch.is_forward_mode()
+        and _torch.is_memory(weight, bias, leak, x, state)
+        and cpp.why_not(x, weight, plan.topology) is None
+    )
+
+
+def loop(
+    weight: Tensor,
+    bias: Tensor | None,
+    leak: Tensor | None,
+    x: Tensor,
+    state: Tensor | None,
+    noise: Tensor | None,
+    recurrence: Recurrence,
+    backend: str,
+) -> tuple[Tensor, Tensor]:
+    """Return the same as `steps`, by one `edge_linear` after the other."""
+    plan = recurrence.plan
+    inputs, others = x.shape[2], plan.num_nodes - x.shape[2]
+    if state is None:
+        h = x.new_zeros(x.shape[0], plan.num_nodes)
+    else:
+        h = state.index_select(1, plan.order)
+    y = []
+    for step in range(x.shape[1]):
+        z = edge_linear(h, weight, plan.topology, bias, backend=backend)
+        if noise is not None:
+            z = z + noise[step].t()
+        z = torch.cat([z[:, :inputs] + x[:, step], z[:, inputs:]], 1) if others else z + x[:, step]
+        parts = [function(z[:, first:last]) for first, last, function in recurrence.activations]
+        f = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+        h = f if leak is None else h + leak * (f - h)
+        y.append(h.index_select(1, plan.outputs))
+    return torch.stack(y, 1), h.index_select(1, plan.place)
+
+
+class _Steps(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, Tensor, Tensor | None]:
+        weight, bias, leak, x, state, noise, ctx.plan, ctx.backend = arguments
+        ctx.inputs = x.shape[2]
+        with ops._no_autocast(x):
+            ordered = _ordered(weight, ctx.plan.topology, False)
+            y, last, values = history.forward(ordered, bias, leak, x, state, noise, ctx.plan, True)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(weight, leak, state, values)
+        return y, last, values
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple:
+        saved = ctx.saved_tensors  # read once: activation checkpoints allow no more
+        grad_y, grad_last, grad_values = grads
+        needs = ctx.needs_input_grad[:5]
+        if (
+            grad_values is None
+            and not torch.is_grad_enabled()
+            and not torch.compiler.is_compiling()
+            and not _torch.is_transforming()
+            and _torch.is_memory(grad_y, grad_last, *saved)
+        ):
+            weight, leak, state, values = saved
+            with ops._no_autocast(weight):
+                ordered = _ordered(weight, ctx.plan.topology, True)
+                pull = history.Pull(needs, weight, ordered, leak, state, values, ctx.plan)
+                gradients = pull(grad_y, grad_last, ctx.inputs)
+        else:
+            rest = *saved, ctx.inputs, ctx.plan, ctx.backend
+            gradients = _gradients(needs, grads, *rest)
+        return *gradients, None, None, None
+
+
+def _gradients(
+    needs: tuple,  # of weight, bias, leak, x and state
+    grads: tuple,
+    weight: Tensor,
+    leak: Tensor | None,
+    state: Tensor | None,
+    values: Tensor,  # (steps, num_nodes, batch)
+    inputs: int,
+    plan: Plan,
+    backend: str,
+) -> tuple:
+    """Return the gradients as a composition, which is differentiable in all of its arguments."""
+    grad_y, grad_last, grad_values = grads
+    there = plan.topology.T
+    first = torch.zeros_like(values[0])
+    carry: Any = first  # the gradient by the state after a step
+    if state is not None:
+        first = state.index_select(1, plan.order).t()
+    if grad_last is not None:
+        carry = grad_last.index_select(1, plan.order).t()
+    before = [first]
+    for value in values:
+        h = before[-1]
+        before.append(value if leak is None else h + leak[:, None] * (value - h))
+    by_sums: list[Tensor] = []
+    grad_leak = None
+    for step in reversed(range(len(values))):
+        value = values[step]
+        if grad_y is not None:
+            carry = carry.index_add(0, plan.outputs, grad_y[:, step].t())
+        by_value = carry if leak is None else leak[:, None] * carry
+        if grad_values is not None:
+            by_value = by_value + grad_values[step]
+        if needs[2]:
+            moved = (carry * (value - before[step])).sum(1)
+            grad_leak = moved if grad_leak is None else grad_leak + moved
+        by_sum = by_value * _derivative(value, plan)
+        by_sums.append(by_sum)
+        back = ops.spmm(weight, by_sum, there, backend, feature_major=True)
+        carry = back if leak is None else back + (1 - leak[:, None]) * carry
+    by_sums.reverse()
+    grad_weight = grad_bias = grad_x = grad_state = None
+    if needs[0]:
+        ends = torch.cat(by_sums, 1), torch.cat(before[:-1], 1)
+        grad_weight = ops.sddmm(*ends, plan.topology, backend=backend, feature_major=True)
+    by_sum = torch.stack(by_sums)
+    if needs[1]:
+        grad_bias = by_sum.sum((0, 2))
+    if needs[3]:
+        grad_x = by_sum[:, :inputs].permute(2, 0, 1)
+    if needs[4]:
+        grad_state = carry.t().index_select(1, plan.place)
+    return grad_weight, grad_bias, grad_leak, grad_x, grad_state
+
+
+def _derivative(value: Tensor, plan: Plan) -> Tensor:
+    """Return the derivative of each activation where it gave this value."""
+    parts = []
+    for row, after in pairwise(plan.rows):
+        of_named: Any = ACTIVATIONS[NAMES[row[ACTIVATION]]].derivative
+        h = value[row[FIRST] : after[FIRST]]
+        parts.append(of_named(h, h))
+    return torch.cat(parts)
