@@ -1,19 +1,20 @@
 """`EdgeNetwork`: a whole directed acyclic graph as one module."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
-from edgelinear import _torch
+from edgelinear import _torch, backends, reach
 from edgelinear.layers import nodes
 from edgelinear.layers.graph import GraphModule
 from edgelinear.networks import passes
 from edgelinear.networks.formula import AGGREGATIONS, Formula
 from edgelinear.networks.plan import FIRST, LEVEL, Plan
+from edgelinear.topology import Topology
 from edgelinear.topology.numbers import as_numbers
 
 # Edges up to which the form for compiled transforms is made beforehand, so that it is there for
@@ -69,6 +70,8 @@ class EdgeNetwork(GraphModule):
 
     response: nn.Parameter | None
     _derived = ("_plan", "_mean", "_is_other", "_formula")
+    _of_graph = (*GraphModule._of_graph, "_aggregations")
+    _given: tuple
 
     def __init__(
         self,
@@ -104,6 +107,7 @@ class EdgeNetwork(GraphModule):
             dtype=dtype,
         )
         names, number = self.node_names, self.num_nodes
+        aggregation = aggregation if isinstance(aggregation, (str, Mapping)) else list(aggregation)
         nodes.check_inputs(self._topology, self._inputs, names)
         self._activations = nodes.activations_of(
             activation, output_activation, number, self._outputs, names, "relu"
@@ -111,6 +115,8 @@ class EdgeNetwork(GraphModule):
         self._aggregations = nodes.per_node(
             "aggregation", aggregation, number, names, AGGREGATIONS, "sum"
         )
+        # As they were given: to nodes of another graph they may say something else.
+        self._given = tuple(map(_kept, (activation, output_activation, aggregation)))
         self._set_plan()
         self.register_parameter("response", None)
         if response is not None:
@@ -138,6 +144,20 @@ class EdgeNetwork(GraphModule):
                 self._mean = torch.where(mean, 1.0 / fan_in.clamp(min=1).double(), 1.0)
             self._is_other = torch.tensor(others, device=fan_in.device) if any(others) else None
         self._prepare_formula()
+
+    def _twin(self, topology: Topology, inputs: list, outputs: list, names: Any) -> "EdgeNetwork":
+        activation, output_activation, aggregation = self._given
+        return EdgeNetwork(
+            topology.in_features,
+            topology,
+            inputs,
+            outputs,
+            activation=activation,
+            output_activation=output_activation,
+            aggregation=aggregation,
+            node_names=names,
+            device="meta",
+        )
 
     def _prepare_formula(self) -> None:
         self._formula: Formula | None = None
@@ -179,6 +199,12 @@ class EdgeNetwork(GraphModule):
     def _dead(self) -> tuple[np.ndarray, np.ndarray]:
         return nodes.dead_nodes(self._topology, self._inputs, self._outputs)
 
+    def backend_for(self, x: Tensor) -> str:
+        """Return the name of the backend that would run this input, of shape (*, in_features)."""
+        x = x.new_empty(1).expand(math.prod(x.shape[:-1]), self.num_nodes)
+        backend = backends.select(self.backend, x, self.weight, self._topology)
+        return backend.__name__.rpartition(".")[2]
+
     def forward(self, input: Tensor) -> Tensor:  # (*, in_features) -> (*, out_features)
         """Return the values of the outputs.
 
@@ -190,6 +216,8 @@ class EdgeNetwork(GraphModule):
             >>> net(torch.tensor([[1.0], [-1.0]])).tolist()
             [[7.0], [-1.0]]
         """
+        if isinstance(input, fx.Proxy):
+            return reach.leaf(self, input, EdgeNetwork.forward)
         return self._values(input, self._outputs.size, True)
 
     def nodes(self, input: Tensor) -> Tensor:  # (*, in_features) -> (*, num_nodes)
@@ -270,3 +298,10 @@ class EdgeNetwork(GraphModule):
             f"skips={skips}, unreached={unreached}, dead_ends={dead_ends}, "
             f"bias={self.bias is not None}, backend={self.backend}"
         )
+
+
+def _kept(given: Any) -> Any:
+    """Return an argument so that no change to it is seen here."""
+    if isinstance(given, Mapping):
+        return dict(given)
+    return list(given) if isinstance(given, (list, tuple)) else given

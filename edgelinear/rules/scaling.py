@@ -6,14 +6,13 @@ from numbers import Real
 import torch
 from torch import Tensor
 
-from edgelinear.layers import EdgeLinear
 from edgelinear.layers.parametrizations import Frozen
-from edgelinear.rules.checks import check_layer
+from edgelinear.rules.checks import Layer, check_layer
 from edgelinear.rules.spectrum import spectral_radius
 
 
 @torch.no_grad()
-def balance(layer: EdgeLinear) -> EdgeLinear:
+def balance(layer: Layer) -> Layer:
     """Scale weights so that excitation and inhibition of each target cancel, and return the layer.
 
     Of the edges into a target, those above zero are scaled by one factor and those below by
@@ -33,7 +32,7 @@ def balance(layer: EdgeLinear) -> EdgeLinear:
     weight, dst = layer.weight.detach().double(), layer.topology.dst.long()
 
     def total(values: Tensor) -> Tensor:  # of each target
-        return values.new_zeros(layer.out_features).index_add(0, dst, values)
+        return values.new_zeros(layer.topology.out_features).index_add(0, dst, values)
 
     above, below = weight.clamp(min=0), weight.clamp(max=0)
     up, down = total(above), -total(below)
@@ -46,7 +45,7 @@ def balance(layer: EdgeLinear) -> EdgeLinear:
 
 
 @torch.no_grad()
-def scale_spectral_radius(layer: EdgeLinear, radius: float) -> EdgeLinear:
+def scale_spectral_radius(layer: Layer, radius: float) -> Layer:
     """Scale all weights by one factor, so that the spectral radius is `radius`; return the layer.
 
     That is the largest absolute eigenvalue of `layer.to_dense()`, by which a recurrent layer
@@ -72,10 +71,10 @@ def scale_spectral_radius(layer: EdgeLinear, radius: float) -> EdgeLinear:
     if not 0 < radius < math.inf:
         raise ValueError(f"`radius` must be a positive number, got {radius}.")
     check_layer(layer)
-    if layer.in_features != layer.out_features:
+    sources, targets = layer.topology.in_features, layer.topology.out_features
+    if sources != targets:
         raise ValueError(
-            "`layer` must have as many outputs as inputs, got "
-            f"{layer.in_features} -> {layer.out_features}."
+            f"`layer` must have as many outputs as inputs, got {sources} -> {targets}."
         )
     still = sum(len(rule.still) for rule in layer.rules if isinstance(rule, Frozen))
     if still:
@@ -87,7 +86,7 @@ def scale_spectral_radius(layer: EdgeLinear, radius: float) -> EdgeLinear:
         edge = int(wrong.nonzero()[0])
         raise ValueError(f"weights must be finite, got {weight[edge]:g} for edge {edge}.")
     src, dst = layer.edge_index.cpu().numpy()
-    found = spectral_radius(layer.in_features, src, dst, weight.cpu().numpy())
+    found = spectral_radius(sources, src, dst, weight.cpu().numpy())
     if found == 0:
         raise ValueError(
             "the wiring has no cycle, so that its spectral radius is 0 whatever the factor: add "
