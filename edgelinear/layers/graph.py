@@ -28,10 +28,11 @@ class GraphModule(EdgeModule):
     bias: nn.Parameter | None
     _inputs: np.ndarray
     _outputs: np.ndarray
+    _sizes: tuple[int, int]  # of both: Dynamo's guards of arrays fail inside of transforms
     _activations: list[str | Function]
     _plan: Plan
     _derived: tuple[str, ...] = ("_plan",)  # what `_set_plan` sets
-    _of_graph: tuple[str, ...] = ("_topology", "_inputs", "_outputs", "_activations")
+    _of_graph: tuple[str, ...] = ("_topology", "_inputs", "_outputs", "_sizes", "_activations")
 
     if TYPE_CHECKING:
 
@@ -64,6 +65,7 @@ class GraphModule(EdgeModule):
         self._set_wiring(topology, parameter, node_names, node_names)
         self._inputs = nodes.as_nodes("inputs", inputs, topology.in_features, self.node_names)
         self._outputs = nodes.as_nodes("outputs", outputs, topology.in_features, self.node_names)
+        self._sizes = self._inputs.size, self._outputs.size
         offset = nn.Parameter(torch.empty(topology.in_features, device=device, dtype=dtype))
         self.register_parameter("bias", offset if bias else None)
         return weight
@@ -126,12 +128,12 @@ class GraphModule(EdgeModule):
     @property
     def in_features(self) -> int:
         """Number of inputs."""
-        return len(self._inputs)
+        return self._sizes[0]
 
     @property
     def out_features(self) -> int:
         """Number of outputs."""
-        return len(self._outputs)
+        return self._sizes[1]
 
     @property
     def inputs(self) -> Tensor:

@@ -218,7 +218,7 @@ class EdgeNetwork(GraphModule):
         """
         if isinstance(input, fx.Proxy):
             return reach.leaf(self, input, EdgeNetwork.forward)
-        return self._values(input, self._outputs.size, True)
+        return self._values(input, self.out_features, True)
 
     def nodes(self, input: Tensor) -> Tensor:  # (*, in_features) -> (*, num_nodes)
         """Return the values of all nodes.

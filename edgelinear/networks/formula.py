@@ -104,7 +104,7 @@ def aggregate(block: Block, messages: Tensor) -> Tensor:  # (batch, nodes, slots
         return messages.gather(-1, at).squeeze(-1)
     ordered = filled(torch.inf).sort(-1).values
     middle = torch.stack([(block.count - 1) // 2, block.count // 2], -1)
-    return ordered.gather(-1, middle.expand(len(messages), -1, -1)).mean(-1)
+    return ordered.gather(-1, middle.expand(messages.shape[0], -1, -1)).mean(-1)
 
 
 def _part(
