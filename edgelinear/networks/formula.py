@@ -74,7 +74,11 @@ class Formula:
         """Return the values of all nodes."""
         values = x
         for part in self.parts:
-            parts = [edge_linear(values, weight[part.edges], part.topology, backend=backend)]
+            if part.topology.num_edges:
+                z = edge_linear(values, weight[part.edges], part.topology, backend=backend)
+            else:  # of which torch could not save an exported program: it takes no empty constants
+                z = values.new_zeros(values.shape[0], part.topology.out_features)
+            parts = [z]
             for block in part.blocks:
                 parts.append(aggregate(block, values[:, block.sources] * weight[block.edges]))
             z = parts[0] if len(parts) == 1 else torch.cat(parts, 1).index_select(1, part.order)
