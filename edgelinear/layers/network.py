@@ -14,7 +14,7 @@ from edgelinear.layers.graph import GraphModule
 from edgelinear.networks import passes
 from edgelinear.networks.formula import AGGREGATIONS, Formula
 from edgelinear.networks.plan import FIRST, LEVEL, Plan
-from edgelinear.topology import Topology
+from edgelinear.topology import EdgeMap, Topology
 from edgelinear.topology.numbers import as_numbers
 
 # Edges up to which the form for compiled transforms is made beforehand, so that it is there for
@@ -195,6 +195,88 @@ class EdgeNetwork(GraphModule):
     def dead_ends(self) -> Tensor:
         """The nodes that reach no output."""
         return torch.from_numpy(self._dead()[1])
+
+    @torch.no_grad()
+    def prune_dead(self) -> EdgeMap:
+        """Take away the nodes that no input reaches or that reach no output; return what edges are.
+
+        Inputs and outputs stay. What a constant node sends to a node that stays is added to the
+        bias of that node, so that outputs stay as they are. Parameters stay the same objects with
+        fewer numbers: gradients are dropped, and an optimizer with a state needs to be made anew.
+
+        Raises:
+            ValueError: if weights have rules or are pruned, or a constant feeds a node that has no
+                bias or whose aggregation is not a sum. Nothing changes then.
+
+        Example:
+            >>> net = EdgeNetwork(5, [(0, 1), (1, 2), (0, 3), (4, 2)], [0], [2])
+            >>> net.prune_dead().old
+            tensor([0, 1])
+            >>> net
+            EdgeNetwork(nodes=3, edges=2, inputs=1, outputs=1, levels=3, ..., dead_ends=0, ...)
+        """
+        if self.rules or self._stand_in() is not None or self.weight.is_meta:
+            raise ValueError(
+                "`prune_dead` needs weights that are parameters with values, and these follow "
+                "rules, or are pruned, or on the meta device: use it first, and apply rules then."
+            )
+        gone = np.zeros(self.num_nodes, dtype=bool)
+        gone[np.concatenate(self._dead())] = True
+        gone[self._inputs] = gone[self._outputs] = False
+        src, dst = self.edge_index.cpu().numpy()
+        folded = np.flatnonzero(gone[src] & ~gone[dst])
+        others = [int(t) for t in dst[folded] if self._aggregations[t] != "sum"]
+        if folded.size and (self.bias is None or others):
+            edge = int(folded[0])
+            what = "no node has a bias"
+            if others:
+                edge = next(int(e) for e in folded if dst[e] == others[0])
+                what = f"node {others[0]} takes the {self._aggregations[others[0]]}"
+            raise ValueError(
+                f"edge {edge}, {src[edge]} -> {dst[edge]}, brings a constant that must go into a "
+                f"bias, and {what}: build the network without such nodes."
+            )
+        drawn = self._is_drawn
+        if self.bias is not None and folded.size:
+            device, wide = self.weight.device, torch.float64
+            x = self.weight.new_zeros(1, self.in_features)
+            # The values of these nodes do not depend on x.
+            constants = self.nodes(x)[0].to(wide)
+            source, target = (torch.from_numpy(end[folded]).to(device) for end in (src, dst))
+            sent = self.weight[torch.from_numpy(folded).to(device)].to(wide) * constants[source]
+            if self.response is not None:
+                sent = sent * self.response[target].to(wide)
+            bias = self.bias.to(wide).index_add(0, target, sent)
+            self.bias.copy_(bias)
+        edges = EdgeMap(torch.from_numpy(np.flatnonzero(~gone[src] & ~gone[dst])))
+        self._keep(np.flatnonzero(~gone), edges)
+        if drawn:
+            self._mark_drawn()
+        return edges
+
+    def _keep(self, kept: np.ndarray, edges: EdgeMap) -> None:
+        """Keep some nodes and edges, under new numbers, in parameters that stay."""
+        number = np.full(self.num_nodes, -1)
+        number[kept] = np.arange(kept.size)
+        ends = number[self.edge_index.cpu().numpy()[:, edges.old.numpy()]]
+        topology = Topology(kept.size, kept.size, ends, duplicates="keep")
+        nodes_kept = EdgeMap(torch.from_numpy(kept))
+        for parameter, follow in (
+            (self.weight, edges),
+            (self.bias, nodes_kept),
+            (self.response, nodes_kept),
+        ):
+            if parameter is not None:
+                parameter.data = follow.follow(parameter.data)
+                parameter.grad = None
+        names = self.node_names
+        self._topology = topology.to(self._topology.device)
+        self._inputs, self._outputs = number[self._inputs], number[self._outputs]
+        self._activations = [self._activations[node] for node in kept]
+        self._aggregations = [self._aggregations[node] for node in kept]
+        self._given = (list(self._activations), None, list(self._aggregations))
+        self.node_names = None if names is None else [names[node] for node in kept]
+        self._set_plan()
 
     def _dead(self) -> tuple[np.ndarray, np.ndarray]:
         return nodes.dead_nodes(self._topology, self._inputs, self._outputs)
