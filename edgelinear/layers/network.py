@@ -201,12 +201,12 @@ class EdgeNetwork(GraphModule):
         """Take away the nodes that no input reaches or that reach no output; return what edges are.
 
         Inputs and outputs stay. What a constant node sends to a node that stays is added to the
-        bias of that node, so that outputs stay as they are. Parameters stay the same objects with
-        fewer numbers: gradients are dropped, and an optimizer with a state needs to be made anew.
+        bias of that node, so that outputs stay as they are; where there is no bias, or the node
+        takes no sum, the constant stays. Parameters stay the same objects with fewer numbers:
+        gradients are dropped, and an optimizer with a state needs to be made anew.
 
         Raises:
-            ValueError: if weights have rules or are pruned, or a constant feeds a node that has no
-                bias or whose aggregation is not a sum. Nothing changes then.
+            ValueError: if weights have rules or are pruned. Nothing changes then.
 
         Example:
             >>> net = EdgeNetwork(5, [(0, 1), (1, 2), (0, 3), (4, 2)], [0], [2])
@@ -224,18 +224,10 @@ class EdgeNetwork(GraphModule):
         gone[np.concatenate(self._dead())] = True
         gone[self._inputs] = gone[self._outputs] = False
         src, dst = self.edge_index.cpu().numpy()
+        takes = np.array([kind == "sum" for kind in self._aggregations]) & (self.bias is not None)
+        while (needed := gone[src] & ~gone[dst] & ~takes[dst]).any():
+            gone[src[needed]] = False
         folded = np.flatnonzero(gone[src] & ~gone[dst])
-        others = [int(t) for t in dst[folded] if self._aggregations[t] != "sum"]
-        if folded.size and (self.bias is None or others):
-            edge = int(folded[0])
-            what = "no node has a bias"
-            if others:
-                edge = next(int(e) for e in folded if dst[e] == others[0])
-                what = f"node {others[0]} takes the {self._aggregations[others[0]]}"
-            raise ValueError(
-                f"edge {edge}, {src[edge]} -> {dst[edge]}, brings a constant that must go into a "
-                f"bias, and {what}: build the network without such nodes."
-            )
         drawn = self._is_drawn
         if self.bias is not None and folded.size:
             device, wide = self.weight.device, torch.float64
@@ -267,8 +259,13 @@ class EdgeNetwork(GraphModule):
             (self.response, nodes_kept),
         ):
             if parameter is not None:
-                parameter.data = follow.follow(parameter.data)
+                values = follow.follow(parameter.data)
                 parameter.grad = None
+                # A graph made before keeps what accumulates gradients, of the old size: torch
+                # makes it anew where the type changes, and not where the shape does.
+                narrow = torch.bfloat16 if values.dtype != torch.bfloat16 else torch.float32
+                parameter.data = values.to(narrow)
+                parameter.data = values
         names = self.node_names
         self._topology = topology.to(self._topology.device)
         self._inputs, self._outputs = number[self._inputs], number[self._outputs]
