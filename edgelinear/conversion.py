@@ -9,7 +9,7 @@ from torch.nn.utils import prune
 from torch.nn.utils.weight_norm import WeightNorm
 
 from edgelinear import reach
-from edgelinear.layers import EdgeLinear
+from edgelinear.layers import EdgeLinear, EdgeNetwork
 
 # Of each, the hooks, and what is said of them by the same key.
 _HOOKS = (
@@ -27,7 +27,8 @@ def densify(model: nn.Module) -> nn.Module:
     forward hooks, shared biases, and weights shared by layers of the same wiring stay.
 
     Raises:
-        TypeError: if a layer is of a subclass with a `forward` of its own.
+        TypeError: if a layer is of a subclass with a `forward` of its own, or is an EdgeNetwork,
+            which no dense layer computes.
 
     Example:
         >>> model = nn.Sequential(EdgeLinear(4, 3, [(0, 0), (3, 2)]), nn.ReLU())
@@ -37,6 +38,13 @@ def densify(model: nn.Module) -> nn.Module:
           (1): ReLU()
         )
     """
+    for path, network in model.named_modules():
+        if isinstance(network, EdgeNetwork):
+            raise TypeError(
+                f"`{path or 'model'}` is an EdgeNetwork, whose levels no dense layer computes: "
+                "densify what is beside it, or run the network through `torch.onnx.export`, which "
+                "it enters level by level."
+            )
     layers = {path: m for path, m in model.named_modules() if isinstance(m, EdgeLinear)}
     for path, layer in layers.items():
         if type(layer).forward is not EdgeLinear.forward:

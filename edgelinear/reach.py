@@ -65,9 +65,10 @@ def leaf(module: nn.Module, input: Any, forward: Any) -> Any:
     hooks = {*module._forward_hooks.values(), *module._forward_pre_hooks.values()} - {_is_called}
     if hooks or kind.forward is not forward:
         what = "hooks" if hooks else "a `forward` of its own"
+        usual = forward.__qualname__.partition(".")[0]
         raise TypeError(
-            f"`torch.fx.symbolic_trace` takes an EdgeLinear without hooks and with its own "
-            f"`forward`, got {kind.__name__} with {what}: use `torch.export`."
+            f"`torch.fx.symbolic_trace` takes an {usual} without hooks and with its own `forward`, "
+            f"got {kind.__name__} with {what}: use `torch.export`."
         )
     path = input.tracer.path_of_module(module)
     return input.tracer.create_proxy("call_module", path, (input,), {})

@@ -79,8 +79,68 @@ def edge_linear_errors(module_info, device, dtype, requires_grad, training, **kw
     ]
 
 
+DAG = torch.tensor([[0, 2, 1, 0, 4, 3, 5, 2, 4], [4, 4, 5, 6, 6, 6, 7, 7, 7]])  # 2 is fed by none
+
+
+def edge_network_inputs(module_info, device, dtype, requires_grad, training, **kwargs):
+    make_input = partial(make_tensor, device=device, dtype=dtype, requires_grad=requires_grad)
+
+    def truth(m, p, x):  # node by node: edges lead to higher numbers
+        values = {int(node): x[..., i] for i, node in enumerate(m.inputs)}
+        functions = {"tanh": torch.tanh, "sin": torch.sin, "identity": lambda z: z}
+        for node in (n for n in range(8) if n not in values):
+            z = torch.zeros_like(x[..., 0]) if m.bias is None else m.bias[node].expand(x.shape[:-1])
+            for edge in (DAG[1] == node).nonzero()[:, 0].tolist():
+                z = z + m.weight[edge] * values[int(DAG[0, edge])]
+            values[node] = functions[m.activations[node]](z)
+        return torch.stack([values[int(node)] for node in m.outputs], -1)
+
+    def case(desc, shape, **options):
+        options = {"activation": "tanh"} | options
+        return ModuleInput(
+            constructor_input=FunctionInput(8, DAG, [0, 1, 3], [7, 6, 3], **options),
+            forward_input=FunctionInput(make_input(shape)),
+            desc=desc,
+            reference_fn=truth,
+        )
+
+    return [
+        case("", (3, 3)),
+        case("mixed", (3, 3), activation={2: "sin", 4: "sin", 5: "tanh", 7: "tanh"}),
+        case("no_bias", (3, 3), bias=False),
+        case("no_batch_dim", (3,)),
+        case("many_batch_dims", (2, 3, 3)),
+        case("empty_batch", (0, 3)),
+    ]
+
+
+def edge_network_errors(module_info, device, dtype, requires_grad, training, **kwargs):
+    make = partial(make_tensor, device=device, dtype=dtype)
+    cycle = FunctionInput(3, [(0, 1), (1, 2), (2, 1)], [0], [2])
+    here = FunctionInput(8, DAG, [0, 1, 3], [7])
+    return [
+        ErrorModuleInput(
+            ModuleInput(cycle, FunctionInput(make((3, 1)))),
+            error_on=ModuleErrorEnum.CONSTRUCTION_ERROR,
+            error_type=ValueError,
+            error_regex="1 -> 2 -> 1",
+        ),
+        ErrorModuleInput(
+            ModuleInput(here, FunctionInput(make((3, 8)))),
+            error_on=ModuleErrorEnum.FORWARD_ERROR,
+            error_type=ValueError,
+            error_regex="3 features in its last dimension",
+        ),
+    ]
+
+
 # Every module, each by a line.
 MODULES = [
+    ModuleInfo(
+        el.EdgeNetwork,
+        module_inputs_func=edge_network_inputs,
+        module_error_inputs_func=edge_network_errors,
+    ),
     ModuleInfo(
         el.EdgeLinear,
         module_inputs_func=edge_linear_inputs,

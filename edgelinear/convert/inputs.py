@@ -11,7 +11,7 @@ from torch import Tensor
 from edgelinear.convert.columns import dense, misfit, plain
 from edgelinear.convert.frames import Frame
 from edgelinear.convert.names import several, stripped
-from edgelinear.convert.shared import import_optional
+from edgelinear.convert.shared import import_optional, is_network
 from edgelinear.topology import Wiring
 from edgelinear.topology.wiring import HasWiring, wiring_of
 
@@ -48,11 +48,15 @@ def to_inputs(
     if unknown not in ("error", "ignore", "drop"):
         raise ValueError(f'`unknown` must be "error", "ignore" or "drop", got {unknown!r}.')
     frame = Frame("table", table)
-    if wiring.in_names is None:
-        raise ValueError("this layer has no `in_names`: set them, or pass a tensor to the layer.")
+    in_names = wiring.in_names
+    if is_network(layer) and in_names is not None:
+        in_names = layer.in_names  # of the nodes, those that take a value
+    if in_names is None:
+        kind = "node_names" if is_network(layer) else "in_names"
+        raise ValueError(f"this layer has no `{kind}`: set them, or pass a tensor to the layer.")
     # Only pandas has columns that are called by numbers.
     has_numbers = frame.kind in ("pandas", "dask")
-    names = wiring.in_names if has_numbers else [str(name) for name in wiring.in_names]
+    names = in_names if has_numbers else [str(name) for name in in_names]
     missing = _missing_columns(names, frame, unknown, fill)
     present = [name for name in names if name not in missing]
     chosen = frame.take(present)[present]
@@ -200,6 +204,8 @@ def explain(layer: HasWiring | Wiring, edge: Any) -> str:
     source = _node(int(topology.src[edge]), in_names)
     target = _node(int(topology.dst[edge]), out_names)
     said = [f"input {source} -> output {target}"]
+    if is_network(layer):
+        said = [f"node {source} -> node {target}"]
     if weight is not None:
         said.append(f"weight {float(weight[edge]):.6g}")
     said += filter(None, (rule.note(edge) for rule in rules))

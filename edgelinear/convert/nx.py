@@ -8,7 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edgelinear.convert.shared import checked_wiring, import_optional, named_nodes, weight_array
+from edgelinear.convert.shared import (
+    checked_wiring,
+    import_optional,
+    is_network,
+    named_nodes,
+    weight_array,
+)
 from edgelinear.topology import Wiring
 from edgelinear.topology.numbers import as_array, cast, from_array
 from edgelinear.topology.wiring import HasWiring, as_list, positions, wiring_of
@@ -107,7 +113,8 @@ def to_networkx(
     """Return a directed graph with an edge from input to output for each weight.
 
     Nodes are the names given here, or else those of the layer, or else ("in", i) and ("out", j). A
-    name among both inputs and outputs is one node. Their attributes "input" and "output" say which
+    name among both inputs and outputs is one node; those of a network are their numbers by default.
+    Their attributes "input" and "output" say which
     input and which output they are, by which `from_networkx` reads the graph back as it was.
     Parallel edges make a MultiDiGraph.
 
@@ -123,6 +130,8 @@ def to_networkx(
     networkx = import_optional("networkx")
     topology = wiring.topology
     inputs, outputs = named_nodes(wiring, in_names, out_names)
+    if is_network(layer) and inputs is None and outputs is None:
+        inputs = outputs = [*range(topology.in_features)]
     inputs = inputs or [("in", i) for i in range(topology.in_features)]
     outputs = outputs or [("out", j) for j in range(topology.out_features)]
     src, dst = topology.edge_index.tolist()

@@ -8,15 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from edgelinear import _torch, backends
-from edgelinear.layers import nodes
+from edgelinear.layers import checkpoint, nodes
 from edgelinear.layers.entries import Comparison, same_numbers
-from edgelinear.layers.module import EdgeModule
-from edgelinear.layers.names import NAMES, Names, names_as_bytes
+from edgelinear.layers.module import EdgeModule, resized
+from edgelinear.layers.names import NAMES, Names, names_as_bytes, saved_names
 from edgelinear.layers.parametrizations import Rule
 from edgelinear.networks.activations import Function, gain
 from edgelinear.networks.plan import Plan
-from edgelinear.topology import Wiring
+from edgelinear.topology import Topology, Wiring
 from edgelinear.topology.build import build
+from edgelinear.topology.wiring import as_names
 
 _ENDS = ("inputs", "outputs")  # entries of a state dict, beside those of the wiring
 
@@ -27,9 +28,11 @@ class GraphModule(EdgeModule):
     bias: nn.Parameter | None
     _inputs: np.ndarray
     _outputs: np.ndarray
+    _sizes: tuple[int, int]  # of both: Dynamo's guards of arrays fail inside of transforms
     _activations: list[str | Function]
     _plan: Plan
     _derived: tuple[str, ...] = ("_plan",)  # what `_set_plan` sets
+    _of_graph: tuple[str, ...] = ("_topology", "_inputs", "_outputs", "_sizes", "_activations")
 
     if TYPE_CHECKING:
 
@@ -62,6 +65,7 @@ class GraphModule(EdgeModule):
         self._set_wiring(topology, parameter, node_names, node_names)
         self._inputs = nodes.as_nodes("inputs", inputs, topology.in_features, self.node_names)
         self._outputs = nodes.as_nodes("outputs", outputs, topology.in_features, self.node_names)
+        self._sizes = self._inputs.size, self._outputs.size
         offset = nn.Parameter(torch.empty(topology.in_features, device=device, dtype=dtype))
         self.register_parameter("bias", offset if bias else None)
         return weight
@@ -124,12 +128,12 @@ class GraphModule(EdgeModule):
     @property
     def in_features(self) -> int:
         """Number of inputs."""
-        return len(self._inputs)
+        return self._sizes[0]
 
     @property
     def out_features(self) -> int:
         """Number of outputs."""
-        return len(self._outputs)
+        return self._sizes[1]
 
     @property
     def inputs(self) -> Tensor:
@@ -143,8 +147,13 @@ class GraphModule(EdgeModule):
 
     @property
     def node_names(self) -> Any:
-        """Names of the nodes, strings or whole numbers, or None. A copy."""
+        """Names of the nodes, strings or whole numbers, or None. A copy; it may be set."""
         return None if self._in_names is None else Names(self._in_names)
+
+    @node_names.setter
+    def node_names(self, node_names: Sequence[str | int] | None) -> None:
+        self._in_names = as_names("node_names", node_names, self.num_nodes)
+        self._out_names = self._in_names
 
     @property  # type: ignore[misc]
     def in_names(self) -> Any:
@@ -272,24 +281,106 @@ class GraphModule(EdgeModule):
 
     def _compare(self, state: Mapping[str, Tensor], prefix: str, assign: bool) -> Comparison:
         compared = super()._compare(state, prefix, assign)
-        weights = prefix + "weight" in state and len(state) > 1
+        weights = len(state) > 1 and any(
+            key.startswith(prefix) and checkpoint.is_edge_weight(key[len(prefix) :])
+            for key in state
+        )
         for name in _ENDS:
             if prefix + name not in state:
                 if weights and not compared.refused:
                     compared.missing.append(prefix + name)
             elif not same_numbers(getattr(self, name), torch.as_tensor(state[prefix + name])):
                 compared.refused.append(
-                    f"`{prefix}{name}` in this checkpoint is not the list of {name} here: build "
-                    "the network with those of the checkpoint."
+                    f"`{prefix}{name}` in this checkpoint is not the list of {name} here. "
+                    "Use el.adopt_wiring to take it."
                 )
         return compared
 
+    def _saved_graph(self, state: Mapping[str, Tensor], prefix: str) -> Any:
+        topology = checkpoint.saved_topology(state, prefix)
+        inputs, outputs = saved_ends(state, prefix)
+        same = topology == self._topology.to("cpu")
+        if same and inputs == self._inputs.tolist() and outputs == self._outputs.tolist():
+            return None
+        names = self._names_for(topology, state, prefix)
+        if names is not None:
+            inputs, outputs = ([_at(names, node) for node in end] for end in (inputs, outputs))
+        try:
+            return self._twin(topology, inputs, outputs, names)
+        except ValueError as error:
+            raise ValueError(
+                f"the network under `{prefix}` in this checkpoint cannot be taken: {error}"
+            ) from error
+
+    def _twin(self, topology: Topology, inputs: list, outputs: list, names: Any) -> "GraphModule":
+        """Return a module like this one of another graph, on the meta device."""
+        raise ValueError(
+            f"{type(self).__name__} takes no other graph: build it with that of the checkpoint, "
+            "and use `load_state_dict`."
+        )
+
+    def _set_graph_anew(self, graph: "GraphModule") -> None:
+        sizes = self.num_nodes, graph.num_nodes
+        for name in self._of_graph:
+            self.__dict__[name] = graph.__dict__[name]
+        for name in ("bias", "response"):
+            parameter = self._parameters.get(name)
+            if parameter is not None and sizes[0] != sizes[1]:
+                value = resized(parameter, sizes[1])
+                nn.init.constant_(value, float(name == "response"))
+                self.register_parameter(name, value)
+        self._set_plan()
+
+    def _known_names(
+        self, graph: Any, state: Mapping[str, Tensor], prefix: str
+    ) -> list[list[str | int] | None]:
+        topology = self._topology if graph is None else graph._topology
+        return [self._names_for(topology, state, prefix)] * 2
+
+    def _names_for(
+        self, topology: Topology, state: Mapping[str, Tensor], prefix: str
+    ) -> list[str | int] | None:
+        size = topology.in_features
+        saved = saved_names(state, prefix + NAMES[0], size)
+        ours = self._in_names
+        return list(ours) if saved is None and ours and len(ours) == size else saved
+
     def _accept(self, compared: Comparison) -> None:
         for names in compared.names.values():
-            self._in_names = self._out_names = list(names)
+            self.node_names = list(names)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _ENDS and isinstance(value, Tensor):  # of a loader that sets entries
             self._take_entry(name, value.detach())
         else:
             super().__setattr__(name, value)
+
+
+def saved_ends(state: Mapping[str, Tensor], prefix: str) -> tuple[list[int], list[int]]:
+    """Return the inputs and the outputs that a state dict holds.
+
+    Raises:
+        ValueError: if they are missing, or no list of whole numbers.
+    """
+    found = []
+    for name in _ENDS:
+        if prefix + name not in state:
+            raise ValueError(
+                f"the state dict holds no `{prefix}{name}`: was it saved from an EdgeNetwork?"
+            )
+        ends = torch.as_tensor(state[prefix + name])
+        if ends.dim() != 1 or ends.is_floating_point() or ends.is_complex() or ends.is_meta:
+            raise ValueError(
+                f"`{prefix}{name}` in this checkpoint is corrupt: it must be a list of nodes, got "
+                f"{ends.dtype} of shape {tuple(ends.shape)}."
+            )
+        found.append(ends.tolist())
+    return found[0], found[1]
+
+
+def _at(names: list, node: int) -> Any:
+    if not 0 <= node < len(names):
+        raise ValueError(
+            f"the list of ends in this checkpoint is corrupt: it has node {node} of {len(names)}."
+        )
+    return names[node]

@@ -13,7 +13,6 @@ from edgelinear.init import init_by_fan_in
 from edgelinear.layers import dense
 from edgelinear.layers.constructors import Constructors
 from edgelinear.layers.parametrizations import Rule
-from edgelinear.topology import EdgeMap, Topology
 from edgelinear.topology.build import build
 
 
@@ -83,20 +82,6 @@ class EdgeLinear(Constructors):
         self.reset_parameters()
         if weight is not None and not self.weight.is_meta:
             self.set_weight(weight)
-
-    @torch.no_grad()
-    def _rewire(self, topology: Topology) -> None:
-        """Take another wiring, with new parameters: edges that stay keep their weights."""
-        weight, bias = self.weight, self.bias
-        edges = EdgeMap.between(self.topology, topology)
-        self._topology = topology
-        self.weight = _like(weight, topology.num_edges)
-        self._place_topology()
-        if bias is not None:
-            self.bias = _like(bias, topology.out_features)
-        self.reset_parameters()
-        if not weight.is_meta:
-            self.weight.copy_(edges.follow(weight, fill=self.weight))
 
     def forward(self, input: Tensor) -> Tensor:  # (*, in_features) -> (*, out_features)
         """Return `F.linear(input, layer.to_dense(), layer.bias)`, computed along the edges alone.
@@ -177,7 +162,3 @@ class EdgeLinear(Constructors):
 
 def _empty(size: int, device: Any, dtype: torch.dtype | None) -> nn.Parameter:
     return nn.Parameter(torch.empty(size, device=device, dtype=dtype))
-
-
-def _like(parameter: nn.Parameter, size: int) -> nn.Parameter:
-    return nn.Parameter(parameter.new_empty(size), requires_grad=parameter.requires_grad)

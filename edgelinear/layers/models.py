@@ -1,26 +1,24 @@
-"""What concerns every EdgeLinear of a model: the wiring of a checkpoint, and optimizer groups."""
+"""What concerns all layers with edges: the wiring of a checkpoint, and optimizer groups."""
 
 from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor, nn
 
-from edgelinear.layers import checkpoint
-from edgelinear.layers.linear import EdgeLinear
 from edgelinear.layers.module import EdgeModule
-from edgelinear.layers.names import NAMES, saved_names
-from edgelinear.topology import Topology
 
 
 def adopt_wiring(module: nn.Module, state: dict[str, Tensor]) -> None:
-    """Rewire every EdgeLinear in `module` as `state` says, so that `load_state_dict` takes it.
+    """Rewire all layers with edges in `module` as `state` says, so that `load_state_dict` takes it.
 
     Where the wiring changes, weights become new parameters of the new size. Edges that stay keep
-    theirs, others are drawn anew: rebuild any optimizer that held the old ones.
+    theirs, others are drawn anew: rebuild any optimizer that held the old ones. An EdgeNetwork also
+    takes the inputs and outputs, and its nodes have the activations that it was made with.
 
     Raises:
         ValueError: if the state dict lacks the wiring of one of the layers, it is corrupt, or
-            weights whose wiring would change have rules, or are pruned. Nothing is changed then.
+            weights whose wiring would change have rules, or are pruned, or a network would have a
+            cycle. Nothing is changed then.
 
     Example:
         >>> saved = nn.Sequential(EdgeLinear(3, 2, [(0, 0), (2, 1)])).state_dict()
@@ -31,49 +29,38 @@ def adopt_wiring(module: nn.Module, state: dict[str, Tensor]) -> None:
     """
     plan = []  # all is read first: where something is wrong, nothing must change
     for name, layer in module.named_modules():
-        if not isinstance(layer, EdgeLinear):
+        if not isinstance(layer, EdgeModule):
             continue
         prefix = f"{name}." if name else ""
-        topology = checkpoint.saved_topology(state, prefix)
-        same = topology == layer.topology.to("cpu")
-        if not same and layer.rules:
+        graph = layer._saved_graph(state, prefix)
+        if graph is not None and layer.rules:
             raise ValueError(
                 f"the weights of `{name or 'this layer'}` have rules made for its edges: take "
                 "another wiring first, and apply rules then."
             )
         stand_in = layer._stand_in()
-        if not same and stand_in is not None:
+        if graph is not None and stand_in is not None:
             raise ValueError(
                 f"the weights of `{name or 'this layer'}` are computed from `{stand_in}`, as by "
                 "`torch.nn.utils.prune` or `weight_norm`: take another wiring first, and apply "
                 "these then."
             )
-        plan.append(
-            (layer, None if same else topology, _known_names(layer, topology, state, prefix))
-        )
+        plan.append((layer, graph, layer._known_names(graph, state, prefix)))
     shared: dict[tuple, nn.Parameter] = {}  # new weights of layers that had one in common
     biases = {  # likewise, of layers that stay as well
-        (layer.bias, layer.out_features): layer.bias for layer, wiring, _ in plan if wiring is None
+        (layer.bias, layer.topology.out_features): layer.bias
+        for layer, graph, _ in plan
+        if graph is None and layer.bias is not None
     }
-    for layer, wiring, known in plan:
-        if wiring is not None:
+    for layer, graph, known in plan:
+        if graph is not None:
             before, bias = layer.weight, layer.bias
-            layer._rewire(wiring)
-            layer.weight = shared.setdefault((before, wiring), layer.weight)
-            if bias is not None:
-                layer.bias = biases.setdefault((bias, wiring.out_features), layer.bias)
-        layer.in_names, layer.out_names = known
-
-
-def _known_names(
-    layer: EdgeLinear, topology: Topology, state: dict[str, Tensor], prefix: str
-) -> list[list[str | int] | None]:
-    """Return the names of inputs and outputs that are saved, or else the layer's, if they fit."""
-    known = []
-    for key, size in zip(NAMES, (topology.in_features, topology.out_features), strict=True):
-        saved, ours = saved_names(state, prefix + key, size), getattr(layer, key)
-        known.append(ours if saved is None and ours and len(ours) == size else saved)
-    return known
+            layer._rewire(graph)
+            topology = layer.topology
+            layer.weight = shared.setdefault((before, topology), layer.weight)
+            if bias is not None and layer.bias is not None:
+                layer.bias = biases.setdefault((bias, topology.out_features), layer.bias)
+        layer._in_names, layer._out_names = known
 
 
 def param_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -10,10 +10,10 @@ from torch.nn.utils import parametrize
 from edgelinear.init import sharded_like
 from edgelinear.layers import assignment, checkpoint
 from edgelinear.layers.entries import Comparison, HasEntries
-from edgelinear.layers.names import NAMES, Names, names_as_bytes
+from edgelinear.layers.names import NAMES, Names, names_as_bytes, saved_names
 from edgelinear.layers.parametrizations import Rule
 from edgelinear.reach import Called
-from edgelinear.topology import Topology, Wiring
+from edgelinear.topology import EdgeMap, Topology, Wiring
 from edgelinear.topology.wiring import as_names
 
 
@@ -29,6 +29,7 @@ class EdgeModule(Called, HasEntries):
 
     _topology: Topology
     weight: nn.Parameter
+    bias: nn.Parameter | None
     _drawn: Tensor | None = None  # what tells the weights that were drawn at random, if they were
 
     def _set_wiring(
@@ -191,6 +192,10 @@ class EdgeModule(Called, HasEntries):
         for target, value in zip(targets, assignment.origins(rules, weight), strict=True):
             target.copy_(sharded_like(target, value))
 
+    def reset_parameters(self) -> None:
+        """Draw the parameters anew."""
+        raise NotImplementedError
+
     def _mark_drawn(self) -> None:
         """Remember the weights as they are now as numbers drawn at random."""
         self._drawn = assignment.summary(self.weight)
@@ -201,9 +206,12 @@ class EdgeModule(Called, HasEntries):
         return assignment.is_of(self.weight, self._drawn)
 
     def __prepare_scriptable__(self) -> NoReturn:
+        twin = ""
+        if hasattr(self, "to_linear"):
+            twin = ", or a dense layer of the same function, as `layer.to_linear()`"
         raise TypeError(
-            f"`torch.jit.script` cannot take {type(self).__name__}: use `torch.jit.trace`, "
-            "`torch.export`, or a dense layer of the same function, as `layer.to_linear()`."
+            f"`torch.jit.script` cannot take {type(self).__name__}: use `torch.jit.trace` or "
+            f"`torch.export`{twin}."
         )
 
     def _place_topology(self) -> None:
@@ -235,6 +243,44 @@ class EdgeModule(Called, HasEntries):
         super().__setstate__(state)
         self._place_topology()
 
+    def _saved_graph(self, state: Mapping[str, Tensor], prefix: str) -> Any:
+        """Return what of a state dict `_rewire` takes, or None where it is what is here.
+
+        Raises:
+            ValueError: if it is missing or corrupt.
+        """
+        topology = checkpoint.saved_topology(state, prefix)
+        return None if topology == self.topology.to("cpu") else topology
+
+    @torch.no_grad()
+    def _rewire(self, graph: Any) -> None:
+        """Take another wiring, with new parameters: edges that stay keep their weights."""
+        weight, before = self.weight, self._topology
+        self._set_graph_anew(graph)
+        edges = EdgeMap.between(before, self._topology)
+        self.weight = resized(weight, edges.num_edges)
+        self._place_topology()
+        self.reset_parameters()
+        if not weight.is_meta:
+            self.weight.copy_(edges.follow(weight, fill=self.weight))
+
+    def _set_graph_anew(self, graph: Any) -> None:
+        """Take the wiring, and parameters of its size for all but the edges."""
+        self._topology = graph
+        if self.bias is not None:
+            self.bias = resized(self.bias, graph.out_features)
+
+    def _known_names(
+        self, graph: Any, state: Mapping[str, Tensor], prefix: str
+    ) -> list[list[str | int] | None]:
+        """Return the names of both sides that are saved, or else those here, if they fit."""
+        topology = self._topology if graph is None else graph
+        known = []
+        for key, size in zip(NAMES, (topology.in_features, topology.out_features), strict=True):
+            saved, ours = saved_names(state, prefix + key, size), getattr(self, f"_{key}")
+            known.append(list(ours) if saved is None and ours and len(ours) == size else saved)
+        return known
+
     def _entry_names(self) -> list[str]:
         named = [key for key in NAMES if self.__dict__.get(f"_{key}") is not None]
         return [*checkpoint.WIRING, *named]
@@ -260,3 +306,8 @@ class EdgeModule(Called, HasEntries):
     def _load_from_state_dict(self, *arguments: Any) -> None:
         super()._load_from_state_dict(*arguments)
         self._place_topology()  # `assign=True` may have brought a weight from another device
+
+
+def resized(parameter: nn.Parameter, size: int) -> nn.Parameter:
+    """Return a new parameter like another one, without values as yet."""
+    return nn.Parameter(parameter.new_empty(size), requires_grad=parameter.requires_grad)

@@ -1,20 +1,22 @@
 """`EdgeNetwork`: a whole directed acyclic graph as one module."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
-from edgelinear import _torch
+from edgelinear import _torch, backends, reach
 from edgelinear.layers import nodes
 from edgelinear.layers.evolved import Evolved
+from edgelinear.layers.graph import GraphModule
 from edgelinear.networks import passes
 from edgelinear.networks.activations import Scaled
 from edgelinear.networks.formula import AGGREGATIONS, Formula
 from edgelinear.networks.plan import FIRST, LEVEL, Plan
+from edgelinear.topology import EdgeMap, Topology
 from edgelinear.topology.numbers import as_numbers
 
 # Edges up to which the form for compiled transforms is made beforehand, so that it is there for
@@ -70,6 +72,8 @@ class EdgeNetwork(Evolved):
 
     response: nn.Parameter | None
     _derived = ("_plan", "_factor", "_scale", "_is_other", "_formula")
+    _of_graph = (*GraphModule._of_graph, "_aggregations")
+    _given: tuple
 
     def __init__(
         self,
@@ -105,6 +109,7 @@ class EdgeNetwork(Evolved):
             dtype=dtype,
         )
         names, number = self.node_names, self.num_nodes
+        aggregation = aggregation if isinstance(aggregation, (str, Mapping)) else list(aggregation)
         nodes.check_inputs(self._topology, self._inputs, names)
         self._activations = nodes.activations_of(
             activation, output_activation, number, self._outputs, names, "relu"
@@ -112,6 +117,8 @@ class EdgeNetwork(Evolved):
         self._aggregations = nodes.per_node(
             "aggregation", aggregation, number, names, AGGREGATIONS, "sum"
         )
+        # As they were given: to nodes of another graph they may say something else.
+        self._given = tuple(map(_kept, (activation, output_activation, aggregation)))
         self._set_plan()
         self.register_parameter("response", None)
         if response is not None:
@@ -145,6 +152,20 @@ class EdgeNetwork(Evolved):
                 self._factor = mean if self._factor is None else self._factor * mean
             self._is_other = torch.tensor(others, device=fan_in.device) if any(others) else None
         self._prepare_formula()
+
+    def _twin(self, topology: Topology, inputs: list, outputs: list, names: Any) -> "EdgeNetwork":
+        activation, output_activation, aggregation = self._given
+        return EdgeNetwork(
+            topology.in_features,
+            topology,
+            inputs,
+            outputs,
+            activation=activation,
+            output_activation=output_activation,
+            aggregation=aggregation,
+            node_names=names,
+            device="meta",
+        )
 
     def _prepare_formula(self) -> None:
         self._formula: Formula | None = None
@@ -183,8 +204,93 @@ class EdgeNetwork(Evolved):
         """The nodes that reach no output."""
         return torch.from_numpy(self._dead()[1])
 
+    @torch.no_grad()
+    def prune_dead(self) -> EdgeMap:
+        """Take away the nodes that no input reaches or that reach no output; return what edges are.
+
+        Inputs and outputs stay. What a constant node sends to a node that stays is added to the
+        bias of that node, so that outputs stay as they are; where there is no bias, or the node
+        takes no sum, the constant stays. Parameters stay the same objects with fewer numbers:
+        gradients are dropped, and an optimizer with a state needs to be made anew.
+
+        Raises:
+            ValueError: if weights have rules or are pruned. Nothing changes then.
+
+        Example:
+            >>> net = EdgeNetwork(5, [(0, 1), (1, 2), (0, 3), (4, 2)], [0], [2])
+            >>> net.prune_dead().old
+            tensor([0, 1])
+            >>> net
+            EdgeNetwork(nodes=3, edges=2, inputs=1, outputs=1, levels=3, ..., dead_ends=0, ...)
+        """
+        if self.rules or self._stand_in() is not None or self.weight.is_meta:
+            raise ValueError(
+                "`prune_dead` needs weights that are parameters with values, and these follow "
+                "rules, or are pruned, or on the meta device: use it first, and apply rules then."
+            )
+        gone = np.zeros(self.num_nodes, dtype=bool)
+        gone[np.concatenate(self._dead())] = True
+        gone[self._inputs] = gone[self._outputs] = False
+        src, dst = self.edge_index.cpu().numpy()
+        takes = np.array([kind == "sum" for kind in self._aggregations]) & (self.bias is not None)
+        while (needed := gone[src] & ~gone[dst] & ~takes[dst]).any():
+            gone[src[needed]] = False
+        folded = np.flatnonzero(gone[src] & ~gone[dst])
+        drawn = self._is_drawn
+        if self.bias is not None and folded.size:
+            device, wide = self.weight.device, torch.float64
+            x = self.weight.new_zeros(1, self.in_features)
+            # The values of these nodes do not depend on x.
+            constants = self.nodes(x)[0].to(wide)
+            source, target = (torch.from_numpy(end[folded]).to(device) for end in (src, dst))
+            sent = self.weight[torch.from_numpy(folded).to(device)].to(wide) * constants[source]
+            if self.response is not None:
+                sent = sent * self.response[target].to(wide)
+            bias = self.bias.to(wide).index_add(0, target, sent)
+            self.bias.copy_(bias)
+        edges = EdgeMap(torch.from_numpy(np.flatnonzero(~gone[src] & ~gone[dst])))
+        self._keep(np.flatnonzero(~gone), edges)
+        if drawn:
+            self._mark_drawn()
+        return edges
+
+    def _keep(self, kept: np.ndarray, edges: EdgeMap) -> None:
+        """Keep some nodes and edges, under new numbers, in parameters that stay."""
+        number = np.full(self.num_nodes, -1)
+        number[kept] = np.arange(kept.size)
+        ends = number[self.edge_index.cpu().numpy()[:, edges.old.numpy()]]
+        topology = Topology(kept.size, kept.size, ends, duplicates="keep")
+        nodes_kept = EdgeMap(torch.from_numpy(kept))
+        for parameter, follow in (
+            (self.weight, edges),
+            (self.bias, nodes_kept),
+            (self.response, nodes_kept),
+        ):
+            if parameter is not None:
+                values = follow.follow(parameter.data)
+                parameter.grad = None
+                # A graph made before keeps what accumulates gradients, of the old size: torch
+                # makes it anew where the type changes, and not where the shape does.
+                narrow = torch.bfloat16 if values.dtype != torch.bfloat16 else torch.float32
+                parameter.data = values.to(narrow)
+                parameter.data = values
+        names = self.node_names
+        self._topology = topology.to(self._topology.device)
+        self._inputs, self._outputs = number[self._inputs], number[self._outputs]
+        self._activations = [self._activations[node] for node in kept]
+        self._aggregations = [self._aggregations[node] for node in kept]
+        self._given = (list(self._activations), None, list(self._aggregations))
+        self.node_names = None if names is None else [names[node] for node in kept]
+        self._set_plan()
+
     def _dead(self) -> tuple[np.ndarray, np.ndarray]:
         return nodes.dead_nodes(self._topology, self._inputs, self._outputs)
+
+    def backend_for(self, x: Tensor) -> str:
+        """Return the name of the backend that would run this input, of shape (*, in_features)."""
+        x = x.new_empty(1).expand(math.prod(x.shape[:-1]), self.num_nodes)
+        backend = backends.select(self.backend, x, self.weight, self._topology)
+        return backend.__name__.rpartition(".")[2]
 
     def forward(self, input: Tensor) -> Tensor:  # (*, in_features) -> (*, out_features)
         """Return the values of the outputs.
@@ -197,7 +303,9 @@ class EdgeNetwork(Evolved):
             >>> net(torch.tensor([[1.0], [-1.0]])).tolist()
             [[7.0], [-1.0]]
         """
-        return self._values(input, self._outputs.size, True)
+        if isinstance(input, fx.Proxy):
+            return reach.leaf(self, input, EdgeNetwork.forward)
+        return self._values(input, self.out_features, True)
 
     def nodes(self, input: Tensor) -> Tensor:  # (*, in_features) -> (*, num_nodes)
         """Return the values of all nodes.
@@ -280,3 +388,10 @@ class EdgeNetwork(Evolved):
             f"skips={skips}, unreached={unreached}, dead_ends={dead_ends}, "
             f"bias={self.bias is not None}, backend={self.backend}"
         )
+
+
+def _kept(given: Any) -> Any:
+    """Return an argument so that no change to it is seen here."""
+    if isinstance(given, Mapping):
+        return dict(given)
+    return list(given) if isinstance(given, (list, tuple)) else given

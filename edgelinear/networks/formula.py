@@ -76,9 +76,12 @@ class Formula:
         values = x
         for part in self.parts:
             parts = []
-            if part.topology.out_features or not part.blocks:
+            if part.topology.num_edges:
                 sums = edge_linear(values, weight[part.edges], part.topology, backend=backend)
                 parts.append(sums)
+            elif part.topology.out_features or not part.blocks:
+                # Without edges: torch could not save an exported program with empty constants.
+                parts.append(values.new_zeros(values.shape[0], part.topology.out_features))
             for block in part.blocks:
                 parts.append(aggregate(block, values[:, block.sources] * weight[block.edges]))
             z = torch.cat(parts, 1).index_select(1, part.order) if part.blocks else parts[0]
@@ -108,7 +111,7 @@ def aggregate(block: Block, messages: Tensor) -> Tensor:  # (batch, nodes, slots
         return messages.gather(-1, at).squeeze(-1)
     ordered = filled(torch.inf).sort(-1).values
     middle = torch.stack([(block.count - 1) // 2, block.count // 2], -1)
-    return ordered.gather(-1, middle.expand(len(messages), -1, -1)).mean(-1)
+    return ordered.gather(-1, middle.expand(messages.shape[0], -1, -1)).mean(-1)
 
 
 def _part(

@@ -125,7 +125,10 @@ def _run_solve(
         ordered = _ordered(weight, topology, transposed)
         if _is_cpp(backend, r, weight, topology):
             view = topology._source_view if transposed else topology._target_view
-            return compiled.solve(view, ordered, d, r, plan.table, transposed)
+            table = plan.table
+            if table is None:  # in the backward of an exported program: see `_plan_of`
+                table = torch.tensor(plan.rows, device="cpu")
+            return compiled.solve(view, ordered, d, r, table, transposed)
         chosen = backends.select(backend, r.t(), weight, topology)
         return generic.solve(chosen, ordered, d, r, plan.ranges(transposed))
 

@@ -120,7 +120,7 @@ class Plan:
     @property
     def is_named(self) -> bool:
         """Whether every activation has a name."""
-        return not self.functions
+        return len(self.functions) == 0  # Dynamo knows no `not` of tuples
 
     def to(self, device: torch.device) -> "Plan":
         """Return this plan with its indices on `device`."""

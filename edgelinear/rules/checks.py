@@ -1,14 +1,15 @@
 """What rules check of a layer and of what is given for its edges."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from edgelinear.layers import EdgeLinear
 from edgelinear.layers.module import EdgeModule
 from edgelinear.layers.parametrizations import Rule
 from edgelinear.topology.numbers import as_numbers
+
+Layer = TypeVar("Layer", bound=EdgeModule)
 
 ON_CONFLICT = ("warn", "project", "error")
 
@@ -19,7 +20,7 @@ def check_on_conflict(on_conflict: str) -> None:
 
 
 def projected(
-    layer: EdgeLinear, rule: Rule, name: str, on_conflict: str
+    layer: EdgeModule, rule: Rule, name: str, on_conflict: str
 ) -> tuple[Tensor, str | None]:
     """Return the weights as a new rule has them, and a warning to give once it is made, or None.
 
@@ -48,14 +49,14 @@ def projected(
     )
 
 
-def _ends(layer: EdgeLinear, edge: int) -> str:
+def _ends(layer: EdgeModule, edge: int) -> str:
     src, dst = int(layer.topology.src[edge]), int(layer.topology.dst[edge])
-    inputs, outputs = layer._in_names, layer._out_names  # of a graph, those of all nodes
+    inputs, outputs = layer._in_names, layer._out_names  # a network's are those of all nodes
     source = repr(inputs[src]) if inputs else src
     return f"{source} -> {repr(outputs[dst]) if outputs else dst}"
 
 
-def per_edge(layer: EdgeLinear, name: str, values: Any) -> Tensor:
+def per_edge(layer: EdgeModule, name: str, values: Any) -> Tensor:
     check_layer(layer)
     values = as_tensor(name, values).to(layer.weight.device)
     if values.shape != (layer.num_edges,):
@@ -76,9 +77,11 @@ def as_tensor(name: str, values: Any) -> Tensor:
         ) from error
 
 
-def check_layer(layer: EdgeLinear) -> None:
+def check_layer(layer: EdgeModule) -> None:
     if not isinstance(layer, EdgeModule):
-        raise TypeError(f"`layer` must be an EdgeLinear, got {type(layer).__name__}.")
+        raise TypeError(
+            f"`layer` must be an EdgeLinear or an EdgeNetwork, got {type(layer).__name__}."
+        )
     weight = layer.weight
     if weight.device.type == "meta" or hasattr(weight, "device_mesh"):
         where = "on the meta device" if weight.device.type == "meta" else "sharded"

@@ -6,20 +6,27 @@ from typing import Any
 import torch
 from torch.nn.utils import parametrize
 
-from edgelinear.layers import EdgeLinear
+from edgelinear.layers.module import EdgeModule
 from edgelinear.layers.parametrizations import Frozen, Rule, Signed, Tied, register
-from edgelinear.rules.checks import as_tensor, check_layer, check_on_conflict, per_edge, projected
+from edgelinear.rules.checks import (
+    Layer,
+    as_tensor,
+    check_layer,
+    check_on_conflict,
+    per_edge,
+    projected,
+)
 from edgelinear.topology.checks import check_numbering
 
 
 def tie(
-    layer: EdgeLinear,
+    layer: Layer,
     index: Any,  # (num_edges,)
     *,
     scale: Any = None,  # (num_edges,)
     nonnegative: bool = False,
     on_conflict: str = "warn",
-) -> EdgeLinear:
+) -> Layer:
     """Make all edges of the same `index` share one parameter, and return the layer.
 
     `layer.weight[e]` is then `parameter[index[e]] * scale[e]`, and the gradient of a parameter the
@@ -70,16 +77,15 @@ def tie(
     return layer
 
 
-def fix_signs(
-    layer: EdgeLinear, signs: Any, *, of: str = "sources", on_conflict: str = "warn"
-) -> EdgeLinear:
+def fix_signs(layer: Layer, signs: Any, *, of: str = "sources", on_conflict: str = "warn") -> Layer:
     """Give all edges out of a source its sign, and return the layer: Dale's law.
 
     `layer.weight[e]` is then `signs[src(e)]` times the absolute value of a parameter. Weights keep
     their magnitudes at first. A parameter that is exactly zero has no gradient, and stays.
 
     Args:
-        signs: (in_features,) numbers, each 1 or -1; or (num_edges,) where they are those of edges.
+        signs: (in_features,) numbers, each 1 or -1, of a network (num_nodes,); or (num_edges,)
+            where they are those of edges.
         of: "sources" or "edges".
         on_conflict: of weights that have the other sign: "warn" turns them over, and says how many
             where they came from data and not from a generator, "project" turns them over without a
@@ -97,7 +103,7 @@ def fix_signs(
     return _sign(layer, signs, of, on_conflict, "fix_signs")
 
 
-def fix_nonnegative(layer: EdgeLinear, *, on_conflict: str = "warn") -> EdgeLinear:
+def fix_nonnegative(layer: Layer, *, on_conflict: str = "warn") -> Layer:
     """Keep every weight from becoming negative, and return the layer: `fix_signs` with ones.
 
     Example:
@@ -111,14 +117,15 @@ def fix_nonnegative(layer: EdgeLinear, *, on_conflict: str = "warn") -> EdgeLine
     )
 
 
-def _sign(layer: EdgeLinear, signs: Any, of: str, on_conflict: str, name: str) -> EdgeLinear:
+def _sign(layer: Layer, signs: Any, of: str, on_conflict: str, name: str) -> Layer:
     check_layer(layer)
     check_on_conflict(on_conflict)
     if of not in ("sources", "edges"):
         raise ValueError(f'`of` must be "sources" or "edges", got {of!r}.')
-    number, unit = (
-        (layer.topology.in_features, "input") if of == "sources" else (layer.num_edges, "edge")
-    )
+    number, unit = layer.num_edges, "edge"
+    if of == "sources":  # of a network, each node is one
+        number = layer.topology.in_features
+        unit = "input" if number == layer.in_features else "node"
     signs = as_tensor("signs", signs).detach().to(layer.weight.device, _factor_type(layer))
     if signs.shape != (number,):
         raise ValueError(
@@ -149,7 +156,7 @@ def _sign(layer: EdgeLinear, signs: Any, of: str, on_conflict: str, name: str) -
     return layer
 
 
-def freeze(layer: EdgeLinear, mask: Any) -> EdgeLinear:
+def freeze(layer: Layer, mask: Any) -> Layer:
     """Keep the weights of the edges in `mask` as they are, and return the layer.
 
     The other edges are the parameter, so that neither decay nor momentum moves a frozen one. Frozen
@@ -176,13 +183,13 @@ def freeze(layer: EdgeLinear, mask: Any) -> EdgeLinear:
     return layer
 
 
-def _factor_type(layer: EdgeLinear) -> torch.dtype:
+def _factor_type(layer: EdgeModule) -> torch.dtype:
     """Return the type of what weights are multiplied by: a half type would round it."""
     return torch.promote_types(layer.weight.dtype, torch.float32)
 
 
 @torch.no_grad()
-def _register_first(layer: EdgeLinear, rule: Rule, name: str, on_conflict: str) -> str | None:
+def _register_first(layer: EdgeModule, rule: Rule, name: str, on_conflict: str) -> str | None:
     """Register a rule that changes the shape of the parameter: below signs, if there are any.
 
     Returns the warning to give of what it changed, if any.

@@ -3,13 +3,12 @@
 import torch
 from torch import Tensor
 
-from edgelinear.layers import EdgeLinear
 from edgelinear.layers.radius import check_radius, scale_radius
-from edgelinear.rules.checks import check_layer
+from edgelinear.rules.checks import Layer, check_layer
 
 
 @torch.no_grad()
-def balance(layer: EdgeLinear) -> EdgeLinear:
+def balance(layer: Layer) -> Layer:
     """Scale weights so that excitation and inhibition of each target cancel, and return the layer.
 
     Of the edges into a target, those above zero are scaled by one factor and those below by
@@ -41,7 +40,7 @@ def balance(layer: EdgeLinear) -> EdgeLinear:
     return layer
 
 
-def scale_spectral_radius(layer: EdgeLinear, radius: float) -> EdgeLinear:
+def scale_spectral_radius(layer: Layer, radius: float) -> Layer:
     """Scale all weights by one factor, so that the spectral radius is `radius`; return the layer.
 
     That is the largest absolute eigenvalue of `layer.to_dense()`, by which a recurrent layer
@@ -64,11 +63,10 @@ def scale_spectral_radius(layer: EdgeLinear, radius: float) -> EdgeLinear:
     """
     check_radius(radius)
     check_layer(layer)
-    matrix = layer.topology
-    if matrix.in_features != matrix.out_features:
+    sources, targets = layer.topology.in_features, layer.topology.out_features
+    if sources != targets:
         raise ValueError(
-            "`layer` must have as many outputs as inputs, got "
-            f"{matrix.in_features} -> {matrix.out_features}."
+            f"`layer` must have as many outputs as inputs, got {sources} -> {targets}."
         )
     scale_radius(layer, radius)
     return layer

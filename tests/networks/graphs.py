@@ -10,6 +10,7 @@ FUNCTIONS = {
     "sigmoid": torch.sigmoid,
     "gelu": torch.nn.functional.gelu,
     "sin": torch.sin,
+    "softplus": torch.nn.functional.softplus,
 }
 
 

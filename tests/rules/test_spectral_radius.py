@@ -151,7 +151,7 @@ def test_radius_must_be_a_number(radius):
 def test_layer_must_be_square():
     with pytest.raises(ValueError, match="as many outputs as inputs, got 3 -> 2"):
         rules.scale_spectral_radius(el.EdgeLinear(3, 2, [(0, 0)]), 1.0)
-    with pytest.raises(TypeError, match="must be an EdgeLinear, got Linear"):
+    with pytest.raises(TypeError, match="must be an EdgeLinear or an EdgeNetwork, got Linear"):
         rules.scale_spectral_radius(torch.nn.Linear(2, 2), 1.0)
     with pytest.raises(ValueError, match="on the meta device"):
         rules.scale_spectral_radius(random_layer(device="meta"), 1.0)
