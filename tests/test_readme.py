@@ -41,6 +41,11 @@ def test_readme_commands_are_targets_of_the_makefile():
         ("pruned_digits", ["--epochs", "1"], "converted, fine-tuned"),
         ("karate_club", ["--steps", "3"], "of the 17 other members"),
         ("reactome_pathways", ["--seeds", "2", "--epochs", "1"], "labels by random sets"),
+        (
+            "neat_xor",
+            ["--seeds", "1", "--rounds", "1", "--generations", "1", "--steps", "2"],
+            "Adam",
+        ),
         ("fly_visual_system", ["--extent", "3", "--steps", "8"], "kept for backward"),
     ],
 )
