@@ -7,8 +7,20 @@ import torch
 from torch import Tensor, nn
 
 from edgelinear.layers.parametrizations import Rule
+from edgelinear.topology import Wiring
 from edgelinear.topology.checks import check_weight
 from edgelinear.topology.numbers import cast
+
+
+def values_of(wiring: Wiring, values: str) -> Tensor | None:
+    """Return the values of the data for `values="weight"`, and None for "ignore"."""
+    if values not in ("ignore", "weight"):
+        raise ValueError(f'`values` must be "ignore" or "weight", got {values!r}.')
+    if values == "ignore":
+        return None
+    if wiring.weight is None:
+        raise ValueError('values="weight" asks for the values of the data, which has none.')
+    return wiring.weight
 
 
 def as_weight(values: Any, num_edges: int, like: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from edgelinear import convert
-from edgelinear.layers import checkpoint, dense
+from edgelinear.layers import assignment, checkpoint, dense
 from edgelinear.layers.module import EdgeModule
 from edgelinear.topology import Topology, Wiring
 
@@ -54,18 +54,15 @@ class Constructors(EdgeModule):
             >>> EdgeLinear.from_wiring(wiring, values="weight").weight.tolist()
             [0.5, -1.0]
         """
-        if values not in ("ignore", "weight"):
-            raise ValueError(f'`values` must be "ignore" or "weight", got {values!r}.')
         if not isinstance(wiring, Wiring):
             hint = ": use `from_topology`" if isinstance(wiring, Topology) else ""
             raise TypeError(f"`wiring` must be a Wiring, got {type(wiring).__name__}{hint}.")
-        if values == "weight" and wiring.weight is None:
-            raise ValueError('values="weight" asks for the values of the data, which has none.')
+        weight = assignment.values_of(wiring, values)
         data = dict(in_names=wiring.in_names, out_names=wiring.out_names)
-        if values == "weight":
+        if weight is not None:
             if options.get("weight") is not None:
                 raise ValueError('pass either `weight` or values="weight", got both.')
-            options = options | dict(weight=wiring.weight)
+            options = options | dict(weight=weight)
         return cls.from_topology(wiring.topology, **(data | options))
 
     @classmethod

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgelinear import _torch, backends
-from edgelinear.layers import checkpoint, nodes
+from edgelinear import _torch
+from edgelinear.layers import assignment, checkpoint, nodes
 from edgelinear.layers.entries import Comparison, same_numbers
-from edgelinear.layers.module import EdgeModule, resized
+from edgelinear.layers.module import EdgeModule, check_options, resized
 from edgelinear.layers.names import NAMES, Names, names_as_bytes, saved_names
 from edgelinear.layers.parametrizations import Rule
 from edgelinear.networks.activations import Function, gain
@@ -54,9 +54,7 @@ class GraphModule(EdgeModule):
         dtype: torch.dtype | None,
     ) -> Tensor | None:
         """Take the graph, and return the values that its weights are to start at."""
-        if dtype is not None and not getattr(dtype, "is_floating_point", False):
-            raise TypeError(f"`dtype` must be a real floating type of torch, got {dtype!r}.")
-        backends.check_name(backend)
+        check_options(backend, dtype)
         topology, weight, _ = build(num_nodes, num_nodes, edge_index, weight, duplicates=duplicates)
         self.backend = backend
         self._inputs = np.zeros(0, np.int64)
@@ -98,12 +96,8 @@ class GraphModule(EdgeModule):
         """
         if not isinstance(wiring, Wiring):
             raise TypeError(f"`wiring` must be a Wiring, got {type(wiring).__name__}.")
-        if values not in ("ignore", "weight"):
-            raise ValueError(f'`values` must be "ignore" or "weight", got {values!r}.')
-        if values == "weight":
-            if wiring.weight is None:
-                raise ValueError('values="weight" asks for the values of the data, which has none.')
-            options = {"weight": wiring.weight} | options
+        weight = assignment.values_of(wiring, values)
+        options = options if weight is None else {"weight": weight} | options
         topology, names = nodes.square(wiring)
 
         def ends(given: Any, degree: Tensor) -> Any:
@@ -181,20 +175,13 @@ class GraphModule(EdgeModule):
 
     def reset_parameters(self) -> None:
         """Draw weights anew, by the fan-in of their target and the gain of their source; bias 0."""
-        stand_in = self._stand_in()
-        if stand_in is not None:
-            raise RuntimeError(
-                f"`weight` is computed from `{stand_in}`, as by `torch.nn.utils.prune` or "
-                "`weight_norm`: remove these first, then draw weights anew."
-            )
+        self._check_no_stand_in()
         weight = self.weight
         if not weight.is_meta:
             values = torch.empty(weight.shape, dtype=weight.dtype, device=weight.device)
             bound = (3.0 * self._variances()).sqrt().to(values)
             values.uniform_(-1.0, 1.0).mul_(bound)
-            for rule in reversed(self.rules):
-                values = rule.project(values) if isinstance(rule, Rule) else values
-            self.set_weight(values)
+            self.set_weight(self._projected(values))
             self._mark_drawn()
         if self.bias is not None and not self.bias.is_meta:
             nn.init.zeros_(self.bias)

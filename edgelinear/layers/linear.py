@@ -12,7 +12,7 @@ from edgelinear.functional import edge_linear
 from edgelinear.init import init_by_fan_in
 from edgelinear.layers import dense
 from edgelinear.layers.constructors import Constructors
-from edgelinear.layers.parametrizations import Rule
+from edgelinear.layers.module import check_options
 from edgelinear.topology.build import build
 
 
@@ -69,9 +69,7 @@ class EdgeLinear(Constructors):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        if dtype is not None and not getattr(dtype, "is_floating_point", False):
-            raise TypeError(f"`dtype` must be a real floating type of torch, got {dtype!r}.")
-        backends.check_name(backend)
+        check_options(backend, dtype)
         topology, weight, _ = build(
             in_features, out_features, edge_index, weight, duplicates=duplicates
         )
@@ -107,19 +105,12 @@ class EdgeLinear(Constructors):
 
     def reset_parameters(self) -> None:
         """Draw weight and bias anew, uniform in +-1/sqrt(fan_in) of their target."""
-        topology, stand_in = self.topology, self._stand_in()
-        if stand_in is not None:
-            raise RuntimeError(
-                f"`weight` is computed from `{stand_in}`, as by `torch.nn.utils.prune` or "
-                "`weight_norm`: remove these first, then draw weights anew."
-            )
+        self._check_no_stand_in()
+        topology = self.topology
         if self.rules:  # `self.weight` is computed: set it
             weight = torch.empty_like(self.weight)
             init_by_fan_in(weight, topology.fan_in, topology.dst)
-            with torch.no_grad():
-                for rule in reversed(self.rules):
-                    weight = rule.project(weight) if isinstance(rule, Rule) else weight
-            self.set_weight(weight)
+            self.set_weight(self._projected(weight))
         else:
             init_by_fan_in(self.weight, topology.fan_in, topology.dst)
         self._mark_drawn()

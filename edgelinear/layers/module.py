@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from edgelinear import backends
 from edgelinear.init import sharded_like
 from edgelinear.layers import assignment, checkpoint
 from edgelinear.layers.entries import Comparison, HasEntries
@@ -15,6 +16,13 @@ from edgelinear.layers.parametrizations import Rule
 from edgelinear.reach import Called
 from edgelinear.topology import EdgeMap, Topology, Wiring
 from edgelinear.topology.wiring import as_names
+
+
+def check_options(backend: str, dtype: Any) -> None:
+    """Refuse a backend that is none, and types that weights cannot have."""
+    if dtype is not None and not getattr(dtype, "is_floating_point", False):
+        raise TypeError(f"`dtype` must be a real floating type of torch, got {dtype!r}.")
+    backends.check_name(backend)
 
 
 class EdgeModule(Called, HasEntries):
@@ -146,6 +154,22 @@ class EdgeModule(Called, HasEntries):
         if "weight" in self._parameters or self.rules:
             return None
         return next(filter(checkpoint.is_edge_weight, self._parameters), None)
+
+    def _check_no_stand_in(self) -> None:
+        """Refuse to draw weights that a hook of torch computes."""
+        stand_in = self._stand_in()
+        if stand_in is not None:
+            raise RuntimeError(
+                f"`weight` is computed from `{stand_in}`, as by `torch.nn.utils.prune` or "
+                "`weight_norm`: remove these first, then draw weights anew."
+            )
+
+    @torch.no_grad()
+    def _projected(self, weight: Tensor) -> Tensor:
+        """Return weights that follow the rules, near to those given."""
+        for rule in reversed(self.rules):
+            weight = rule.project(weight) if isinstance(rule, Rule) else weight
+        return weight
 
     def _check_norm(self) -> None:
         """Refuse torch's `spectral_norm`, which takes the weights for a matrix of one column."""
