@@ -124,7 +124,7 @@ def _way(a: Tensor, b: Tensor, bias: Tensor | None) -> _Way:
     return _Way.KERNEL if _torch.is_plain(a, b, bias) else _Way.OPERATOR
 
 
-def _apply(function: type[torch.autograd.Function], *arguments: Any) -> Tensor:
+def _apply(function: type[torch.autograd.Function], *arguments: Any) -> Any:
     return function.apply(*arguments)
 
 

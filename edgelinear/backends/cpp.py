@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from edgelinear.backends.library import BOTH, DOTS, DTYPES, SUMS, load
+from edgelinear.backends.library import BOTH, DOTS, DTYPES, SUMS, load, unit_stride
 from edgelinear.topology import Topology
 
 _HALF = (torch.bfloat16, torch.float16)
@@ -23,9 +23,14 @@ def _first_use() -> Any:
     return _kernels
 
 
+def kernels() -> Any:
+    """Return the kernels, or why they cannot be used."""
+    return _kernels or _first_use()
+
+
 def instruction_set() -> str:
     """Return the instruction set in use: one of INSTRUCTION_SETS."""
-    return (_kernels or _first_use()).instruction_set
+    return kernels().instruction_set
 
 
 def why_not(x: Tensor, weight: Tensor, topology: Topology) -> str | None:
@@ -50,7 +55,7 @@ def spmm(weight: Tensor, x: Tensor, topology: Topology, bias: Tensor | None = No
     kernels = _kernels or _first_use()
     if not _takes(x.dtype, weight.dtype):
         weight = weight.to(torch.promote_types(x.dtype, torch.float32))
-    x, weight = _unit_stride(x), weight.contiguous()
+    x, weight = unit_stride(x), weight.contiguous()
     y = kernels.empty_like(x, topology.out_features)
     if bias is not None:
         bias = bias.to(x.dtype).contiguous()
@@ -66,7 +71,7 @@ def sddmm(a: Tensor, b: Tensor, topology: Topology, dtype: torch.dtype) -> Tenso
         common = torch.promote_types(torch.promote_types(a.dtype, b.dtype), dtype)
         a, b = a.to(common), b.to(common)
     kernels = _kernels or _first_use()
-    a, b = _unit_stride(a), _unit_stride(b)
+    a, b = unit_stride(a), unit_stride(b)
     w_dtype = dtype if _takes(a.dtype, dtype) else torch.promote_types(a.dtype, torch.float32)
     w = kernels.empty(a, topology.num_edges, dtype=w_dtype)
     if _by_source(topology):
@@ -85,7 +90,7 @@ def gradients(
     if not _one_walk(topology, grad.shape[0], dtype):
         return None
     kernels = _kernels or _first_use()
-    grad, x = _unit_stride(grad), _unit_stride(x)
+    grad, x = unit_stride(grad), unit_stride(x)
     grad_x = kernels.empty_like(grad, topology.in_features)
     grad_weight = kernels.empty(grad, topology.num_edges, dtype=dtype)
     weight = weight.contiguous()
@@ -122,8 +127,3 @@ def _one_walk(topology: Topology, batch: int, dtype: torch.dtype) -> bool:
 def _takes(dtype: torch.dtype, edge_dtype: torch.dtype) -> bool:
     """Return whether the kernels take matrices of `dtype` beside a weight of `edge_dtype`."""
     return edge_dtype == dtype or (dtype in _HALF and edge_dtype == torch.float32)
-
-
-def _unit_stride(matrix: Tensor) -> Tensor:
-    """Return the matrix with one of its strides 1, copied if neither is."""
-    return matrix if 1 in matrix.stride() else matrix.contiguous()

@@ -336,3 +336,8 @@ def _refuse_freed(*tensors: Tensor | None) -> None:
                 f"the memory of a tensor of shape {tuple(tensor.shape)} was freed, as by "
                 "`untyped_storage().resize_(0)`: it must stay until forward and backward are done."
             )
+
+
+def unit_stride(matrix: Tensor) -> Tensor:
+    """Return the matrix with one of its strides 1, copied if neither is."""
+    return matrix if 1 in matrix.stride() else matrix.contiguous()

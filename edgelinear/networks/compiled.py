@@ -1,7 +1,6 @@
 """Passes through the levels of a network in one call of the compiled kernels."""
 
 from functools import lru_cache
-from typing import Any
 
 from torch import Tensor
 
@@ -20,13 +19,13 @@ def levels(
     plan: Plan,
 ) -> Tensor:  # (num_nodes, batch)
     """Return the values of all nodes: `h[t] = f(bias[t] + sum of weight[e] * h[s])`."""
-    kernels = _kernels()
+    kernels = cpp.kernels()
     h = kernels.state(x, view.indptr.shape[0] - 1, x.shape[0])
     if x.numel():
-        kernels.copy(x, h[: x.shape[1]].t())
+        kernels.copy(library.unit_stride(x), h[: x.shape[1]].t())
     if not h.numel():
         return h
-    for first, last, compiled in _parts(plan.groups):
+    for first, last, compiled in _parts(plan.groups, plan.groups_of_inputs):
         kernels.run_pass(plan.table[first : last + 1], view, weight, h, bias=bias)
         if not compiled:
             places = plan.rows[first][FIRST], plan.rows[last][FIRST]
@@ -35,14 +34,14 @@ def levels(
 
 
 @lru_cache(maxsize=256)
-def _parts(groups: str) -> list[tuple[int, int, bool]]:
+def _parts(groups: str, inputs: int) -> list[tuple[int, int, bool]]:
     """Cut the groups after the inputs where torch must compute: first, last, whether it need not.
 
     Levels whose activations the kernels all compute go together, others one by one.
     """
     rows = rows_of(groups)
     parts: list[tuple[int, int, bool]] = []
-    start = sum(row[LEVEL] == 0 for row in rows[:-1])
+    start = inputs
     while start < len(rows) - 1:
         stop = start + 1
         while stop < len(rows) - 1 and rows[stop][LEVEL] == rows[start][LEVEL]:
@@ -67,10 +66,10 @@ def pull(
     skip: int,  # groups at the start whose gradient nobody asks for
 ) -> Tensor:  # (num_nodes, batch)
     """Return the gradient by the sum of each node, from that by the outputs."""
-    kernels = _kernels()
+    kernels = cpp.kernels()
     added = kernels.empty(h, grad.shape[1], grad.shape[0], dtype=h.dtype)
     if grad.numel():
-        kernels.copy(grad if 1 in grad.stride() else grad.contiguous(), added.t())
+        kernels.copy(library.unit_stride(grad), added.t())
     gradient = kernels.state(h, *h.shape)
     if gradient.numel():
         kernels.run_pass(
@@ -96,7 +95,7 @@ def solve(
     transposed: bool,
 ) -> Tensor:  # (num_nodes, batch)
     """Return u with `u = d * (r + W u)`, level by level; transposed, from the last one on."""
-    kernels = _kernels()
+    kernels = cpp.kernels()
     d, r = d.contiguous(), r.contiguous()
     u = kernels.state(r, *r.shape)
     if u.numel():
@@ -104,7 +103,3 @@ def solve(
             table, view, weight, u, mode=library.SCALE, reverse=transposed, state=d, added=r
         )
     return u
-
-
-def _kernels() -> Any:
-    return cpp._kernels or cpp._first_use()

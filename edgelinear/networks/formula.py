@@ -5,7 +5,6 @@ for ONNX. Every level copies those before it.
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -13,9 +12,9 @@ from torch import Tensor
 
 from edgelinear.functional import edge_linear
 from edgelinear.networks.activations import Function
-from edgelinear.networks.generic import function_of
-from edgelinear.networks.plan import ACTIVATION, FIRST, Plan
+from edgelinear.networks.plan import Plan
 from edgelinear.topology import Topology
+from edgelinear.topology.levels import positions_of
 
 AGGREGATIONS = ("sum", "mean", "product", "max", "min", "median", "maxabs")
 
@@ -127,7 +126,7 @@ def _part(
     fan_in = np.diff(indptr)[start:stop]
     kind = kinds[start:stop]
     (sums,) = np.nonzero(kind == "sum")
-    at = _positions(indptr, places[sums])
+    at = positions_of(indptr, places[sums])
     targets = np.repeat(np.arange(sums.size), fan_in[sums])
     topology = Topology(start, sums.size, np.stack([sources[at], targets]), duplicates="keep")
 
@@ -151,16 +150,8 @@ def _part(
     where = np.empty(stop - start, np.int64)
     where[np.concatenate(order)] = np.arange(stop - start)
     activations = [
-        (row[FIRST] - start, after[FIRST] - start, function_of(row[ACTIVATION], plan.functions))
-        for row, after in pairwise(plan.rows)
-        if start <= row[FIRST] < stop
+        (first - start, last - start, plan.function_of(code))
+        for first, last, code in plan.activations(start, stop)
     ]
     topology = topology.to(plan.topology.device)
     return Part(start, stop, tensor(edges[at]), topology, blocks, tensor(where), activations)
-
-
-def _positions(indptr: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return the positions of some rows, one row after the other."""
-    counts = indptr[rows + 1] - indptr[rows]
-    rank = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    return np.repeat(indptr[rows], counts) + rank

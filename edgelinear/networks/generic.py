@@ -1,14 +1,11 @@
 """Passes through the levels of a network by any backend: a call of its `spmm` for each level."""
 
-from bisect import bisect_left
-from itertools import pairwise
 from types import ModuleType
 
 import torch
 from torch import Tensor
 
-from edgelinear.networks.activations import ACTIVATIONS, NAMES, Function
-from edgelinear.networks.plan import ACTIVATION, FIRST, Plan, Range
+from edgelinear.networks.plan import Plan, Range
 
 
 def levels(
@@ -32,18 +29,10 @@ def levels(
 
 def activate(h: Tensor, plan: Plan, start: int, stop: int, done: int = 1) -> None:
     """Activate the sums of places from `start` to `stop`, but for codes below `done`."""
-    rows = plan.rows
-    first, last = bisect_left(rows, (start,)), bisect_left(rows, (stop,))  # by their first place
-    for row, after in pairwise(rows[first : last + 1]):
-        if row[ACTIVATION] >= done:
-            part = h[row[FIRST] : after[FIRST]]
-            part.copy_(function_of(row[ACTIVATION], plan.functions)(part))
-
-
-def function_of(code: int, functions: tuple[Function, ...]) -> Function:
-    if code < len(NAMES):
-        return ACTIVATIONS[NAMES[code]].function
-    return functions[code - len(NAMES)]
+    for first, last, code in plan.activations(start, stop):
+        if code >= done:
+            part = h[first:last]
+            part.copy_(plan.function_of(code)(part))
 
 
 def solve(

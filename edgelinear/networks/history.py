@@ -4,8 +4,6 @@ A history is (steps, num_nodes, batch), by place: a step gathers from one matrix
 the next, so that one call computes all of them.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -32,7 +30,7 @@ def forward(
 
     They are (batch, steps, outputs), (batch, num_nodes) and (steps, num_nodes, batch).
     """
-    kernels = _kernels()
+    kernels = cpp.kernels()
     batch, steps, _ = x.shape
     nodes = plan.num_nodes
     one = nodes * batch
@@ -76,7 +74,7 @@ def _added(x: Tensor, noise: Tensor | None, start: int) -> Tensor:
         rows = x.reshape(steps, inputs, 1)
     elif x.is_contiguous():
         rows = x.new_empty(steps, inputs, batch)
-        _kernels().copy(x.view(batch, steps * inputs), rows.view(steps * inputs, batch).t())
+        cpp.kernels().copy(x.view(batch, steps * inputs), rows.view(steps * inputs, batch).t())
     else:
         rows = x.permute(1, 2, 0).contiguous()
     if noise is None:
@@ -90,7 +88,7 @@ def _first_state(state: Tensor | None, to: Tensor, plan: Plan) -> None:
     if state is None:
         to.zero_()
     else:
-        _copy(_unit_stride(state), to.t(), plan.order)
+        _copy(library.unit_stride(state), to.t(), plan.order)
 
 
 def _copy(source: Tensor, to: Tensor, rows: Tensor) -> None:
@@ -98,7 +96,7 @@ def _copy(source: Tensor, to: Tensor, rows: Tensor) -> None:
     if len(to) == 1:
         torch.index_select(source[0], 0, rows, out=to[0])
     else:
-        _kernels().copy(source, to, rows)
+        cpp.kernels().copy(source, to, rows)
 
 
 def _take(history: Tensor, places: Tensor, to: Tensor, start: int) -> None:
@@ -138,7 +136,7 @@ class Pull:
         self.values, self.plan = values, plan
         steps, nodes, batch = values.shape
         self.size = _part(nodes, batch, steps)
-        kernels = _kernels()
+        kernels = cpp.kernels()
         self.first = values.new_empty(nodes, batch)
         _first_state(state, self.first, plan)
         self.states = values if leak is None else _mixed(self.first, values, leak)
@@ -149,13 +147,13 @@ class Pull:
 
     def __call__(self, grad_y: Tensor | None, grad_last: Tensor | None, inputs: int) -> tuple:
         steps, nodes, batch = self.values.shape
-        kernels, plan, needs = _kernels(), self.plan, self.needs
+        kernels, plan, needs = cpp.kernels(), self.plan, self.needs
         outputs = len(plan.outputs)
         added = None
         if grad_y is not None:
             added = kernels.empty(self.values, steps, outputs, batch)
             flat = grad_y.reshape(batch, steps * outputs)
-            kernels.copy(_unit_stride(flat), added.view(steps * outputs, batch).t())
+            kernels.copy(library.unit_stride(flat), added.view(steps * outputs, batch).t())
         new = self.values.new_zeros
         grad_weight = new(len(self.weight)) if needs[0] else None
         grad_bias = new(nodes) if needs[1] else None
@@ -209,7 +207,7 @@ class Pull:
             every = len(self.carry) > 1
             previous, mixed = (self.carry[i * every] for i in (slot, slot - 1))
         rows = None if added is None else added[step] if pairs else added
-        _kernels().run_pass(
+        cpp.kernels().run_pass(
             self.plan.table,
             self.plan.topology._source_view,
             self.ordered,
@@ -231,7 +229,7 @@ class Pull:
     def _last(self, grad_last: Tensor, added: Tensor | None, slot: int) -> None:
         """Start from the gradient by all nodes of the last state."""
         rows = torch.empty_like(self.first)
-        _kernels().copy(_unit_stride(grad_last), rows.t(), self.plan.order)
+        cpp.kernels().copy(library.unit_stride(grad_last), rows.t(), self.plan.order)
         if added is not None:
             rows.index_add_(0, self.plan.outputs, added[-1])
         self._back(len(self.values) - 1, 1, slot, rows, pairs=False, is_last=True)
@@ -275,11 +273,3 @@ def _mixed(first: Tensor, values: Tensor, leak: Tensor) -> Tensor:
         torch.addcmul(before, leak, state, out=state)
         before = state
     return states
-
-
-def _unit_stride(matrix: Tensor) -> Tensor:
-    return matrix if 1 in matrix.stride() else matrix.contiguous()
-
-
-def _kernels() -> Any:
-    return cpp._kernels or cpp._first_use()

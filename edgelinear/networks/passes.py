@@ -21,8 +21,8 @@ from edgelinear import _torch, backends, ops
 from edgelinear.backends import cpp
 from edgelinear.networks import compiled, generic
 from edgelinear.networks.activations import ACTIVATIONS, NAMES, derivative
-from edgelinear.networks.plan import ACTIVATION, FIRST, Plan, rows_of
-from edgelinear.ops import _EDGES, _NUM_TENSORS, _no_autocast, _Way, _way
+from edgelinear.networks.plan import ACTIVATION, FIRST, Plan
+from edgelinear.ops import _EDGES, _NUM_TENSORS, _apply, _no_autocast, _Way, _way
 from edgelinear.topology import Topology
 
 torch.library.define(
@@ -83,10 +83,6 @@ def solve(
     return apply(_Solve, weight, d, r, plan, transposed, backend)
 
 
-def _apply(function: type[torch.autograd.Function], *arguments: Any) -> Any:
-    return function.apply(*arguments)
-
-
 def _by_place(bias: Tensor | None, plan: Plan) -> Tensor | None:
     return None if bias is None else bias.index_select(0, plan.order)
 
@@ -102,7 +98,7 @@ def _run_levels(
         return h.index_select(0, plan.outputs).t().contiguous(), h
     y = x.new_empty(x.shape[0], len(plan.outputs))
     if y.numel():
-        cpp._kernels.copy(h.t(), y, plan.outputs)
+        cpp.kernels().copy(h.t(), y, plan.outputs)
     return y, h
 
 
@@ -111,7 +107,6 @@ def _run_states(weight: Tensor, bias: Tensor | None, x: Tensor, plan: Plan, back
     with _no_autocast(x):
         ordered = _ordered(weight, topology, False)
         if _is_cpp(backend, x, weight, topology):
-            x = x if 1 in x.stride() else x.contiguous()
             return compiled.levels(topology._target_view, ordered, bias, x, plan)
         chosen = backends.select(backend, _state_like(x, topology), weight, topology)
         return generic.levels(chosen, ordered, bias, x, plan)
@@ -125,10 +120,7 @@ def _run_solve(
         ordered = _ordered(weight, topology, transposed)
         if _is_cpp(backend, r, weight, topology):
             view = topology._source_view if transposed else topology._target_view
-            table = plan.table
-            if table is None:  # in the backward of an exported program: see `_plan_of`
-                table = torch.tensor(plan.rows, device="cpu")
-            return compiled.solve(view, ordered, d, r, table, transposed)
+            return compiled.solve(view, ordered, d, r, plan.table, transposed)
         chosen = backends.select(backend, r.t(), weight, topology)
         return generic.solve(chosen, ordered, d, r, plan.ranges(transposed))
 
@@ -380,24 +372,19 @@ class _Solve(torch.autograd.Function):
 # The operators, for compilers. They take the tensors of a plan one by one.
 
 
-def _plan_of(tensors: Any, groups: str, table: Any = None) -> Plan:
+def _plan_of(tensors: Any, groups: str) -> Plan:
     nothing: Any = None
-    topology = Topology._from_tensors(tensors)
-    return Plan(topology, nothing, nothing, nothing, nothing, groups, table, ())
-
-
-def _whole_plan_of(tensors: Any, groups: str) -> Plan:
-    return _plan_of(tensors, groups, torch.tensor(rows_of(groups), device="cpu"))
+    return Plan(Topology._from_tensors(tensors), nothing, nothing, nothing, nothing, groups, ())
 
 
 def _levels_kernel(weight: Tensor, bias: Tensor | None, x: Tensor, *rest: Any) -> Tensor:
     *tensors, groups, backend = rest
-    return _run_states(weight, bias, x, _whole_plan_of(tensors, groups), backend)
+    return _run_states(weight, bias, x, _plan_of(tensors, groups), backend)
 
 
 def _solve_kernel(weight: Tensor, d: Tensor, r: Tensor, *rest: Any) -> Tensor:
     *tensors, groups, transposed, backend = rest
-    plan = _whole_plan_of(tensors, groups)
+    plan = _plan_of(tensors, groups)
     return _run_solve(weight, d, r, plan, transposed, backend)
 
 

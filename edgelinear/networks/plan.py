@@ -1,15 +1,17 @@
 """`Plan`: the nodes of a network in the order in which they are computed."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from edgelinear.networks.activations import COMPILED, NAMES, Function
+from edgelinear.networks.activations import ACTIVATIONS, COMPILED, NAMES, Function
 from edgelinear.topology import Topology
 from edgelinear.topology.levels import find_cycle, find_levels
 from edgelinear.topology.views import View
@@ -32,7 +34,6 @@ class Plan:
     outputs: Tensor  # (outputs,): the place of each output
     pairs: Tensor  # (outputs, 2): places and outputs, in the order of places; on the CPU
     groups: str  # see `rows_of`: operators take no numbers that compilers may look at but these
-    table: Tensor  # (groups + 1, 5): the same on the CPU, for the kernels
     functions: tuple[Function, ...]  # the activations without a name, of codes from len(NAMES) on
     _ranges: dict[bool, list["Range"]] = field(default_factory=dict, repr=False)
 
@@ -81,15 +82,13 @@ class Plan:
         with torch.inference_mode(False):
             between = Topology(num_nodes, num_nodes, place[edges], duplicates="keep")
             by_place = np.argsort(place[outputs], kind="stable")
-            table = _table(between, level[order], codes[order])
             return cls(
                 between,
                 torch.from_numpy(order),
                 torch.from_numpy(place),
                 torch.from_numpy(place[outputs]),
                 torch.from_numpy(np.stack([place[outputs][by_place], by_place], 1)),
-                " ".join(map(str, table.ravel())),
-                torch.from_numpy(table),
+                _groups(between, level[order], codes[order]),
                 tuple(functions),
             ).to(topology.device)
 
@@ -102,17 +101,22 @@ class Plan:
         """The groups: see the columns above."""
         return rows_of(self.groups)
 
-    @property
-    def num_inputs(self) -> int:
-        """How many nodes the first level has."""
-        return self.rows[self.groups_of_inputs][FIRST]
+    @cached_property
+    def table(self) -> Tensor:  # (groups + 1, 5)
+        """The same on the CPU, for the kernels."""
+        return torch.tensor(self.rows, device="cpu")
 
-    @property
+    @cached_property
     def groups_of_inputs(self) -> int:
         """How many groups the first level has."""
         return sum(row[LEVEL] == 0 for row in self.rows[:-1])
 
     @property
+    def num_inputs(self) -> int:
+        """How many nodes the first level has."""
+        return self.rows[self.groups_of_inputs][FIRST]
+
+    @cached_property
     def is_compiled(self) -> bool:
         """Whether the kernels compute every activation."""
         return all(row[ACTIVATION] < COMPILED for row in self.rows)
@@ -121,6 +125,20 @@ class Plan:
     def is_named(self) -> bool:
         """Whether every activation has a name."""
         return len(self.functions) == 0  # Dynamo knows no `not` of tuples
+
+    def activations(self, start: int, stop: int) -> list[tuple[int, int, int]]:
+        """Return the first and last place and the code of each group from `start` to `stop`."""
+        first, last = (bisect_left(self.rows, (place,)) for place in (start, stop))
+        return [
+            (row[FIRST], after[FIRST], row[ACTIVATION])
+            for row, after in pairwise(self.rows[first : last + 1])
+        ]
+
+    def function_of(self, code: int) -> Function:
+        """Return the activation of a code."""
+        if code < len(NAMES):
+            return ACTIVATIONS[NAMES[code]].function
+        return self.functions[code - len(NAMES)]
 
     def to(self, device: torch.device) -> "Plan":
         """Return this plan with its indices on `device`."""
@@ -198,7 +216,7 @@ def _levels_of(num_nodes: int, edges: np.ndarray, is_input: np.ndarray) -> np.nd
         )
     # Nodes that nothing feeds are no inputs: they come after them.
     _, level = np.unique(np.where(is_input, -1, level), return_inverse=True)
-    return level if is_input.any() else level + 1
+    return level
 
 
 @lru_cache(maxsize=256)
@@ -208,13 +226,11 @@ def rows_of(groups: str) -> tuple[tuple[int, ...], ...]:
     return tuple(numbers[i : i + 5] for i in range(0, len(numbers), 5))
 
 
-def _table(topology: Topology, level: np.ndarray, codes: np.ndarray) -> np.ndarray:
+def _groups(topology: Topology, level: np.ndarray, codes: np.ndarray) -> str:
     """Return the groups of places that have one level and one activation, and a row for the end."""
     changes = (np.diff(level) != 0) | (np.diff(codes) != 0)
     first = np.concatenate([[0], np.flatnonzero(changes) + 1, [level.size]])
-    if level.size == 0:
-        first = np.array([0])
     by_target, by_source = topology.by_dst.indptr.numpy(), topology.by_src.indptr.numpy()
-    end = np.append(level, level.max(initial=-1) + 1), np.append(codes, 0)
-    columns = (first, end[0][first], end[1][first], by_target[first], by_source[first])
-    return np.stack([column.astype(np.int64) for column in columns], 1)
+    level, codes = np.append(level, level[-1] + 1), np.append(codes, 0)
+    columns = (first, level[first], codes[first], by_target[first], by_source[first])
+    return " ".join(map(str, np.stack(columns, 1).ravel()))

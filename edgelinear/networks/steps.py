@@ -10,7 +10,6 @@ are `edge_linear`, one by one: for other activations and backends, compilers, ex
 of `torch.func`, forward mode, and tensors that are more than memory.
 """
 
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -20,10 +19,9 @@ from edgelinear import _torch, ops
 from edgelinear.backends import cpp
 from edgelinear.functional import edge_linear
 from edgelinear.networks import history
-from edgelinear.networks.activations import ACTIVATIONS, NAMES, Function
-from edgelinear.networks.generic import function_of
-from edgelinear.networks.passes import _ordered
-from edgelinear.networks.plan import ACTIVATION, FIRST, Plan
+from edgelinear.networks.activations import Function
+from edgelinear.networks.passes import _derivatives, _ordered
+from edgelinear.networks.plan import Plan
 
 
 class Recurrence(NamedTuple):
@@ -37,8 +35,8 @@ class Recurrence(NamedTuple):
         return cls(
             plan,
             [
-                (row[FIRST], after[FIRST], function_of(row[ACTIVATION], plan.functions))
-                for row, after in pairwise(plan.rows)
+                (first, last, plan.function_of(code))
+                for first, last, code in plan.activations(0, plan.num_nodes)
             ],
         )
 
@@ -193,7 +191,8 @@ def _gradients(
         if needs[2]:
             moved = (carry * (value - before[step])).sum(1)
             grad_leak = moved if grad_leak is None else grad_leak + moved
-        by_sum = by_value * _derivative(value, plan)
+        # Compiled activations have derivatives that follow from values, whatever the bias.
+        by_sum = by_value * _derivatives(weight, None, value, plan, backend)
         by_sums.append(by_sum)
         back = ops.spmm(weight, by_sum, there, backend, feature_major=True)
         carry = back if leak is None else back + (1 - leak[:, None]) * carry
@@ -210,13 +209,3 @@ def _gradients(
     if needs[4]:
         grad_state = carry.t().index_select(1, plan.place)
     return grad_weight, grad_bias, grad_leak, grad_x, grad_state
-
-
-def _derivative(value: Tensor, plan: Plan) -> Tensor:
-    """Return the derivative of each activation where it gave this value."""
-    parts = []
-    for row, after in pairwise(plan.rows):
-        of_named: Any = ACTIVATIONS[NAMES[row[ACTIVATION]]].derivative
-        h = value[row[FIRST] : after[FIRST]]
-        parts.append(of_named(h, h))
-    return torch.cat(parts)

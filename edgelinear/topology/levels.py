@@ -1,6 +1,14 @@
 """Levels of a directed acyclic graph, and the cycles that keep a graph from having any."""
 
 import numpy as np
+from scipy import sparse
+
+
+def positions_of(indptr: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return the positions of some rows of a CSR, one row after the other."""
+    counts = indptr[rows + 1] - indptr[rows]
+    rank = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.repeat(indptr[rows], counts) + rank
 
 
 def find_levels(
@@ -21,11 +29,7 @@ def find_levels(
     ready, depth = np.flatnonzero(waiting == 0), 0
     while ready.size:
         level[ready] = depth
-        counts = begin[ready + 1] - begin[ready]
-        rank = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        reached, times = np.unique(
-            targets[np.repeat(begin[ready], counts) + rank], return_counts=True
-        )
+        reached, times = np.unique(targets[positions_of(begin, ready)], return_counts=True)
         waiting[reached] -= times
         ready, depth = reached[waiting[reached] == 0], depth + 1
     return level
@@ -58,8 +62,6 @@ def reached_from(
     start: np.ndarray,
 ) -> np.ndarray:  # (num_nodes,) bool
     """Return which nodes a path of any length leads to from those at the start, these included."""
-    from scipy import sparse
-
     extra = num_nodes  # a node before all of them
     rows = np.concatenate([src, np.full(start.size, extra)])
     columns = np.concatenate([dst, start])
