@@ -174,8 +174,9 @@ class EdgeNetwork(Evolved):
             self._make_formula()
 
     def _place_topology(self) -> None:
+        before = self.__dict__.get("_plan")
         super()._place_topology()
-        if "_plan" in self.__dict__:
+        if before is not None and before is not self._plan:  # on another device
             device = self._topology.device
             for name in ("_factor", "_scale", "_is_other"):
                 tensor = self.__dict__[name]
@@ -305,7 +306,7 @@ class EdgeNetwork(Evolved):
         """
         if isinstance(input, fx.Proxy):
             return reach.leaf(self, input, EdgeNetwork.forward)
-        return self._values(input, self.out_features, True)
+        return self._values(input, True)
 
     def nodes(self, input: Tensor) -> Tensor:  # (*, in_features) -> (*, num_nodes)
         """Return the values of all nodes.
@@ -315,9 +316,9 @@ class EdgeNetwork(Evolved):
             >>> net.nodes(torch.tensor([[1.0]])).tolist()
             [[1.0, 2.0, 7.0]]
         """
-        return self._values(input, self.num_nodes, False)
+        return self._values(input, False)
 
-    def _values(self, input: Tensor, features: int, of_outputs: bool) -> Tensor:
+    def _values(self, input: Tensor, of_outputs: bool) -> Tensor:
         weight = self._current_weight()
         self._check_input(input, weight)
         x, dtype = self._in_and_out(input)
@@ -341,7 +342,7 @@ class EdgeNetwork(Evolved):
             if not of_outputs:
                 y = h.index_select(0, plan.place).t().contiguous()
         y = y if y.dtype == dtype else y.to(dtype)
-        return y if len(batch) == 1 else y.view(*batch, features)
+        return y if len(batch) == 1 else y.view(*batch, y.shape[1])
 
     def _scaled(self, weight: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the weight times its target's factors, and those that go to other aggregations."""

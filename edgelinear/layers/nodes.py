@@ -29,8 +29,13 @@ def as_nodes(
     if not nodes:
         raise ValueError(f"`{argument}` must have at least one node, got none.")
     positions(argument, nodes)
-    known = {} if names is None else {name: node for node, name in enumerate(names)}
+    known = _numbers_of(names)
     return np.array([_as_node(argument, node, num_nodes, known) for node in nodes], np.int64)
+
+
+def _numbers_of(names: Sequence[str | int] | None) -> dict[str | int, int]:
+    """Return the number of the node of each name."""
+    return {} if names is None else {name: node for node, name in enumerate(names)}
 
 
 def _as_node(argument: str, node: Any, num_nodes: int, known: Mapping[str | int, int]) -> int:
@@ -83,8 +88,8 @@ def activations_of(
     """
     found: list[Any] = [None] * num_nodes
     if isinstance(activation, Mapping):
+        known = _numbers_of(names)
         for node, value in activation.items():
-            known = {} if names is None else {name: n for n, name in enumerate(names)}
             found[_as_node("activation", node, num_nodes, known)] = as_activation(
                 "activation", value
             )
@@ -122,7 +127,7 @@ def per_node(
 ) -> list[str]:
     """Return one of the `allowed` words for each node, given as one, a list, or a dict."""
     if isinstance(values, Mapping):
-        known = {} if names is None else {name: n for n, name in enumerate(names)}
+        known = _numbers_of(names)
         found = [default] * num_nodes
         for node, value in values.items():
             found[_as_node(argument, node, num_nodes, known)] = value
@@ -170,7 +175,7 @@ def square(wiring: Wiring) -> tuple[Topology, list | None]:
             )
         return topology, None
     names = list(dict.fromkeys([*wiring.in_names, *wiring.out_names]))
-    number = {name: node for node, name in enumerate(names)}
+    number = _numbers_of(names)
     edges = topology.edge_index.cpu().numpy()
     src = np.array([number[name] for name in wiring.in_names], np.int64)[edges[0]]
     dst = np.array([number[name] for name in wiring.out_names], np.int64)[edges[1]]

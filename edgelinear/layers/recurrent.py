@@ -140,8 +140,9 @@ class EdgeRNN(GraphModule):
         self._recurrence = Recurrence.of(self._plan)
 
     def _place_topology(self) -> None:
+        before = self.__dict__.get("_plan")
         super()._place_topology()
-        if "_plan" in self.__dict__:
+        if before is not None and before is not self._plan:  # on another device
             self._recurrence = Recurrence.of(self._plan)
 
     def _set_leak(self, leak: Any, learn: bool) -> None:
