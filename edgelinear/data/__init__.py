@@ -63,7 +63,8 @@ def worm(kind: str = "chemical") -> convert.Wiring:
     """Return the synapses among the cells of a hermaphrodite worm, C. elegans, and their numbers.
 
     Weights are as Cook et al. (2019) give them, a count of the sections of each synapse. Names in
-    capitals are neurons, others muscles and other cells. Nearly all electrical synapses stand there both ways.
+    capitals are neurons, others muscles and other cells. Nearly all electrical synapses stand there
+    both ways.
 
     Args:
         kind: "chemical" or "electrical".
