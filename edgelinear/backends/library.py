@@ -33,7 +33,7 @@ _HUGE = 1 << 22  # bytes from which on huge pages pay
 _LOW = 1 << 40
 
 # The structs of kernels.h: the codes of `struct` for their fields, and their names.
-_INTERFACE = 2
+_INTERFACE = 3
 _CALL_FIELDS = (
     ("4P", "view.indptr", "view.indices", "view.edge_ids", "view.runs"),
     ("4q", "view.rows", "view.columns", "view.edges", "view.num_runs"),
@@ -66,7 +66,7 @@ _COPY_FIELDS = (
     ("P2q", "to.data", "to.feature_stride", "to.sample_stride"),
     ("P", "rows"),
     ("2q", "features", "batch"),
-    ("2i", "from_dtype", "to_dtype"),
+    ("3i", "from_dtype", "to_dtype", "row_bytes"),
     ("P", "parallel_for"),
 )
 _CALL, _PASS, _COPY = (
@@ -254,6 +254,7 @@ class Kernels:
             to.shape[0],
             DTYPES[source.dtype],
             DTYPES[to.dtype],
+            0 if rows is None else rows.element_size(),
             self.parallel_for,
         )
         _check_threads(self._copy(self._set, _COPY.pack(*fields)))

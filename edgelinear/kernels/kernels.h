@@ -3,7 +3,7 @@
 #include <cstdint>
 
 // Raise it with every change to these structs or to what fields mean. `backends/library.py` has the same.
-constexpr int32_t INTERFACE = 2;
+constexpr int32_t INTERFACE = 3;
 
 enum Dtype : int32_t { FLOAT32, FLOAT64, BFLOAT16, FLOAT16 };
 
@@ -109,8 +109,8 @@ struct Pass {
 // A copy of features, which may convert and transpose.
 struct Copy {
     Matrix from, to;
-    const int64_t* rows;  // (features,): the feature of `from` that each is, or null
+    const void* rows;  // (features,): the feature of `from` that each is, or null
     int64_t features, batch;
-    int32_t from_dtype, to_dtype;
+    int32_t from_dtype, to_dtype, row_bytes;
     ParallelFor parallel_for;
 };
