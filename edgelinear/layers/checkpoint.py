@@ -99,6 +99,32 @@ def saved_topology(state: Mapping[str, Tensor], prefix: str = "") -> Topology:
         raise ValueError(f"`{prefix}edge_index` in this checkpoint is corrupt: {error}") from error
 
 
+def saved_weight(state: Mapping[str, Tensor], prefix: str, build: str) -> Tensor:
+    """Return the weights that a state dict holds.
+
+    Args:
+        build: how to make a module for those that rules or hooks of torch compute.
+
+    Raises:
+        ValueError: if it has none, or what computes them.
+    """
+    if any(key.startswith(prefix + RULES) for key in state):
+        raise ValueError(
+            f"`{prefix}weight` in this checkpoint has rules: {build}, apply the same rules, and "
+            "use `load_state_dict`."
+        )
+    if prefix + "weight" not in state:
+        hint = ""
+        if any(key.startswith(prefix + "weight_") for key in state):
+            hint = (
+                f" It was saved from a layer under `prune` or `weight_norm`: {build}, apply the "
+                "same (for a mask, `prune.identity`), and use `load_state_dict`; or remove these "
+                "before saving."
+            )
+        raise ValueError(f"the state dict holds no `{prefix}weight`.{hint}")
+    return state[prefix + "weight"]
+
+
 def _rule_keys(rules: Sequence[nn.Module]) -> list[str]:
     """Return the keys of the entries that rules have in a state dict."""
     own = ((i, rule) for i, rule in enumerate(rules) if isinstance(rule, Rule))

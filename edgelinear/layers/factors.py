@@ -51,6 +51,11 @@ class Factored(GraphModule):
             )
         self.response = nn.Parameter(values.to(self.weight, copy=True))
 
+    @classmethod
+    def _saved_options(cls, state: Mapping[str, Tensor], prefix: str) -> dict[str, Any]:
+        key = prefix + "response"
+        return {"response": torch.ones(state[key].shape)} if key in state else {}
+
     def _set_factors(self, silent: np.ndarray | None = None) -> list[str | Function]:
         """Set the factors, and return the activation of each node without its own.
 

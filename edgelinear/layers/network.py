@@ -1,7 +1,7 @@
 """`EdgeNetwork`: a whole directed acyclic graph as one module."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -111,7 +111,7 @@ class EdgeNetwork(Evolved):
         )
         aggregation = self._set_aggregations(aggregation)
         # As they were given: to nodes of another graph they may say something else.
-        self._given = tuple(map(_kept, (activation, output_activation, aggregation)))
+        self._given = tuple(map(nodes.kept, (activation, output_activation, aggregation)))
         self._set_plan()
         self._set_response(response)
         self.reset_parameters()
@@ -337,10 +337,3 @@ class EdgeNetwork(Evolved):
             f"skips={skips}, unreached={unreached}, dead_ends={dead_ends}, "
             f"bias={self.bias is not None}, backend={self.backend}"
         )
-
-
-def _kept(given: Any) -> Any:
-    """Return an argument so that no change to it is seen here."""
-    if isinstance(given, Mapping):
-        return dict(given)
-    return list(given) if isinstance(given, (list, tuple)) else given

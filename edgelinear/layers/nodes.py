@@ -194,3 +194,10 @@ def square(wiring: Wiring) -> tuple[Topology, list | None]:
     dst = np.array([number[name] for name in wiring.out_names], np.int64)[edges[1]]
     together = Topology(len(names), len(names), np.stack([src, dst]), duplicates="keep")
     return together.to(topology.device), names
+
+
+def kept(given: Any) -> Any:
+    """Return an argument so that no change to it is seen here."""
+    if isinstance(given, Mapping):
+        return dict(given)
+    return list(given) if isinstance(given, (list, tuple)) else given

@@ -1,7 +1,7 @@
 """`EdgeRNN`: a recurrent network on any graph."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from numbers import Real
 from typing import Any, Self
@@ -17,6 +17,7 @@ from edgelinear.layers.radius import check_radius, radius_of, scale_radius
 from edgelinear.layers.sequences import Ragged, in_parts, pack, unpack
 from edgelinear.networks.plan import Plan
 from edgelinear.networks.steps import Recurrence, steps
+from edgelinear.topology import Topology
 from edgelinear.topology.numbers import as_numbers
 
 _ADDS = ": a step of an EdgeRNN is one product with the weights, which gives no others"
@@ -85,6 +86,7 @@ class EdgeRNN(Evolved):
     steps_per_input: int
     noise: float
     _derived = ("_plan", "_recurrence", "_echoes", "_factor", "_scale", "_is_other")
+    _of_graph = (*Evolved._of_graph, "_aggregations")
     _is_recurrent = True
     _as_neat = {"clamp_inputs": True}
 
@@ -137,7 +139,9 @@ class EdgeRNN(Evolved):
         if clamp_inputs:
             cure = "leave out `clamp_inputs`"
             nodes.check_inputs(self._topology, self._inputs, self.node_names, cure)
-        self._set_aggregations(aggregation, ("sum", "mean"), _ADDS)
+        aggregation = self._set_aggregations(aggregation, ("sum", "mean"), _ADDS)
+        # As they were given: to nodes of another graph they may say something else.
+        self._given = tuple(map(nodes.kept, (activation, aggregation)))
         self._set_plan()
         self._set_response(response)
         self._set_leak(leak, learn_leak)
@@ -165,6 +169,30 @@ class EdgeRNN(Evolved):
         if before is not None and before is not self._plan:  # on another device
             self._recurrence = Recurrence.of(self._plan)
             self._move_factors()
+
+    def _twin(self, topology: Topology, inputs: list, outputs: list, names: Any) -> "EdgeRNN":
+        activation, aggregation = self._given
+        return EdgeRNN(
+            topology.in_features,
+            topology,
+            inputs,
+            outputs,
+            activation=activation,
+            aggregation=aggregation,
+            clamp_inputs=self.clamp_inputs,
+            node_names=names,
+            device="meta",
+        )
+
+    @classmethod
+    def _saved_options(cls, state: Mapping[str, Tensor], prefix: str) -> dict[str, Any]:
+        options = super()._saved_options(state, prefix)
+        for name in ("leak", "input_weight"):
+            if prefix + name in state:
+                options[name] = torch.ones(state[prefix + name].shape)
+        if "leak" in options and options["leak"].dim() == 0:  # a fixed one is no tensor
+            options["learn_leak"] = True
+        return options
 
     def _set_leak(self, leak: Any, learn: bool) -> None:
         if isinstance(leak, Real) and not isinstance(leak, bool):
