@@ -52,7 +52,7 @@ def compare(
         missing += [f"{prefix}{key}" for key in _rule_keys(rules)]
     refused: list[str | None] = []
     here = [key for key in WIRING if prefix + key in state]
-    if not here and _is_compared_by_rank_0(weights.values()):
+    if not here and is_compared_by_rank_0(weights.values()):
         missing = []
     else:
         if here or (weights and not alone):
@@ -234,7 +234,7 @@ def _rounded_to(ours: dict[str, Tensor], there: dict[str, Tensor]) -> torch.dtyp
     return None
 
 
-def _is_compared_by_rank_0(parameters: Iterable[Tensor]) -> bool:
+def is_compared_by_rank_0(parameters: Iterable[Tensor]) -> bool:
     """Whether this is what torch's `broadcast_from_rank0` hands to other ranks: parameters alone.
 
     They come as shards. The wiring they were saved with stays on rank 0, which compares it.

@@ -54,7 +54,7 @@ class Factored(GraphModule):
     @classmethod
     def _saved_options(cls, state: Mapping[str, Tensor], prefix: str) -> dict[str, Any]:
         key = prefix + "response"
-        return {"response": torch.ones(state[key].shape)} if key in state else {}
+        return {"response": torch.ones(state[key].shape, device="cpu")} if key in state else {}
 
     def _set_factors(self, silent: np.ndarray | None = None) -> list[str | Function]:
         """Set the factors, and return the activation of each node without its own.

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from edgelinear.init import sharded_like
 from edgelinear.layers import clamped, nodes
 from edgelinear.layers.evolved import Evolved
 from edgelinear.layers.radius import check_radius, radius_of, scale_radius
@@ -189,7 +190,7 @@ class EdgeRNN(Evolved):
         options = super()._saved_options(state, prefix)
         for name in ("leak", "input_weight"):
             if prefix + name in state:
-                options[name] = torch.ones(state[prefix + name].shape)
+                options[name] = torch.ones(state[prefix + name].shape, device="cpu")
         if "leak" in options and options["leak"].dim() == 0:  # a fixed one is no tensor
             options["learn_leak"] = True
         return options
@@ -232,7 +233,7 @@ class EdgeRNN(Evolved):
         if isinstance(given, str):
             if given != "learn":
                 raise ValueError(f'`input_weight` must be numbers or "learn", got {given!r}.')
-            values = torch.ones(self.in_features)
+            values = torch.ones(self.in_features, device="cpu")
         else:
             values = as_numbers("`input_weight`", given).detach()
         if values.shape != (self.in_features,):
@@ -249,7 +250,7 @@ class EdgeRNN(Evolved):
         for name, start in self._starts.items():
             held = {**self._parameters, **self._buffers}.get(name)
             if held is not None and not held.is_meta:
-                held.copy_(start)
+                held.copy_(sharded_like(held, start.to(held)))
 
     def _variances(self) -> Tensor:  # (num_edges,)
         fan_in = self._topology.fan_in.cpu().double().clamp(min=1)

@@ -93,13 +93,15 @@ class SavedGraph(EdgeModule):
 
     def _compare(self, state: Mapping[str, Tensor], prefix: str, assign: bool) -> Comparison:
         compared = super()._compare(state, prefix, assign)
-        weights = len(state) > 1 and any(
-            key.startswith(prefix) and checkpoint.is_edge_weight(key[len(prefix) :])
-            for key in state
-        )
+        weights = [
+            value
+            for key, value in state.items()
+            if key.startswith(prefix) and checkpoint.is_edge_weight(key[len(prefix) :])
+        ]
+        needed = len(state) > 1 and weights and not checkpoint.is_compared_by_rank_0(weights)
         for name in _ENDS:
             if prefix + name not in state:
-                if weights and not compared.refused:
+                if needed and not compared.refused:
                     compared.missing.append(prefix + name)
             elif not same_numbers(getattr(self, name), torch.as_tensor(state[prefix + name])):
                 compared.refused.append(
