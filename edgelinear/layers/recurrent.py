@@ -1,7 +1,7 @@
 """`EdgeRNN`: a recurrent network on any graph."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from numbers import Real
 from typing import Any, Self
@@ -11,16 +11,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from edgelinear.layers import nodes
-from edgelinear.layers.graph import GraphModule
+from edgelinear.init import sharded_like
+from edgelinear.layers import clamped, nodes
+from edgelinear.layers.evolved import Evolved
 from edgelinear.layers.radius import check_radius, radius_of, scale_radius
 from edgelinear.layers.sequences import Ragged, in_parts, pack, unpack
 from edgelinear.networks.plan import Plan
 from edgelinear.networks.steps import Recurrence, steps
+from edgelinear.topology import Topology
 from edgelinear.topology.numbers import as_numbers
 
+_ADDS = ": a step of an EdgeRNN is one product with the weights, which gives no others"
 
-class EdgeRNN(GraphModule):
+
+class EdgeRNN(Evolved):
     """Compute a recurrent network on any graph: all nodes at once, from their last values.
 
         h[t] = (1 - leak) * h[t-1] + leak * f(W h[t-1] + P x[t] + bias)
@@ -52,6 +56,11 @@ class EdgeRNN(GraphModule):
         weight: (num_edges,) initial values, in the order of the edges given; copied.
         input_weight: factors of the inputs: (in_features,) numbers, which stay, or are learned if
             they are an `nn.Parameter`; or "learn", for a parameter that starts at 1.
+        clamp_inputs: whether the nodes of inputs are x[t] itself, in step t already, as in NEAT:
+            `h[t-1]` has x[t] in their place. Nothing may lead into them then, and what they compute
+            has no say. Without it, a node that an input feeds by an edge gets it one step later.
+        response: (num_nodes,) initial values of learnable factors of the sums of W.
+        aggregation: "sum" or "mean" of what comes in; one, a list, or a dict of some nodes.
         steps_per_input: how many steps are made with each input; the last of them is returned.
         noise: standard deviation of normal noise that is added to all sums; in training alone.
         duplicates: what to do with an edge given twice: see `EdgeLinear`.
@@ -77,7 +86,10 @@ class EdgeRNN(GraphModule):
     input_weight: Tensor | None
     steps_per_input: int
     noise: float
-    _derived = ("_plan", "_recurrence")
+    _derived = ("_plan", "_recurrence", "_echoes", "_factor", "_scale", "_is_other")
+    _of_graph = (*Evolved._of_graph, "_aggregations")
+    _is_recurrent = True
+    _as_neat = {"clamp_inputs": True}
 
     def __init__(
         self,
@@ -92,6 +104,9 @@ class EdgeRNN(GraphModule):
         bias: bool = True,
         weight: Any = None,  # (num_edges,)
         input_weight: Any = None,  # (in_features,)
+        clamp_inputs: bool = False,
+        response: Any = None,  # (num_nodes,)
+        aggregation: Any = "sum",
         steps_per_input: int = 1,
         noise: float = 0.0,
         duplicates: str = "error",
@@ -119,7 +134,17 @@ class EdgeRNN(GraphModule):
         self._activations = nodes.activations_of(
             activation, None, number, np.zeros(0, np.int64), self.node_names, "tanh"
         )
+        if not isinstance(clamp_inputs, bool):
+            raise TypeError(f"`clamp_inputs` must be True or False, got {clamp_inputs!r}.")
+        self.clamp_inputs = clamp_inputs
+        if clamp_inputs:
+            cure = "leave out `clamp_inputs`"
+            nodes.check_inputs(self._topology, self._inputs, self.node_names, cure)
+        aggregation = self._set_aggregations(aggregation, ("sum", "mean"), _ADDS)
+        # As they were given: to nodes of another graph they may say something else.
+        self._given = tuple(map(nodes.kept, (activation, aggregation)))
         self._set_plan()
+        self._set_response(response)
         self._set_leak(leak, learn_leak)
         self._set_input_weight(input_weight)
         check_count("steps_per_input", steps_per_input)
@@ -134,9 +159,9 @@ class EdgeRNN(GraphModule):
             self.set_weight(weight)
 
     def _set_plan(self) -> None:
-        self._plan = Plan.of(
-            self._topology, self._inputs, self._outputs, self._activations, levels=False
-        )
+        functions = self._set_factors(self._inputs if self.clamp_inputs else None)
+        self._echoes = self.clamp_inputs and bool(np.isin(self._outputs, self._inputs).any())
+        self._plan = Plan.of(self._topology, self._inputs, self._outputs, functions, levels=False)
         self._recurrence = Recurrence.of(self._plan)
 
     def _place_topology(self) -> None:
@@ -144,6 +169,31 @@ class EdgeRNN(GraphModule):
         super()._place_topology()
         if before is not None and before is not self._plan:  # on another device
             self._recurrence = Recurrence.of(self._plan)
+            self._move_factors()
+
+    def _twin(self, topology: Topology, inputs: list, outputs: list, names: Any) -> "EdgeRNN":
+        activation, aggregation = self._given
+        return EdgeRNN(
+            topology.in_features,
+            topology,
+            inputs,
+            outputs,
+            activation=activation,
+            aggregation=aggregation,
+            clamp_inputs=self.clamp_inputs,
+            node_names=names,
+            device="meta",
+        )
+
+    @classmethod
+    def _saved_options(cls, state: Mapping[str, Tensor], prefix: str) -> dict[str, Any]:
+        options = super()._saved_options(state, prefix)
+        for name in ("leak", "input_weight"):
+            if prefix + name in state:
+                options[name] = torch.ones(state[prefix + name].shape, device="cpu")
+        if "leak" in options and options["leak"].dim() == 0:  # a fixed one is no tensor
+            options["learn_leak"] = True
+        return options
 
     def _set_leak(self, leak: Any, learn: bool) -> None:
         if isinstance(leak, Real) and not isinstance(leak, bool):
@@ -183,7 +233,7 @@ class EdgeRNN(GraphModule):
         if isinstance(given, str):
             if given != "learn":
                 raise ValueError(f'`input_weight` must be numbers or "learn", got {given!r}.')
-            values = torch.ones(self.in_features)
+            values = torch.ones(self.in_features, device="cpu")
         else:
             values = as_numbers("`input_weight`", given).detach()
         if values.shape != (self.in_features,):
@@ -200,7 +250,7 @@ class EdgeRNN(GraphModule):
         for name, start in self._starts.items():
             held = {**self._parameters, **self._buffers}.get(name)
             if held is not None and not held.is_meta:
-                held.copy_(start)
+                held.copy_(sharded_like(held, start.to(held)))
 
     def _variances(self) -> Tensor:  # (num_edges,)
         fan_in = self._topology.fan_in.cpu().double().clamp(min=1)
@@ -316,9 +366,9 @@ class EdgeRNN(GraphModule):
             self._check_state(state, input.shape[:-2])
             state = state.to(x.dtype).reshape(number, self.num_nodes)
         x = x.reshape(number, time, self.in_features)
-        order = self._plan.order
-        bias = None if self.bias is None else self.bias.to(x.dtype)[order]
-        advance = partial(self._advance, weight.to(x.dtype), bias, self._leak_by_place(x))
+        weight, bias = self._scaled(weight.to(x.dtype))[0], self._scaled_bias(x.dtype)
+        bias = None if bias is None else bias[self._plan.order]
+        advance = partial(self._advance, weight, bias, self._leak_by_place(x))
         if ragged is not None:
             y, state = ragged.run(advance, x, state, checkpoint_every)
         elif checkpoint_every is not None:
@@ -354,7 +404,15 @@ class EdgeRNN(GraphModule):
         if self.noise and self.training:
             shape = x.shape[1], self.num_nodes, x.shape[0]
             noise = self.noise * torch.randn(shape, dtype=x.dtype, device=x.device)
-        y, state = steps(weight, bias, leak, x, state, noise, self._recurrence, self.backend)
+            if self._scale is not None:
+                noise = noise * self._scale.to(x.dtype)[self._plan.order, None]
+        brought = x
+        if self.clamp_inputs:
+            brought, state = clamped.ahead(x, state, self._plan)
+            leak = clamped.whole(leak, self.in_features)
+        y, state = steps(weight, bias, leak, brought, state, noise, self._recurrence, self.backend)
+        if self._echoes:
+            y = clamped.behind(y, x, self._plan)
         return (y if inner == 1 else y[:, inner - 1 :: inner]), state
 
     def spectral_radius(self) -> float:
