@@ -19,11 +19,17 @@ from edgelinear.networks.plan import Plan
 from edgelinear.networks.steps import Recurrence, steps
 from edgelinear.topology.numbers import as_numbers
 
+EQUATIONS = ("rate", "potential")
+
 
 class EdgeRNN(GraphModule):
     """Compute a recurrent network on any graph: all nodes at once, from their last values.
 
         h[t] = (1 - leak) * h[t-1] + leak * f(W h[t-1] + P x[t] + bias)
+
+    or, with `equation="potential"`, where nodes send on the activations of their potentials h,
+
+        h[t] = (1 - leak) * h[t-1] + leak * (W f(h[t-1]) + P x[t] + bias)
 
     `W[dst[e], src[e]] = weight[e]`, and P adds the inputs to the sums of their nodes. Row 0 of
     `edge_index` is the source, row 1 the target. Cycles and self-loops are legal, edges may lead
@@ -44,6 +50,10 @@ class EdgeRNN(GraphModule):
             with one for each node, or a dict of some nodes, the others being "tanh". "identity",
             "relu", "tanh" and "sigmoid" are computed in the kernels: bits then depend neither on
             threads nor on the batch. Others are computed step by step, by torch.
+        equation: "rate", where h are what nodes send on, as the firing rates of neurons; or
+            "potential", where h are membrane potentials, whose differential equation is taken by
+            steps of Euler: `leak` is the step over the time constant. Outputs and states are h in
+            both: the rates of potentials are `f(y)`.
         leak: how far a step goes from the last value to the new one, from 0 to 1: one number, or
             one for each node.
         learn_leak: whether `leak` is a parameter, as it also is if an `nn.Parameter` is given.
@@ -73,6 +83,7 @@ class EdgeRNN(GraphModule):
         ...     y.square().mean().backward()
     """
 
+    equation: str = "rate"
     leak: Any  # a number, a buffer or a parameter
     input_weight: Tensor | None
     steps_per_input: int
@@ -87,6 +98,7 @@ class EdgeRNN(GraphModule):
         outputs: Any,
         *,
         activation: Any = "tanh",
+        equation: str = "rate",
         leak: Any = 1.0,  # or (num_nodes,)
         learn_leak: bool = False,
         bias: bool = True,
@@ -114,6 +126,9 @@ class EdgeRNN(GraphModule):
             device=device,
             dtype=dtype,
         )
+        if equation not in EQUATIONS:
+            raise ValueError(f"`equation` must be one of {', '.join(EQUATIONS)}, got {equation!r}.")
+        self.equation = equation
         number = self.num_nodes
         self._starts: dict[str, Tensor] = {}
         self._activations = nodes.activations_of(
@@ -137,13 +152,13 @@ class EdgeRNN(GraphModule):
         self._plan = Plan.of(
             self._topology, self._inputs, self._outputs, self._activations, levels=False
         )
-        self._recurrence = Recurrence.of(self._plan)
+        self._recurrence = Recurrence.of(self._plan, self.equation == "potential")
 
     def _place_topology(self) -> None:
         before = self.__dict__.get("_plan")
         super()._place_topology()
         if before is not None and before is not self._plan:  # on another device
-            self._recurrence = Recurrence.of(self._plan)
+            self._recurrence = Recurrence.of(self._plan, self.equation == "potential")
 
     def _set_leak(self, leak: Any, learn: bool) -> None:
         if isinstance(leak, Real) and not isinstance(leak, bool):
@@ -333,7 +348,8 @@ class EdgeRNN(GraphModule):
 
     def _leak_by_place(self, x: Tensor) -> Tensor | None:
         if isinstance(self.leak, float):
-            return None if self.leak == 1.0 else x.new_full((self.num_nodes,), self.leak)
+            is_needed = self.leak != 1.0 or self._recurrence.is_potential
+            return None if not is_needed else x.new_full((self.num_nodes,), self.leak)
         leak = self.leak.to(x.dtype)
         return leak.expand(self.num_nodes) if leak.dim() == 0 else leak[self._plan.order]
 
@@ -395,7 +411,8 @@ class EdgeRNN(GraphModule):
         loops = int((self._topology.src == self._topology.dst).sum())
         return (
             f"nodes={self.num_nodes}, edges={self.num_edges}, inputs={self.in_features}, "
-            f"outputs={self.out_features}, self_loops={loops}, leak={leak}, "
+            f"outputs={self.out_features}, self_loops={loops}, "
+            f"equation={self.equation}, leak={leak}, "
             f"steps_per_input={self.steps_per_input}, noise={self.noise:g}, "
             f"bias={self.bias is not None}, backend={self.backend}"
         )

@@ -200,7 +200,7 @@ def test_edge_weights_decay_and_other_parameters_do_not():
 def test_gradient_of_frozen_weights_is_not_computed(x, monkeypatch):
     net = recurrent()
     net.weight.requires_grad_(False)
-    monkeypatch.setattr(steps.history.Pull, "_products", None)
+    monkeypatch.setattr(steps.pull.Pull, "_products", None)
     net(x)[0].sum().backward()
     assert net.bias.grad is not None and net.weight.grad is None
 
@@ -216,6 +216,7 @@ BAD_OPTIONS = [
     ({"steps_per_input": 1.5}, TypeError, "whole number, got 1.5"),
     ({"noise": -1.0}, ValueError, "`noise` must be"),
     ({"noise": "some"}, TypeError, "`noise` must be a number"),
+    ({"equation": "voltage"}, ValueError, "`equation` must be one of rate, potential, got 'vol"),
     ({"activation": "tan"}, ValueError, "`activation` must be one of"),
     ({"activation": torch.nn.PReLU()}, TypeError, "no parameters of its own"),
 ]
