@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from functools import partial
-from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -12,14 +11,19 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from edgelinear.layers import nodes
+from edgelinear.layers.dynamics import (
+    as_input_weight,
+    as_leak,
+    as_noise,
+    check_count,
+    check_equation,
+    check_state,
+)
 from edgelinear.layers.graph import GraphModule
 from edgelinear.layers.radius import check_radius, radius_of, scale_radius
 from edgelinear.layers.sequences import Ragged, in_parts, pack, unpack
 from edgelinear.networks.plan import Plan
-from edgelinear.networks.steps import Recurrence, steps
-from edgelinear.topology.numbers import as_numbers
-
-EQUATIONS = ("rate", "potential")
+from edgelinear.networks.steps import Recurrence, step, steps
 
 
 class EdgeRNN(GraphModule):
@@ -126,24 +130,25 @@ class EdgeRNN(GraphModule):
             device=device,
             dtype=dtype,
         )
-        if equation not in EQUATIONS:
-            raise ValueError(f"`equation` must be one of {', '.join(EQUATIONS)}, got {equation!r}.")
-        self.equation = equation
+        self.equation = check_equation(equation)
         number = self.num_nodes
         self._starts: dict[str, Tensor] = {}
         self._activations = nodes.activations_of(
             activation, None, number, np.zeros(0, np.int64), self.node_names, "tanh"
         )
         self._set_plan()
-        self._set_leak(leak, learn_leak)
-        self._set_input_weight(input_weight)
-        check_count("steps_per_input", steps_per_input)
-        if isinstance(noise, bool) or not isinstance(noise, Real):
-            raise TypeError(f"`noise` must be a number, got {noise!r}.")
-        if not 0 <= float(noise) < math.inf:
-            raise ValueError(f"`noise` must be 0 or a finite number above it, got {noise}.")
-        self.steps_per_input = steps_per_input
-        self.noise = float(noise)
+        values, learn_leak = as_leak(leak, number), learn_leak or isinstance(leak, nn.Parameter)
+        if learn_leak or values.dim():
+            self._hold("leak", values, learn_leak)
+        else:
+            self.leak = float(values)
+        if input_weight is None:
+            self.register_parameter("input_weight", None)
+        else:
+            learn = isinstance(input_weight, (str, nn.Parameter))
+            self._hold("input_weight", as_input_weight(input_weight, self.in_features), learn)
+        self.steps_per_input = check_count("steps_per_input", steps_per_input)
+        self.noise = as_noise(noise)
         self.reset_parameters()
         if weight is not None and not self.weight.is_meta:
             self.set_weight(weight)
@@ -160,28 +165,6 @@ class EdgeRNN(GraphModule):
         if before is not None and before is not self._plan:  # on another device
             self._recurrence = Recurrence.of(self._plan, self.equation == "potential")
 
-    def _set_leak(self, leak: Any, learn: bool) -> None:
-        if isinstance(leak, Real) and not isinstance(leak, bool):
-            values = torch.tensor(float(leak), dtype=torch.float64, device="cpu")
-        else:
-            values = as_numbers("`leak`", leak).detach().double()
-            if values.shape not in ((), (self.num_nodes,)):
-                raise ValueError(
-                    f"`leak` must be one number, or one for each of the {self.num_nodes} nodes, "
-                    f"got shape {tuple(values.shape)}."
-                )
-        wrong = ~((values >= 0) & (values <= 1))
-        if wrong.any():
-            at = "" if values.dim() == 0 else f" for node {int(wrong.nonzero()[0])}"
-            raise ValueError(
-                f"`leak` must be from 0 to 1, got {values[wrong].ravel()[0].item():g}{at}."
-            )
-        learn = learn or isinstance(leak, nn.Parameter)
-        if learn or values.dim():
-            self._hold("leak", values, learn)
-        else:
-            self.leak = float(values)
-
     def _hold(self, name: str, values: Tensor, learn: bool) -> None:
         """Make these values a parameter or a buffer, to which `reset_parameters` returns."""
         self._starts[name] = values.clone()
@@ -190,23 +173,6 @@ class EdgeRNN(GraphModule):
             self.register_parameter(name, nn.Parameter(held))
         else:
             self.register_buffer(name, held)
-
-    def _set_input_weight(self, given: Any) -> None:
-        if given is None:
-            self.register_parameter("input_weight", None)
-            return
-        if isinstance(given, str):
-            if given != "learn":
-                raise ValueError(f'`input_weight` must be numbers or "learn", got {given!r}.')
-            values = torch.ones(self.in_features)
-        else:
-            values = as_numbers("`input_weight`", given).detach()
-        if values.shape != (self.in_features,):
-            raise ValueError(
-                f"`input_weight` must hold one number for each of the {self.in_features} inputs, "
-                f"got shape {tuple(values.shape)}."
-            )
-        self._hold("input_weight", values, isinstance(given, (str, nn.Parameter)))
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -257,7 +223,7 @@ class EdgeRNN(GraphModule):
                 raise ValueError("`lengths` must be None, as a PackedSequence has its own.")
             padded, lengths = unpack(input)
             if state is not None and input.sorted_indices is not None:
-                self._check_state(state, padded.shape[:1])
+                check_state(state, padded.shape[:1], self.num_nodes, self._topology.device)
                 state = state.index_select(0, input.sorted_indices)
             y, state = self.forward(
                 padded, state, lengths=lengths, checkpoint_every=checkpoint_every
@@ -298,23 +264,22 @@ class EdgeRNN(GraphModule):
         """
         weight = self._current_weight()
         self._check_input(input, weight)
-        return self._sequence(input.unsqueeze(-2), state, weight, None, None)[1]
+        has_noise = self.noise and self.training
+        if torch.is_grad_enabled() or self.steps_per_input > 1 or has_noise:
+            return self._sequence(input.unsqueeze(-2), state, weight, None, None)[1]
+        x, _ = self._in_and_out(input)
+        *batch, inputs = x.shape
+        x, state = x.reshape(-1, inputs), self._flat_state(state, input.shape[:-1], x)
+        if self.input_weight is not None:
+            x = x * self.input_weight.to(x.dtype)
+        last = step(*self._by_place(weight, x), x, state, self._recurrence, self.backend)
+        return last if len(batch) == 1 else last.reshape(*batch, self.num_nodes)
 
-    def _check_state(self, state: Any, batch: torch.Size) -> None:
-        if not isinstance(state, Tensor):
-            raise TypeError(f"`state` must be a tensor, got {type(state).__name__}.")
-        if not state.is_floating_point():
-            raise TypeError(f"`state` must be real floating point, got {state.dtype}.")
-        if state.shape != (*batch, self.num_nodes):
-            raise ValueError(
-                f"`state` must have shape {(*batch, self.num_nodes)}, one value for each node of "
-                f"each sequence, got {tuple(state.shape)}."
-            )
-        if state.device != self._topology.device:
-            raise ValueError(
-                f"`state` is on {state.device} and the network on {self._topology.device}: "
-                f"use `state.to({str(self._topology.device)!r})`."
-            )
+    def _flat_state(self, state: Tensor | None, batch: torch.Size, x: Tensor) -> Tensor | None:
+        if state is None:
+            return None
+        check_state(state, batch, self.num_nodes, self._topology.device)
+        return state.to(x.dtype).reshape(math.prod(batch), self.num_nodes)
 
     def _sequence(
         self,
@@ -326,14 +291,9 @@ class EdgeRNN(GraphModule):
     ) -> tuple[Tensor, Tensor]:
         x, dtype = self._in_and_out(input)
         *batch, time, _ = x.shape
-        number = math.prod(batch)
-        if state is not None:
-            self._check_state(state, input.shape[:-2])
-            state = state.to(x.dtype).reshape(number, self.num_nodes)
-        x = x.reshape(number, time, self.in_features)
-        order = self._plan.order
-        bias = None if self.bias is None else self.bias.to(x.dtype)[order]
-        advance = partial(self._advance, weight.to(x.dtype), bias, self._leak_by_place(x))
+        state = self._flat_state(state, input.shape[:-2], x)
+        x = x.reshape(math.prod(batch), time, self.in_features)
+        advance = partial(self._advance, *self._by_place(weight, x))
         if ragged is not None:
             y, state = ragged.run(advance, x, state, checkpoint_every)
         elif checkpoint_every is not None:
@@ -346,12 +306,17 @@ class EdgeRNN(GraphModule):
             state = state.reshape(*batch, self.num_nodes)
         return y, state
 
-    def _leak_by_place(self, x: Tensor) -> Tensor | None:
-        if isinstance(self.leak, float):
-            is_needed = self.leak != 1.0 or self._recurrence.is_potential
-            return None if not is_needed else x.new_full((self.num_nodes,), self.leak)
-        leak = self.leak.to(x.dtype)
-        return leak.expand(self.num_nodes) if leak.dim() == 0 else leak[self._plan.order]
+    def _by_place(self, weight: Tensor, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Return the weight, and biases and leaks of the places of a plan, all in the type of x."""
+        order = self._plan.order
+        bias = None if self.bias is None else self.bias.to(x.dtype).index_select(0, order)
+        leak: Tensor | None = None
+        if isinstance(self.leak, Tensor):
+            leak = self.leak.to(x.dtype)
+            leak = leak.expand(self.num_nodes) if leak.dim() == 0 else leak.index_select(0, order)
+        elif self.leak != 1.0 or self._recurrence.is_potential:
+            leak = x.new_full((self.num_nodes,), self.leak)
+        return weight.to(x.dtype), bias, leak
 
     def _advance(
         self,
@@ -416,11 +381,3 @@ class EdgeRNN(GraphModule):
             f"steps_per_input={self.steps_per_input}, noise={self.noise:g}, "
             f"bias={self.bias is not None}, backend={self.backend}"
         )
-
-
-def check_count(name: str, count: Any) -> None:
-    """Refuse what is no whole number from 1 on."""
-    if isinstance(count, bool) or not isinstance(count, int):
-        raise TypeError(f"`{name}` must be a whole number, got {count!r}.")
-    if count < 1:
-        raise ValueError(f"`{name}` must be at least 1, got {count}.")

@@ -82,6 +82,44 @@ def forward(
     return y, last, values if keep else None, drive
 
 
+def step(
+    weight: Tensor,  # (num_edges,), in the order of positions by target
+    bias: Tensor | None,  # (num_nodes,), by place
+    leak: Tensor | None,  # (num_nodes,), by place
+    x: Tensor,  # (batch, inputs)
+    state: Tensor | None,  # (batch, num_nodes)
+    plan: Plan,
+    is_potential: bool,
+) -> Tensor:  # (batch, num_nodes)
+    """Return the state after one step, as `forward` does."""
+    kernels = cpp.kernels()
+    batch, nodes = x.shape[0], plan.num_nodes
+    leak = None if leak is None else leak.contiguous()
+    before = sent = kernels.state(x, nodes, batch)
+    first_state(state, before, plan)
+    if is_potential:
+        sent = kernels.state(x, nodes, batch)
+        activate(before, sent, plan)
+    values = x.new_empty(nodes, batch)
+    after = values if leak is None else x.new_empty(nodes, batch)
+    kernels.run_pass(
+        plan.table,
+        plan.topology._target_view,
+        weight,
+        values,
+        gathered=sent,
+        mode=library.INTEGRATE if is_potential else library.ACTIVATE,
+        bias=bias,
+        added=x.reshape(-1, 1) if batch == 1 else x.t().contiguous(),
+        leak=leak,
+        previous=before,
+        mixed=after,
+    )
+    last = x.new_empty(batch, nodes)
+    _copy(after.t(), last, plan.place)
+    return last
+
+
 def _added(x: Tensor, noise: Tensor | None, start: int) -> Tensor:
     """Return what is added to the sums of the first places at each step: (steps, rows, batch)."""
     batch, steps, inputs = x.shape
@@ -114,7 +152,7 @@ def activate(states: Tensor, to: Tensor, plan: Plan) -> None:
 
 def _copy(source: Tensor, to: Tensor, rows: Tensor) -> None:
     """Copy some features of (batch, features) to another."""
-    if len(to) == 1:
+    if to.shape[0] == 1:
         torch.index_select(source[0], 0, rows, out=to[0])
     else:
         cpp.kernels().copy(source, to, rows)

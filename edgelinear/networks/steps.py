@@ -78,6 +78,24 @@ def steps(
         return history.forward(ordered, bias, leak, x, state, *rest)[:2]
 
 
+def step(
+    weight: Tensor,
+    bias: Tensor | None,
+    leak: Tensor | None,
+    x: Tensor,  # (batch, inputs)
+    state: Tensor | None,
+    recurrence: Recurrence,
+    backend: str = "auto",
+) -> Tensor:  # (batch, num_nodes)
+    """Return the state after one step, as `steps` does, where no gradient is asked for."""
+    plan = recurrence.plan
+    if not _is_fast(weight, bias, leak, x, state, plan, backend):
+        return steps(weight, bias, leak, x[:, None], state, None, recurrence, backend)[1]
+    with ops._no_autocast(x):
+        ordered = _ordered(weight, plan.topology, False)
+        return history.step(ordered, bias, leak, x, state, plan, recurrence.is_potential)
+
+
 def _is_fast(
     weight: Tensor,
     bias: Tensor | None,

@@ -308,6 +308,22 @@ def test_step_by_step_is_the_sequence(activations, equation):
     assert net.step(x[0, 0], state[0]).shape == (NODES,)
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("batch", [1, 5, 70])
+def test_streaming_without_gradients_has_the_bits_of_the_sequence(batch, form):
+    net = recurrent(**FORMS[form])
+    x, state = drawn(net, batch, 4)
+    with torch.inference_mode():
+        y, last = net(x, state)
+        h = state
+        for t in range(4):
+            h = net.step(x[:, t], h)
+            assert torch.equal(h[:, net.outputs], y[:, t])
+        assert torch.equal(h, last)
+        assert torch.equal(net.step(x[:, 0]), net(x[:, :1])[1])
+        assert torch.equal(net.step(x[0, 0], state[0]), net.step(x[:1, 0], state[:1])[0])
+
+
 def test_leading_dimensions_are_those_of_the_input():
     net = recurrent()
     x = torch.randn(2, 3, 6, 3, dtype=torch.float64)
