@@ -21,7 +21,7 @@ from edgelinear.layers.dynamics import (
 )
 from edgelinear.layers.graph import GraphModule
 from edgelinear.layers.radius import check_radius, radius_of, scale_radius
-from edgelinear.layers.sequences import Ragged, in_parts, pack, unpack
+from edgelinear.layers.sequences import Masked, Ragged, as_lengths, in_parts, pack, unpack
 from edgelinear.networks.plan import Plan
 from edgelinear.networks.steps import Recurrence, step, steps
 
@@ -201,8 +201,9 @@ class EdgeRNN(GraphModule):
             input: sequences, as those of `nn.RNN` with `batch_first=True`; or a `PackedSequence`,
                 for which one is returned.
             state: the values of all nodes before the first step, 0 by default.
-            lengths: how many steps each sequence has. Outputs beyond are 0, inputs beyond are not
-                read, and the state is that after its last step.
+            lengths: how many steps each sequence has, from 1 on; compilers do not check them.
+                Outputs beyond are 0, inputs beyond do not count, and the state is that after the
+                last step.
             checkpoint_every: compute again in the backward pass what lies between every so many
                 inputs, instead of keeping it: of `time` values of each node, `checkpoint_every`
                 and one for each part are then kept.
@@ -245,9 +246,11 @@ class EdgeRNN(GraphModule):
             )
         if checkpoint_every is not None:
             check_count("checkpoint_every", checkpoint_every)
-        ragged = None
+        ragged: Ragged | Masked | None = None
         if lengths is not None:
-            ragged = Ragged.of(lengths, input.shape[:-2], time, input.device)
+            given = as_lengths(lengths, input.shape[:-2])
+            is_known = not torch.compiler.is_compiling()
+            ragged = Ragged.of(given, time, input.device) if is_known else Masked(given)
         return self._sequence(input, state, weight, ragged, checkpoint_every)
 
     def step(
@@ -286,7 +289,7 @@ class EdgeRNN(GraphModule):
         input: Tensor,
         state: Tensor | None,
         weight: Tensor,
-        ragged: Ragged | None,
+        ragged: Ragged | Masked | None,
         checkpoint_every: int | None,
     ) -> tuple[Tensor, Tensor]:
         x, dtype = self._in_and_out(input)
@@ -299,7 +302,7 @@ class EdgeRNN(GraphModule):
         elif checkpoint_every is not None:
             y, state = in_parts(advance, x, state, range(0, time, checkpoint_every), True)
         else:
-            y, state = advance(x, state)
+            y, state = advance(x, state, None)
         y = y.to(dtype)
         if len(batch) != 1:
             y = y.reshape(*batch, time, self.out_features)
@@ -325,17 +328,20 @@ class EdgeRNN(GraphModule):
         leak: Tensor | None,
         x: Tensor,  # (batch, time, in_features)
         state: Tensor | None,  # (batch, num_nodes)
+        going: Tensor | None,  # (batch, time)
     ) -> tuple[Tensor, Tensor]:
         inner = self.steps_per_input
         if self.input_weight is not None:  # not before: what follows a sequence may be NaN
             x = x * self.input_weight.to(x.dtype)
         if inner > 1:
             x = x.repeat_interleave(inner, 1)
+            going = None if going is None else going.repeat_interleave(inner, 1)
         noise = None
         if self.noise and self.training:
             shape = x.shape[1], self.num_nodes, x.shape[0]
             noise = self.noise * torch.randn(shape, dtype=x.dtype, device=x.device)
-        y, state = steps(weight, bias, leak, x, state, noise, self._recurrence, self.backend)
+        rest = noise, going, self._recurrence, self.backend
+        y, state = steps(weight, bias, leak, x, state, *rest)
         return (y if inner == 1 else y[:, inner - 1 :: inner]), state
 
     def spectral_radius(self) -> float:

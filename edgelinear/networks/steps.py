@@ -59,6 +59,7 @@ def steps(
     x: Tensor,  # (batch, steps, inputs)
     state: Tensor | None,  # (batch, num_nodes); None is 0
     noise: Tensor | None,  # (steps, num_nodes, batch), by place: added to the sums; overwritten
+    going: Tensor | None,  # (batch, steps): which states move; None where all do
     recurrence: Recurrence,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:  # (batch, steps, outputs), (batch, num_nodes)
@@ -67,8 +68,8 @@ def steps(
     Differentiable, any number of times, in all but the noise. All are of one type.
     """
     plan = recurrence.plan
-    if not _is_fast(weight, bias, leak, x, state, plan, backend):
-        return loop(weight, bias, leak, x, state, noise, recurrence, backend)
+    if going is not None or not _is_fast(weight, bias, leak, x, state, plan, backend):
+        return loop(weight, bias, leak, x, state, noise, going, recurrence, backend)
     tensors = (weight, bias, leak, x, state)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
         return _torch.quick_apply(_Steps, *tensors, noise, recurrence, backend)[:2]
@@ -90,7 +91,7 @@ def step(
     """Return the state after one step, as `steps` does, where no gradient is asked for."""
     plan = recurrence.plan
     if not _is_fast(weight, bias, leak, x, state, plan, backend):
-        return steps(weight, bias, leak, x[:, None], state, None, recurrence, backend)[1]
+        return steps(weight, bias, leak, x[:, None], state, None, None, recurrence, backend)[1]
     with ops._no_autocast(x):
         ordered = _ordered(weight, plan.topology, False)
         return history.step(ordered, bias, leak, x, state, plan, recurrence.is_potential)
@@ -127,6 +128,7 @@ def loop(
     x: Tensor,
     state: Tensor | None,
     noise: Tensor | None,
+    going: Tensor | None,
     recurrence: Recurrence,
     backend: str,
 ) -> tuple[Tensor, Tensor]:
@@ -145,7 +147,8 @@ def loop(
             z = z + noise[step].t()
         z = torch.cat([z[:, :inputs] + x[:, step], z[:, inputs:]], 1) if others else z + x[:, step]
         f = z if recurrence.is_potential else recurrence.activate(z, 1)
-        h = f if leak is None else h + leak * (f - h)
+        after = f if leak is None else h + leak * (f - h)
+        h = after if going is None else torch.where(going[:, step, None], after, h)
         y.append(h.index_select(1, plan.outputs))
     return torch.stack(y, 1), h.index_select(1, plan.place)
 

@@ -70,6 +70,20 @@ def test_compiled_network_takes_any_batch(x, activation):
         assert_close(with_gradients(net, compiled(x)), with_gradients(net, net(x)))
 
 
+@pytest.mark.parametrize(("equation", "every"), [("rate", None), ("potential", 2)])
+def test_compiled_sequences_of_unequal_length_are_those_of_eager_mode(equation, every):
+    net = recurrent(equation=equation, steps_per_input=2)
+    torch._dynamo.reset()
+    compiled = torch.compile(net, fullgraph=True, backend="aot_eager", dynamic=True)
+    for lengths in ([3, 1, 3, 2], [1, 2, 3, 2]):
+        lengths = torch.tensor(lengths)
+        x = torch.randn(4, 3, 3, dtype=torch.float64)
+        x[lengths[:, None] <= torch.arange(3)] = torch.nan  # which does not count
+        options = {"lengths": lengths, "checkpoint_every": every}
+        found = with_gradients(net, compiled(x, **options))
+        assert_close(found, with_gradients(net, net(x, **options)))
+
+
 def test_exported_network_takes_any_batch(x):
     net = recurrent()
     batch = torch.export.Dim("batch", min=2)
