@@ -25,7 +25,7 @@ from edgelinear.topology.views import View
 INSTRUCTION_SETS = ("portable", "avx2", "avx512")
 DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
 SUMS, DOTS, BOTH = 0, 1, 2
-ACTIVATE, DERIVE, SCALE = 0, 1, 2
+ACTIVATE, DERIVE, SCALE, INTEGRATE, DERIVE_SUM = 0, 1, 2, 3, 4
 _BEYOND = 64  # numbers after a state, which a tile that ends beyond it reads and drops
 _HUGE = 1 << 22  # bytes from which on huge pages pay
 # Below this address no memory is mapped as a rule. A tensor whose storage was freed begins there,
@@ -53,12 +53,12 @@ _PASS_FIELDS = (
     ("P3q", "finish.groups", "finish.row", "finish.sample", "finish.stride"),
     ("2P", "finish.state", "finish.pairs"),
     ("q", "finish.num_added"),
-    ("4P", "finish.added", "finish.leak", "finish.previous", "finish.mixed"),
+    ("5P", "finish.added", "finish.leak", "finish.previous", "finish.mixed", "finish.drive"),
     ("i4x", "finish.mode"),
     ("P", "groups"),
     ("2q", "num_groups", "steps"),
     ("3q", "gathered_step", "sums_step", "state_step"),
-    ("3q", "added_step", "previous_step", "mixed_step"),
+    ("4q", "added_step", "previous_step", "mixed_step", "drive_step"),
     ("2i", "reverse", "starts_empty"),
 )
 _COPY_FIELDS = (
@@ -187,8 +187,9 @@ class Kernels:
         leak: Tensor | None = None,  # (rows,)
         previous: Tensor | None = None,
         mixed: Tensor | None = None,
+        drive: Tensor | None = None,
         steps: int = 1,
-        moves: tuple[int, ...] = (0, 0, 0, 0, 0, 0),
+        moves: tuple[int, ...] = (0, 0, 0, 0, 0, 0, 0),
         starts_empty: bool = False,
     ) -> None:
         """Compute the `Pass` of kernels.h. Memory after what is gathered is read: see `state`."""
@@ -230,7 +231,7 @@ class Kernels:
             address(state),
             address(pairs),
             0 if added is None else (len(added) if pairs is None else len(pairs)),
-            *map(address, (added, leak, previous, mixed)),
+            *map(address, (added, leak, previous, mixed, drive)),
             mode,
             address(groups),
             len(groups) - 1,

@@ -71,6 +71,7 @@ bool walk_levels(Pass pass) {
         move<A>(pass.finish.added, pass.added_step);
         move<A>(pass.finish.previous, pass.previous_step);
         move<A>(pass.finish.mixed, pass.mixed_step);
+        move<A>(pass.finish.drive, pass.drive_step);
     }
     return true;
 }

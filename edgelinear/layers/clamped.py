@@ -13,13 +13,18 @@ from edgelinear.networks.plan import Plan
 def ahead(
     x: Tensor,  # (batch, steps, inputs)
     state: Tensor | None,  # (batch, num_nodes)
+    going: Tensor | None,  # (batch, steps): whether sequences have not ended
     plan: Plan,
 ) -> tuple[Tensor, Tensor]:  # (batch, steps, inputs), (batch, num_nodes)
     """Return what the steps bring to the inputs, and the state before the first one."""
     if state is None:
         state = x.new_zeros(x.shape[0], plan.num_nodes)
     first = state.index_copy(1, plan.order[: x.shape[2]], x[:, 0])
-    return torch.cat([x[:, 1:], x[:, -1:]], 1), first
+    following = torch.cat([x[:, 1:], x[:, -1:]], 1)
+    if going is not None:  # what stands beyond the end of a sequence is no input
+        goes_on = torch.cat([going[:, 1:], going[:, -1:]], 1)
+        following = torch.where(goes_on[..., None], following, x)
+    return following, first
 
 
 def behind(y: Tensor, x: Tensor, plan: Plan) -> Tensor:  # (batch, steps, outputs)

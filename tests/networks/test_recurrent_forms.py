@@ -70,6 +70,20 @@ def test_compiled_network_takes_any_batch(x, activation):
         assert_close(with_gradients(net, compiled(x)), with_gradients(net, net(x)))
 
 
+@pytest.mark.parametrize(("equation", "every"), [("rate", None), ("potential", 2)])
+def test_compiled_sequences_of_unequal_length_are_those_of_eager_mode(equation, every):
+    net = recurrent(equation=equation, steps_per_input=2)
+    torch._dynamo.reset()
+    compiled = torch.compile(net, fullgraph=True, backend="aot_eager", dynamic=True)
+    for lengths in ([3, 1, 3, 2], [1, 2, 3, 2]):
+        lengths = torch.tensor(lengths)
+        x = torch.randn(4, 3, 3, dtype=torch.float64)
+        x[lengths[:, None] <= torch.arange(3)] = torch.nan  # which does not count
+        options = {"lengths": lengths, "checkpoint_every": every}
+        found = with_gradients(net, compiled(x, **options))
+        assert_close(found, with_gradients(net, net(x, **options)))
+
+
 def test_exported_network_takes_any_batch(x):
     net = recurrent()
     batch = torch.export.Dim("batch", min=2)
@@ -200,7 +214,7 @@ def test_edge_weights_decay_and_other_parameters_do_not():
 def test_gradient_of_frozen_weights_is_not_computed(x, monkeypatch):
     net = recurrent()
     net.weight.requires_grad_(False)
-    monkeypatch.setattr(steps.history.Pull, "_products", None)
+    monkeypatch.setattr(steps.pull.Pull, "_products", None)
     net(x)[0].sum().backward()
     assert net.bias.grad is not None and net.weight.grad is None
 
@@ -216,6 +230,7 @@ BAD_OPTIONS = [
     ({"steps_per_input": 1.5}, TypeError, "whole number, got 1.5"),
     ({"noise": -1.0}, ValueError, "`noise` must be"),
     ({"noise": "some"}, TypeError, "`noise` must be a number"),
+    ({"equation": "voltage"}, ValueError, "`equation` must be one of rate, potential, got 'vol"),
     ({"activation": "tan"}, ValueError, "`activation` must be one of"),
     ({"activation": torch.nn.PReLU()}, TypeError, "no parameters of its own"),
 ]
