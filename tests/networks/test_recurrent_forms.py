@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import edgelinear as el
 from edgelinear.networks import steps
+from edgelinear.networks.activations import Scaled
 
 NODES, INPUTS, OUTPUTS = 12, [3, 7, 1], [1, 5, 9, 2]
 
@@ -281,3 +282,44 @@ def test_packed_sequences_have_lengths_of_their_own():
         net(packed, lengths=[2])
     with pytest.raises(ValueError, match=r"must have shape \(1, 12\)"):
         net(packed, torch.zeros(2, NODES))
+
+
+@pytest.mark.parametrize("equation", ["rate", "potential"])
+def test_steps_of_clamped_inputs_are_those_of_a_sequence(equation):
+    options = {"equation": equation, "leak": 0.3, "clamp_inputs": True, "dtype": torch.float64}
+    net = el.EdgeRNN(4, [(0, 1), (1, 2), (2, 1), (1, 3)], [0], [3], **options)
+    x = torch.randn(2, 6, 1, dtype=torch.float64)
+    matrix = torch.zeros(4, 4, dtype=torch.float64)
+    matrix[net.topology.dst.long(), net.topology.src.long()] = net.weight.detach()
+    h = torch.zeros(2, 4, dtype=torch.float64)
+    with torch.no_grad():
+        state, expected = None, []
+        for step in x.unbind(1):
+            h[:, :1] = step
+            if equation == "rate":
+                new = torch.tanh(h @ matrix.T)
+            else:
+                new = torch.cat([step, torch.tanh(h[:, 1:])], 1) @ matrix.T
+            h = torch.cat([step, (h + 0.3 * (new - h))[:, 1:]], 1)
+            expected.append(h[:, 3:])
+            state = net.step(step, state)
+            assert_close(state[:, 1:], h[:, 1:])
+        assert_close(net(x)[0], torch.stack(expected, 1))
+
+
+def test_sequences_of_unequal_length_may_be_padded_with_anything_where_inputs_are_clamped():
+    net = el.EdgeRNN(3, [(0, 1), (1, 1), (1, 2)], [0], [2], clamp_inputs=True)
+    x = torch.randn(2, 5, 1)
+    x[0, 3:] = torch.nan
+    y, state = net(x, lengths=[3, 5])
+    compiled = torch.compile(net, backend="eager", fullgraph=True)
+    found, last = compiled(x, lengths=torch.tensor([3, 5]))
+    assert_close(found, y)
+    assert_close(last, state)
+    assert state.isfinite().all()
+
+
+def test_potentials_refuse_activations_that_scale_their_sums():
+    scaled = Scaled("sigmoid", 5.0)
+    with pytest.raises(ValueError, match="must not scale its sums"):
+        el.EdgeRNN(2, [(0, 1)], [0], [1], activation=scaled, equation="potential")
