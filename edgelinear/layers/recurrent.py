@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from edgelinear.functional.export import take
 from edgelinear.init import sharded_like
 from edgelinear.layers import clamped, nodes
 from edgelinear.layers.evolved import Evolved
@@ -367,7 +368,7 @@ class EdgeRNN(Evolved):
             state = state.to(x.dtype).reshape(number, self.num_nodes)
         x = x.reshape(number, time, self.in_features)
         weight, bias = self._scaled(weight.to(x.dtype))[0], self._scaled_bias(x.dtype)
-        bias = None if bias is None else bias[self._plan.order]
+        bias = None if bias is None else take(bias, 0, self._plan.order)
         advance = partial(self._advance, weight, bias, self._leak_by_place(x))
         if ragged is not None:
             y, state = ragged.run(advance, x, state, checkpoint_every)
@@ -385,7 +386,7 @@ class EdgeRNN(Evolved):
         if isinstance(self.leak, float):
             return None if self.leak == 1.0 else x.new_full((self.num_nodes,), self.leak)
         leak = self.leak.to(x.dtype)
-        return leak.expand(self.num_nodes) if leak.dim() == 0 else leak[self._plan.order]
+        return leak.expand(self.num_nodes) if leak.dim() == 0 else take(leak, 0, self._plan.order)
 
     def _advance(
         self,

@@ -18,6 +18,7 @@ from torch import Tensor
 from edgelinear import _torch, ops
 from edgelinear.backends import cpp
 from edgelinear.functional import edge_linear
+from edgelinear.functional.export import take
 from edgelinear.networks import history
 from edgelinear.networks.activations import Function
 from edgelinear.networks.passes import _derivatives, _ordered
@@ -106,7 +107,7 @@ def loop(
     if state is None:
         h = x.new_zeros(x.shape[0], plan.num_nodes)
     else:
-        h = state.index_select(1, plan.order)
+        h = take(state, 1, plan.order)
     y = []
     for step in range(x.shape[1]):
         z = edge_linear(h, weight, plan.topology, bias, backend=backend)
@@ -116,8 +117,8 @@ def loop(
         parts = [function(z[:, first:last]) for first, last, function in recurrence.activations]
         f = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
         h = f if leak is None else h + leak * (f - h)
-        y.append(h.index_select(1, plan.outputs))
-    return torch.stack(y, 1), h.index_select(1, plan.place)
+        y.append(take(h, 1, plan.outputs))
+    return torch.stack(y, 1), take(h, 1, plan.place)
 
 
 class _Steps(torch.autograd.Function):
