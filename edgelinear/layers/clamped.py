@@ -7,6 +7,7 @@ first step, and each step brings the next one.
 import torch
 from torch import Tensor
 
+from edgelinear.functional.export import take
 from edgelinear.networks.plan import Plan
 
 
@@ -30,7 +31,7 @@ def ahead(
 def behind(y: Tensor, x: Tensor, plan: Plan) -> Tensor:  # (batch, steps, outputs)
     """Return the outputs, of which those that are inputs are those of their own step."""
     inputs = x.shape[2]
-    fed = x.index_select(2, plan.outputs.clamp(max=inputs - 1))
+    fed = take(x, 2, plan.outputs.clamp(max=inputs - 1))
     return torch.where(plan.outputs < inputs, fed, y)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from edgelinear.functional.export import take
 from edgelinear.layers import nodes
 from edgelinear.layers.graph import GraphModule
 from edgelinear.networks.activations import Function, Scaled
@@ -96,9 +97,9 @@ class Factored(GraphModule):
         if factor is None:
             return weight, None
         if self._is_other is not None:
-            others = torch.where(self._is_other, factor, 1.0)[self._plan.order]
+            others = take(torch.where(self._is_other, factor, 1.0), 0, self._plan.order)
             factor = torch.where(self._is_other, 1.0, factor)
-        # Inductor fails on the derivative of `factor[dst]`.
+        # Inductor fails on the derivative of `factor[dst]`: see `take`.
         return weight * factor.gather(0, self._topology.dst.long()), others
 
     def _in_sums(self) -> Tensor:

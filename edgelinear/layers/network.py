@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, fx
 
 from edgelinear import _torch, backends, reach
+from edgelinear.functional.export import take
 from edgelinear.layers import nodes
 from edgelinear.layers.evolved import Evolved
 from edgelinear.layers.graph import GraphModule
@@ -297,13 +298,13 @@ class EdgeNetwork(Evolved):
         bias = self._scaled_bias(x.dtype)
         if self._needs_formula():
             formula = self._make_formula() if self._formula is None else self._formula
-            offset = None if bias is None else bias.index_select(0, plan.order)
+            offset = None if bias is None else take(bias, 0, plan.order)
             h = formula(weight, offset, response, x, self.backend)
-            y = h.index_select(1, plan.outputs if of_outputs else plan.place)
+            y = take(h, 1, plan.outputs if of_outputs else plan.place)
         else:
             y, h = passes.levels(weight, bias, x, plan, self.backend)
             if not of_outputs:
-                y = h.index_select(0, plan.place).t().contiguous()
+                y = take(h, 0, plan.place).t().contiguous()
         y = y if y.dtype == dtype else y.to(dtype)
         return y if len(batch) == 1 else y.view(*batch, y.shape[1])
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from edgelinear.functional.export import take
 from edgelinear.init import sharded_like
 from edgelinear.layers import clamped, nodes
 from edgelinear.layers.dynamics import (
@@ -370,11 +371,11 @@ class EdgeRNN(Evolved):
         """Return the weight, and biases and leaks of the places of a plan, all in the type of x."""
         order, dtype = self._plan.order, x.dtype
         bias = self._scaled_bias(dtype)
-        bias = None if bias is None else bias.index_select(0, order)
+        bias = None if bias is None else take(bias, 0, order)
         leak: Tensor | None = None
         if isinstance(self.leak, Tensor):
             leak = self.leak.to(dtype)
-            leak = leak.expand(self.num_nodes) if leak.dim() == 0 else leak.index_select(0, order)
+            leak = leak.expand(self.num_nodes) if leak.dim() == 0 else take(leak, 0, order)
         elif self.leak != 1.0 or self._recurrence.is_potential:
             leak = x.new_full((self.num_nodes,), self.leak)
         return self._scaled(weight.to(dtype))[0], bias, leak

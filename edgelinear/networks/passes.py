@@ -20,6 +20,7 @@ from torch.utils.flop_counter import register_flop_formula
 
 from edgelinear import _torch, backends, ops
 from edgelinear.backends import cpp
+from edgelinear.functional.export import take
 from edgelinear.networks import compiled, generic
 from edgelinear.networks.activations import ACTIVATIONS, NAMES, derivative
 from edgelinear.networks.plan import ACTIVATION, FIRST, Plan
@@ -61,7 +62,7 @@ def levels(
     if way is _Way.OPERATOR:
         bias = _by_place(bias, plan)
         h = _levels_op(weight, bias, x, *plan.topology._tensors, plan.groups, backend)
-        return h.index_select(0, plan.outputs).t().contiguous(), h
+        return take(h, 0, plan.outputs).t().contiguous(), h
     apply = _torch.quick_apply if way is _Way.QUICK_FUNCTION else _apply
     return apply(_Levels, weight, bias, x, plan, backend)
 
@@ -89,7 +90,7 @@ def solve(
 
 
 def _by_place(bias: Tensor | None, plan: Plan) -> Tensor | None:
-    return None if bias is None else bias.index_select(0, plan.order)
+    return None if bias is None else take(bias, 0, plan.order)
 
 
 # Kernels.

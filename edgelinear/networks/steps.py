@@ -22,6 +22,7 @@ from torch import Tensor
 from edgelinear import _torch, ops
 from edgelinear.backends import cpp
 from edgelinear.functional import edge_linear
+from edgelinear.functional.export import take
 from edgelinear.networks import history, pull
 from edgelinear.networks.activations import Function
 from edgelinear.networks.passes import _derivatives, _ordered
@@ -138,7 +139,7 @@ def loop(
     if state is None:
         h = x.new_zeros(x.shape[0], plan.num_nodes)
     else:
-        h = state.index_select(1, plan.order)
+        h = take(state, 1, plan.order)
     y = []
     for step in range(x.shape[1]):
         sent = recurrence.activate(h, 1) if recurrence.is_potential else h
@@ -149,8 +150,8 @@ def loop(
         f = z if recurrence.is_potential else recurrence.activate(z, 1)
         after = f if leak is None else h + leak * (f - h)
         h = after if going is None else torch.where(going[:, step, None], after, h)
-        y.append(h.index_select(1, plan.outputs))
-    return torch.stack(y, 1), h.index_select(1, plan.place)
+        y.append(take(h, 1, plan.outputs))
+    return torch.stack(y, 1), take(h, 1, plan.place)
 
 
 class _Steps(torch.autograd.Function):
