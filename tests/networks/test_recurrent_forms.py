@@ -24,6 +24,9 @@ def recurrent(activation="tanh", **options):
                       input_weight="learn", **options)  # fmt: skip
 
 
+equations = pytest.mark.parametrize("equation", ["rate", "potential"])
+
+
 def with_gradients(net, results):
     return *results, *torch.autograd.grad(sum(r.square().sum() for r in results), net.parameters())
 
@@ -85,8 +88,9 @@ def test_compiled_sequences_of_unequal_length_are_those_of_eager_mode(equation, 
         assert_close(found, with_gradients(net, net(x, **options)))
 
 
-def test_exported_network_takes_any_batch(x):
-    net = recurrent()
+@equations
+def test_exported_network_takes_any_batch(x, equation):
+    net = recurrent(equation=equation)
     batch = torch.export.Dim("batch", min=2)
     program = torch.export.export(net, (x,), dynamic_shapes={"input": {0: batch}})
     assert_close(program.module()(x[:3]), net(x[:3]))
@@ -108,8 +112,9 @@ def test_onnx_computes_the_same(x):
     assert_close([torch.from_numpy(f) for f in found], [*net(x)])
 
 
-def test_per_sample_gradients_are_those_of_samples_alone(x):
-    net = recurrent()
+@equations
+def test_per_sample_gradients_are_those_of_samples_alone(x, equation):
+    net = recurrent(equation=equation)
     parameters = dict(net.named_parameters())
 
     def loss(parameters, x):
@@ -121,8 +126,28 @@ def test_per_sample_gradients_are_those_of_samples_alone(x):
         assert_close([g[i] for g in found.values()], [*alone])
 
 
-def test_tangents_and_jacobians_agree(x):
-    net = recurrent()
+@pytest.mark.slow
+@equations
+def test_compiled_transforms_are_those_of_eager_mode(equation):
+    net, x = recurrent(equation=equation), torch.randn(2, 2, 3, dtype=torch.float64)
+    parameters = dict(net.named_parameters())
+
+    def loss(parameters, x):
+        return torch.func.functional_call(net, parameters, (x,))[0].square().sum()
+
+    def tangent(parameters, x):
+        return torch.func.jvp(lambda x: loss(parameters, x), (x,), (x,))[1]
+
+    each = torch.func.vmap(torch.func.grad(loss), (None, 0))
+    for transform in (torch.func.grad(loss), each, tangent):
+        torch._dynamo.reset()
+        compiled = torch.compile(transform, fullgraph=True, backend="aot_eager")
+        assert_close(compiled(parameters, x), transform(parameters, x))
+
+
+@equations
+def test_tangents_and_jacobians_agree(x, equation):
+    net = recurrent(equation=equation)
 
     def outputs(x):
         return net(x)[0]
