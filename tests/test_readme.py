@@ -49,7 +49,7 @@ def test_readme_commands_are_targets_of_the_makefile():
             "Adam",
         ),
         ("worm", ["--seeds", "1", "--steps", "4"], "accuracy falls by"),
-        ("fly_visual_system", ["--extent", "3", "--steps", "8"], "kept for backward"),
+        ("fly_visual_system", ["--extent", "3", "--steps", "8", "--updates", "2"], "after "),
     ],
 )
 def test_example_runs(script, arguments, printed, tmp_path, monkeypatch, capsys):
