@@ -13,14 +13,14 @@ from edgelinear.plot._figure import (
     room_for,
     title_of_network,
 )
-from edgelinear.plot._matrix import NAMES, block_counts, node_ticks, shades
+from edgelinear.plot._matrix import NAMES, block_counts, mark_counts, node_ticks, shades
 from edgelinear.topology import Topology
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_CELLS = 256  # nodes a side that each have a cell
+_CELLS = 400  # nodes a side that each have a cell
 
 
 def adjacency(net: EdgeRNN) -> "Figure":
@@ -47,7 +47,8 @@ def adjacency(net: EdgeRNN) -> "Figure":
         )  # fmt: skip
         side = nodes / len(counts)
         label = f"edges in a cell, of about {side:.0f} x {side:.0f} nodes"
-        figure.colorbar(image, ax=axes, label=label, shrink=0.8, format="{x:,.0f}")
+        bar = figure.colorbar(image, ax=axes, label=label, shrink=0.8)
+        mark_counts(bar, int(counts.max(initial=0)))
     _mark_groups(axes, group[order])
     node_ticks(axes.xaxis, nodes, names)
     node_ticks(axes.yaxis, nodes, names)

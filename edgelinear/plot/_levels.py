@@ -6,7 +6,7 @@ import numpy as np
 
 from edgelinear.layers import EdgeNetwork
 from edgelinear.plot._figure import BLUE, GREY, ORANGE, make_figure, title_of_network
-from edgelinear.plot._matrix import shades
+from edgelinear.plot._matrix import mark_counts, shades
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,7 +54,8 @@ def levels(net: EdgeNetwork) -> "Figure":
     axes.set_title(f"edges between levels: {skips:,} skip some", fontsize=10)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(min(number, 20), integer=True))
-    figure.colorbar(image, ax=axes, label="edges", shrink=0.8, format="{x:,.0f}")
+    bar = figure.colorbar(image, ax=axes, label="edges", shrink=0.8)
+    mark_counts(bar, int(counts.max(initial=0)))
     figure.suptitle(title_of_network(net))
     return figure
 

@@ -92,8 +92,6 @@ def _block(nodes: np.ndarray, size: int, blocks: int) -> np.ndarray:
 def _draw_counts(
     figure: "Figure", axes: "Axes", margin: "Axes", counts: np.ndarray, topology: Topology
 ) -> None:
-    from matplotlib.ticker import NullLocator
-
     most = int(counts.max(initial=0))
     colours, norm = shades(most)
     rows, columns = topology.out_features, topology.in_features
@@ -108,9 +106,7 @@ def _draw_counts(
     if most > 1:
         bar = figure.colorbar(image, ax=margin, location="right", fraction=0.3, pad=0.1)
         bar.set_label(f"edges in a cell{_nodes_of_a_cell(topology, counts)}")
-        bar.set_ticks(powers(most) if most >= 10 else list(range(1, most + 1)))
-        bar.ax.yaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
-        bar.ax.yaxis.set_minor_locator(NullLocator())
+        mark_counts(bar, most)
     if max(rows, columns) <= NAMES:  # tell neighbouring edges apart
         axes.hlines(np.arange(1, rows) - 0.5, -0.5, columns - 0.5, color="white", lw=0.8)
         axes.vlines(np.arange(1, columns) - 0.5, -0.5, rows - 0.5, color="white", lw=0.8)
@@ -123,6 +119,15 @@ def shades(most: int) -> tuple[Any, Any]:
     if most <= 1:
         return ListedColormap(["white", BLUE]), Normalize(0, 1)
     return LinearSegmentedColormap.from_list("edges", _SHADES), LogNorm(1, most)
+
+
+def mark_counts(bar: Any, most: int) -> None:
+    """Write whole numbers beside a bar of colours, and few of them."""
+    from matplotlib.ticker import NullLocator
+
+    bar.set_ticks(powers(most) if most >= 10 else list(range(1, most + 1)))
+    bar.ax.yaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
+    bar.ax.yaxis.set_minor_locator(NullLocator())
 
 
 def _nodes_of_a_cell(topology: Topology, counts: np.ndarray) -> str:

@@ -35,7 +35,7 @@ def network(net: EdgeNetwork | EdgeRNN) -> "Figure":
     shown level by level: how many nodes each has, and how many edges lead from which to which.
 
     An EdgeRNN is shown as the matrix of its weights, targets down and sources across, ordered by
-    the steps that an input takes to reach a node, and outputs last among those; above 256 nodes, a
+    the steps that an input takes to reach a node, and outputs last among those; above 400 nodes, a
     cell counts the edges of a block.
 
     Raises:
