@@ -179,16 +179,27 @@ class GraphModule(EdgeModule):
         weight = self.weight
         if not weight.is_meta:
             values = torch.empty(weight.shape, dtype=weight.dtype, device=weight.device)
-            bound = (3.0 * self._variances()).sqrt().to(values)
+            bound = self._init_bound(self._topology).to(values)
             values.uniform_(-1.0, 1.0).mul_(bound)
             self.set_weight(self._projected(values))
             self._mark_drawn()
         if self.bias is not None and not self.bias.is_meta:
             nn.init.zeros_(self.bias)
 
-    def _variances(self) -> Tensor:  # (num_edges,)
+    def _init_bound(self, topology: Topology) -> Tensor:
+        return (3.0 * self._variances(topology)).sqrt().float()
+
+    def _take_topology(self, topology: Topology) -> None:
+        before = {name: self.__dict__[name] for name in ("_topology", *self._derived)}
+        super()._take_topology(topology)
+        try:
+            self._set_plan()
+        except ValueError:
+            self.__dict__.update(before)
+            raise
+
+    def _variances(self, topology: Topology) -> Tensor:  # (num_edges,)
         """Return the variance of each weight with which values keep their scale."""
-        topology = self._topology
         fan_in = topology.fan_in.cpu().double().clamp(min=1)
         gains = {activation: gain(activation) for activation in set(self._activations)}
         of_node = torch.tensor([gains[a] for a in self._activations], dtype=torch.float64)

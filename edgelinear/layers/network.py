@@ -12,6 +12,7 @@ from edgelinear import _torch, backends, reach
 from edgelinear.layers import nodes
 from edgelinear.layers.evolved import Evolved
 from edgelinear.layers.graph import GraphModule
+from edgelinear.layers.module import refill
 from edgelinear.networks import passes
 from edgelinear.networks.activations import Scaled
 from edgelinear.networks.formula import AGGREGATIONS, Formula
@@ -153,6 +154,10 @@ class EdgeNetwork(Evolved):
             self._is_other = torch.tensor(others, device=fan_in.device) if any(others) else None
         self._prepare_formula()
 
+    def _take_topology(self, topology: Topology) -> None:
+        nodes.check_inputs(topology, self._inputs, self.node_names)
+        super()._take_topology(topology)
+
     def _twin(self, topology: Topology, inputs: list, outputs: list, names: Any) -> "EdgeNetwork":
         activation, output_activation, aggregation = self._given
         return EdgeNetwork(
@@ -268,13 +273,7 @@ class EdgeNetwork(Evolved):
             (self.response, nodes_kept),
         ):
             if parameter is not None:
-                values = follow.follow(parameter.data)
-                parameter.grad = None
-                # A graph made before keeps what accumulates gradients, of the old size: torch
-                # makes it anew where the type changes, and not where the shape does.
-                narrow = torch.bfloat16 if values.dtype != torch.bfloat16 else torch.float32
-                parameter.data = values.to(narrow)
-                parameter.data = values
+                refill(parameter, follow.follow(parameter.data))
         names = self.node_names
         self._topology = topology.to(self._topology.device)
         self._inputs, self._outputs = number[self._inputs], number[self._outputs]

@@ -17,6 +17,7 @@ from edgelinear.layers.radius import check_radius, radius_of, scale_radius
 from edgelinear.layers.sequences import Ragged, in_parts, pack, unpack
 from edgelinear.networks.plan import Plan
 from edgelinear.networks.steps import Recurrence, steps
+from edgelinear.topology import Topology
 from edgelinear.topology.numbers import as_numbers
 
 
@@ -202,9 +203,9 @@ class EdgeRNN(GraphModule):
             if held is not None and not held.is_meta:
                 held.copy_(start)
 
-    def _variances(self) -> Tensor:  # (num_edges,)
-        fan_in = self._topology.fan_in.cpu().double().clamp(min=1)
-        return 1 / fan_in[self._topology.dst.cpu().long()]
+    def _variances(self, topology: Topology) -> Tensor:  # (num_edges,)
+        fan_in = topology.fan_in.cpu().double().clamp(min=1)
+        return 1 / fan_in[topology.dst.cpu().long()]
 
     def forward(
         self,
