@@ -352,10 +352,10 @@ def resized(parameter: nn.Parameter, size: int) -> nn.Parameter:
 def refill(parameter: nn.Parameter, values: Tensor) -> None:
     """Give a parameter other values, of any number, in place; its gradient is dropped."""
     parameter.grad = None
-    if values.shape == parameter.shape:
-        parameter.copy_(values)
-        return
-    # A graph made before keeps what accumulates gradients, of the old size: torch makes it anew
-    # where the type changes, and not where the shape does.
-    parameter.data = values.to(torch.bfloat16 if values.dtype != torch.bfloat16 else torch.float32)
-    parameter.data = values
+    if values.shape != parameter.shape:
+        # A graph made before keeps what accumulates gradients, of the old size: torch makes it anew
+        # where the type changes, and not where the shape does.
+        narrow = torch.bfloat16 if values.dtype != torch.bfloat16 else torch.float32
+        parameter.data = torch.empty_like(values, dtype=narrow)
+        parameter.data = torch.empty_like(values)
+    parameter.copy_(values)  # which such a graph notices, when it is gone through after all

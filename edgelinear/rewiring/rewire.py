@@ -30,9 +30,9 @@ def rewire(
     """Take edges away and add others, in place, and return which old edge each one is.
 
     The layer stays the same module and its parameters the same objects, with the values, the state
-    of the optimizer, the rules and the names of edges that stay. Gradients are dropped. Edges that
-    stay keep their order; new ones go where a sorted wiring has them, and else to the end. Whatever
-    else has an entry an edge, as an average of the weights, follows the map that is returned.
+    of the optimizer, the rules and the names of edges that stay, which keep their order; new ones
+    go where a sorted wiring has them, and else to the end. Gradients are dropped, unless all edges
+    stay. Whatever else has an entry an edge, as an average of the weights, follows the map.
 
     Args:
         layer: an EdgeLinear, an EdgeNetwork or an EdgeRNN.
@@ -71,8 +71,8 @@ def rewire(
         check_same(group, layer, change, new)
     if change is None:
         return EdgeMap.identity(layer.num_edges)
-    (parameter,) = layer.edge_parameters()
     found = rules.followed(layer.rules, layer.topology, change, new)
+    (parameter,) = layer.edge_parameters()
     entries = found[0].entries if found else change.edges
     moved = [] if optimizer is None else state.moved_state(optimizer, parameter, entries)
     start = _start(layer, change, new, generator)

@@ -51,7 +51,8 @@ def followed(rules: list[nn.Module], before: Topology, change: Change, new: New)
 def commit(found: list[Followed]) -> None:
     for rule, tensors, *_ in found:
         for name, tensor in tensors.items():
-            setattr(rule, name, tensor)
+            kept = rule.__dict__ if name in rule.fixed else rule._buffers
+            kept[name] = tensor
 
 
 def _signed(rule: Signed, before: Topology, change: Change, new: New) -> Followed:
