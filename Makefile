@@ -97,6 +97,7 @@ bench-all: $(VENV)/.demo $(VENV)/.pyg
 	-$(BIN)/python benchmarks/environments.py
 	$(BIN)/python benchmarks/run.py --all
 	$(BIN)/python benchmarks/run.py --memory
+	PYTHONPATH=. benchmarks/.venvs/networks/bin/python benchmarks/networks.py
 
 clean:
 	rm -rf $(VENV) build edgelinear-demo benchmarks/.venvs benchmarks/.cache

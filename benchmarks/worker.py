@@ -133,9 +133,9 @@ class Requests:
         gc.collect()
         ctypes.CDLL(None).malloc_trim(0)  # or freed pages would count as there already
         Path("/proc/self/clear_refs").write_text("5")  # the peak becomes what is resident now
-        before = _kibibytes("VmRSS")
+        before = resident("VmRSS")
         results = step()
-        peak = _kibibytes("VmHWM")
+        peak = resident("VmHWM")
         del results
         return {"mebibytes": (peak - before) / 1024}
 
@@ -146,7 +146,7 @@ def _timed(call: Callable[[], object]) -> float:
     return time.perf_counter() - begin
 
 
-def _kibibytes(field: str) -> int:
+def resident(field: str) -> int:
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field):
             return int(line.split()[1])

@@ -9,7 +9,7 @@ from torch.nn.utils import prune
 from torch.nn.utils.weight_norm import WeightNorm
 
 from edgelinear import reach
-from edgelinear.layers import EdgeLinear, EdgeNetwork
+from edgelinear.layers import EdgeLinear, EdgeNetwork, EdgeRNN
 
 # Of each, the hooks, and what is said of them by the same key.
 _HOOKS = (
@@ -27,8 +27,8 @@ def densify(model: nn.Module) -> nn.Module:
     forward hooks, shared biases, and weights shared by layers of the same wiring stay.
 
     Raises:
-        TypeError: if a layer is of a subclass with a `forward` of its own, or is an EdgeNetwork,
-            which no dense layer computes.
+        TypeError: if a layer is of a subclass with a `forward` of its own, or is an EdgeNetwork or
+            an EdgeRNN, which no dense layer computes.
 
     Example:
         >>> model = nn.Sequential(EdgeLinear(4, 3, [(0, 0), (3, 2)]), nn.ReLU())
@@ -44,6 +44,12 @@ def densify(model: nn.Module) -> nn.Module:
                 f"`{path or 'model'}` is an EdgeNetwork, whose levels no dense layer computes: "
                 "densify what is beside it, or run the network through `torch.onnx.export`, which "
                 "it enters level by level."
+            )
+        if isinstance(network, EdgeRNN):
+            raise TypeError(
+                f"`{path or 'model'}` is an EdgeRNN, whose steps no dense layer computes: densify "
+                "what is beside it, or write its loop over an `nn.Linear` of its `wiring`, by "
+                "`EdgeLinear.from_wiring(...).to_linear()`."
             )
     layers = {path: m for path, m in model.named_modules() if isinstance(m, EdgeLinear)}
     for path, layer in layers.items():

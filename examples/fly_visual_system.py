@@ -1,98 +1,141 @@
-"""A fly's eye, neuron by neuron: 604 parameters on 1.5 million connections, and a bar that moves.
+"""A fly's eye that learns to see motion: 604 parameters on 1.5 million connections, as an EdgeRNN.
 
 The published network of the fly's motion pathways, unrolled to 45,669 neurons. All edges between
-two cell types share one strength; signs and numbers of synapses are fixed. One synaptic step is
-compared with the gather and scatter that such networks are written with; then the recurrence runs
-while a bright bar moves over the eye. `edgelinear.data` says where the network is from.
+two cell types share one strength; signs and numbers of synapses are fixed. The network is compared
+with its published formula, written with gather and scatter. Then a smaller eye, of 127 columns,
+learns which of two bars moves to the right: by cells that are known to prefer opposite directions,
+T4a and T5a against T4b and T5b. `edgelinear.data` says where the network is from.
 
-    python examples/fly_visual_system.py [--extent 15] [--steps 200] [--plot fly_visual_system.png]
+    python examples/fly_visual_system.py [--extent 15] [--steps 200] [--updates 100]
 """
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
 from rich.progress import track
-from torch import Tensor
+from torch import Tensor, nn
 
 import edgelinear as el
 from edgelinear.data import FlyVisualSystem, fly_visual_system
 
 STEP, TIME_CONSTANT, RESTING = 0.005, 0.05, 0.5  # seconds, seconds, and the potential at rest
-GREY, BRIGHT, WIDTH = 0.5, 1.0, 2.0  # of the stimulus; the width of the bar in columns
-SETTLING = 100  # steps of grey before the bar
-SHOWN = ["R1", "L1", "Mi1", "Tm3", "T4a", "T4b"]  # cell types
+GREY, BRIGHT, WIDTH = 0.5, 1.0, 3.0  # of the stimulus; the width of the bar in columns
+RECEPTORS = [f"R{i}" for i in range(1, 9)]
+ONE_WAY, OTHER_WAY = ["T4a", "T5a"], ["T4b", "T5b"]
+SHOWN = ["R1", "L1", "Mi1", "Tm3", "T4a", "T4b"]
+LEARNING = 6  # the extent of the eye that learns
+FRAMES, CHUNK = 40, 20  # steps of a film, and of a chunk of it
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--extent", type=int, default=15, help="columns from the centre to the rim")
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=200, help="compared with the formula")
+    parser.add_argument("--updates", type=int, default=100)
     parser.add_argument("--plot", type=Path, default=Path("fly_visual_system.png"))
     arguments = parser.parse_args()
 
+    torch.manual_seed(0)
     fly = fly_visual_system(arguments.extent)
-    synapses = make_synapses(fly)
-    strengths = synapses.parametrizations.weight.original
-    print(fly.topology)
-    print(f"{len(fly.cell_types)} cell types, {len(strengths)} strengths on {len(fly.pair)} edges")
-    compare_with_gather_and_scatter(fly, synapses)
-    with torch.no_grad():
-        times, responses = respond_to_bar(fly, synapses, arguments.extent, arguments.steps)
-    draw(fly, times, responses).savefig(arguments.plot, dpi=120)
+    net = make_eye(fly)
+    print(net)
+    print(f"{len(fly.cell_types)} cell types, {len(fly.pairs)} strengths on {len(fly.pair)} edges")
+    compare_with_formula(fly, arguments.steps)
+    compare_times(fly, net)
+
+    fly = fly_visual_system(min(LEARNING, arguments.extent))
+    net = make_eye(fly)
+    before = see(fly, net)
+    train(fly, net, arguments.updates)
+    after = see(fly, net)
+    for name, (margins, _) in (("before", before), ("after", after)):
+        print(f"{name:<6} training, it tells {share(margins):.0%} of bars from their mirror images")
+    draw(fly, before, after, film(fly, net)).savefig(arguments.plot, dpi=110)
     print(f"the picture is in {arguments.plot}")
 
 
-def make_synapses(fly: FlyVisualSystem) -> el.EdgeLinear:
-    """Return the layer from activities to currents, with flyvis' initial strengths."""
-    layer = el.EdgeLinear.from_topology(fly.topology, bias=False)
-    el.rules.tie(layer, fly.pair, scale=fly.sign * fly.synapses, nonnegative=True)
+def cells(fly: FlyVisualSystem, names: Sequence[str]) -> Tensor:
+    """Return the neurons of some types, one type after the other."""
+    types = [fly.cell_types.index(name) for name in names if name in fly.cell_types]
+    return torch.cat([(fly.cell_type == kind).nonzero()[:, 0] for kind in types])
+
+
+def make_eye(fly: FlyVisualSystem, **options: object) -> el.EdgeRNN:
+    """Return the network: light falls on receptors, and potentials of T4 and T5 come out.
+
+    Strengths are factors of flyvis' initial ones, by which they start at 1.5.
+    """
+    net = el.EdgeRNN(
+        fly.topology.in_features,
+        fly.topology,
+        inputs=cells(fly, RECEPTORS),
+        outputs=cells(fly, ONE_WAY + OTHER_WAY),
+        activation="relu",
+        equation="potential",
+        leak=STEP / TIME_CONSTANT,
+        **options,
+    )
+    nn.init.constant_(net.bias, RESTING).requires_grad_(False)
     mean = torch.zeros(len(fly.pairs)).index_add(0, fly.pair, fly.synapses) / fly.pair.bincount()
-    with torch.no_grad():
-        layer.parametrizations.weight.original.copy_(0.01 / mean)
-    return layer
+    scale = 0.01 * fly.sign * fly.synapses / mean[fly.pair]
+    el.rules.tie(net, fly.pair, scale=scale, nonnegative=True)
+    nn.init.constant_(strengths(net), 1.5)
+    return net
 
 
-def compare_with_gather_and_scatter(fly: FlyVisualSystem, synapses: el.EdgeLinear) -> None:
-    """Print how far apart both are, forward and backward, and what each takes."""
-    src, dst = fly.topology.edge_index
-    strengths = synapses.parametrizations.weight.original
-    torch.manual_seed(0)
-    activity = torch.rand(4, fly.topology.in_features, requires_grad=True)
-    grad = torch.randn(4, fly.topology.out_features)
+def strengths(net: el.EdgeRNN) -> nn.Parameter:
+    return net.parametrizations.weight.original
 
-    def formula() -> Tensor:
-        weight = fly.sign * fly.synapses * strengths[fly.pair]
-        currents = weight * torch.relu(activity)[:, src]
-        return torch.zeros_like(activity).scatter_add(1, dst.expand(len(activity), -1), currents)
 
-    def ours() -> Tensor:
-        return synapses(torch.relu(activity))
+def formula(net: el.EdgeRNN, light: Tensor, potential: Tensor) -> Tensor:
+    """Return the potentials of T4 and T5 at each step, as published: by gather and scatter."""
+    src, dst = net.edge_index
+    weight, seen = net.weight, []
+    for frame in light.unbind(1):
+        currents = weight * torch.relu(potential)[:, src]
+        currents = torch.zeros_like(potential).index_add(1, dst, currents)
+        currents = currents.index_add(1, net.inputs, frame)
+        potential = potential + STEP / TIME_CONSTANT * (RESTING - potential + currents)
+        seen.append(potential[:, net.outputs])
+    return torch.stack(seen, 1)
 
-    def step(forward: Callable[[], Tensor]) -> tuple[Tensor, ...]:
-        y = forward()
-        return y, *torch.autograd.grad(y, (activity, strengths), grad)
 
-    names = ("currents", "gradient of the activity", "gradient of the strengths")
-    for name, our, their in zip(names, step(ours), step(formula), strict=True):
-        error = float(((our - their).abs().max() / their.abs().max()).detach())
-        print(f"{name:<26} differ by {error:.1e} of the largest")
-        assert error < 1e-5
-    for name, forward in (("edgelinear", ours), ("gather and scatter", formula)):
+@torch.no_grad()
+def compare_with_formula(fly: FlyVisualSystem, steps: int) -> None:
+    net = make_eye(fly, dtype=torch.float64)
+    light = torch.rand(1, steps, net.in_features, dtype=torch.float64)
+    start = torch.rand(1, net.num_nodes, dtype=torch.float64)
+    error = float((net(light, start)[0] - formula(net, light, start)).abs().max())
+    print(f"over {steps} steps, potentials and those of the formula differ by {error:.1e}")
+    assert error < 1e-6
+
+
+def compare_times(fly: FlyVisualSystem, net: el.EdgeRNN) -> None:
+    """Print what a training step of five steps in time takes, and what is kept for it."""
+    light = torch.rand(4, 5, net.in_features)
+    start = torch.full((4, net.num_nodes), RESTING)
+    for name, forward in (
+        ("EdgeRNN", lambda: net(light, start)[0]),
+        ("gather and scatter", lambda: formula(net, light, start)),
+    ):
         kept: dict[int, int] = {}
 
         def keep(tensor: Tensor, kept: dict[int, int] = kept) -> Tensor:
             kept[tensor.data_ptr()] = tensor.nbytes
             return tensor
 
+        def step(forward: Callable[[], Tensor] = forward) -> None:
+            torch.autograd.grad(forward().square().sum(), strengths(net))
+
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             forward()
-        seconds = min(timed(lambda forward=forward: step(forward)) for _ in range(5))
+        milliseconds = 1e3 * min(timed(step) for _ in range(3))
         mebibytes = sum(kept.values()) / 2**20
-        print(f"{name:<26} {1e3 * seconds:7.1f} ms a step, {mebibytes:7.1f} MiB kept for backward")
+        print(f"{name:<19} {milliseconds:7.1f} ms a step, {mebibytes:7.1f} MiB kept for backward")
 
 
 def timed(call: Callable) -> float:
@@ -101,64 +144,141 @@ def timed(call: Callable) -> float:
     return time.perf_counter() - begin
 
 
-def respond_to_bar(
-    fly: FlyVisualSystem, synapses: el.EdgeLinear, extent: int, steps: int
-) -> tuple[list[float], Tensor]:
-    """Return some times, and how far each neuron's potential then is from where grey left it."""
-    receptor = torch.tensor([name in RECEPTORS for name in fly.cell_types])[fly.cell_type]
-    u, v = fly.column.T
-    place = u + v / 2  # of each neuron, along the way of the bar
-    potential = torch.full((1, len(receptor)), RESTING)
-    weight = synapses.weight  # once, not for each step
-    rest, times, responses = potential, [], []
-    shown = {round(steps * part) for part in (0.25, 0.5, 0.75, 1.0)}
-    for step in track(range(-SETTLING, steps), description="a bar moves"):
-        light = torch.full_like(place, GREY)
-        if step >= 0:
-            bar = extent * (2.4 * step / steps - 1.2)  # from beyond one rim to beyond the other
-            light[(place - bar).abs() < WIDTH / 2] = BRIGHT
-        else:
-            rest = potential
-        currents = el.edge_linear(torch.relu(potential), weight, synapses.topology)
-        change = RESTING - potential + currents + light * receptor
-        potential = potential + STEP / TIME_CONSTANT * change
-        if step + 1 in shown:
-            times.append((step + 1) * STEP)
-            responses.append(potential[0] - rest[0])
-    return times, torch.stack(responses)
+def bars(fly: FlyVisualSystem, speed: Tensor, start: Tensor) -> Tensor:
+    """Return films of bright bars that move to the right, and of the same that move to the left."""
+    u, v = fly.column[cells(fly, RECEPTORS)].T
+    frames = torch.arange(FRAMES)[:, None] - FRAMES / 2
+    bar = start[:, None, None] + speed[:, None, None] * frames
+    bar = torch.cat([bar, bar.flip(1)])
+    return torch.where((u + v / 2 - bar).abs() < WIDTH / 2, BRIGHT, GREY)
 
 
-RECEPTORS = {f"R{i}" for i in range(1, 9)}
+def drawn_bars(fly: FlyVisualSystem, number: int) -> Tensor:
+    return bars(fly, 0.15 + 0.15 * torch.rand(number), 4 * torch.rand(number) - 2)
 
 
-def draw(fly: FlyVisualSystem, times: list[float], responses: Tensor) -> Figure:
-    """Return a picture of the eye for some cell types, a row each, and times."""
+@torch.no_grad()
+def settled(net: el.EdgeRNN, steps: int = 100) -> tuple[Tensor, Tensor]:
+    """Return the outputs that grey leaves, and the state."""
+    y, state = net(torch.full((1, steps, net.in_features), GREY))
+    return y[:, -1:], state
+
+
+def preference(y: Tensor, rest: Tensor) -> Tensor:
+    """Return by how much more the one half of the cells responds than the other, as a logarithm."""
+    responses = torch.relu(y - rest)
+    one, other = (half.sum(2).mean(1) + 1e-3 for half in responses.chunk(2, 2))
+    return torch.log(one / other)
+
+
+def train(fly: FlyVisualSystem, net: el.EdgeRNN, updates: int) -> None:
+    """Let bars to the right excite T4a and T5a more than their mirror images do, against others.
+
+    Backpropagation is truncated: each chunk of a film goes on from a state without its past.
+    """
+    optimizer = torch.optim.Adam([strengths(net)], lr=0.02)
+    for _ in track(range(updates), description="the eye learns"):
+        rest, state = settled(net)
+        films = drawn_bars(fly, 8)
+        state = state.expand(len(films), -1)
+        for chunk in films.split(CHUNK, 1):
+            y, state = net(chunk, state.detach())
+            right, left = preference(y, rest).chunk(2)
+            loss = nn.functional.softplus(5 * (left - right)).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+
+@torch.no_grad()
+def see(fly: FlyVisualSystem, net: el.EdgeRNN) -> tuple[Tensor, Tensor]:
+    """Return how much more bars to the right are preferred than to the left, and by which types.
+
+    The first is above 0 where a bar is seen right. The second is the difference of responses to
+    both over their sum, for each cell type.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        films = drawn_bars(fly, 16)
+    rest, state = settled(net)
+    y, _ = net(films, state.expand(len(films), -1))
+    right, left = preference(y, rest).chunk(2)
+    responses = torch.relu(y - rest).unflatten(2, (len(ONE_WAY + OTHER_WAY), -1))
+    to_right, to_left = responses.unflatten(0, (2, -1)).mean((1, 2, 4))
+    return right - left, (to_right - to_left) / (to_right + to_left).clamp(min=1e-12)
+
+
+def share(margins: Tensor) -> float:
+    return float((margins > 0).float().mean())
+
+
+@torch.no_grad()
+def film(fly: FlyVisualSystem, net: el.EdgeRNN) -> Tensor:
+    """Return how far potentials are from rest at three times of a bar, (times, neurons)."""
+    light = bars(fly, torch.tensor([0.3]), torch.tensor([0.0]))[:1]
+    _, rest = settled(net)
+    state, states = rest, []
+    for chunk in light.split(FRAMES // 4, 1)[1:]:
+        _, state = net(chunk, state)
+        states.append(state[0] - rest[0])
+    return torch.stack(states)
+
+
+def draw(fly: FlyVisualSystem, before: tuple, after: tuple, states: Tensor) -> Figure:
+    """Return a picture: the eye while a bar moves, and what its cells prefer."""
+    figure = Figure(figsize=(13, 9.5), layout="constrained")
+    maps, learned = figure.subfigures(1, 2, width_ratios=(1.2, 1), wspace=0.05)
+    draw_maps(maps, fly, states)
+    draw_learned(learned, before, after)
+    return figure
+
+
+def draw_maps(figure: Figure, fly: FlyVisualSystem, states: Tensor) -> None:
     types = [name for name in SHOWN if name in fly.cell_types]
-    figure = Figure(figsize=(2.3 * len(times) + 1.4, 2.2 * len(types) + 0.5), layout="constrained")
-    grid = figure.subplots(len(types), len(times), squeeze=False)
+    grid = figure.subplots(len(types), len(states), squeeze=False)
     for row, name in zip(grid, types, strict=True):
-        cells = fly.cell_type == fly.cell_types.index(name)
-        u, v = fly.column[cells].T
-        largest = float(responses[:, cells].abs().max()) or 1.0
-        for axes, seconds, response in zip(row, times, responses[:, cells], strict=True):
+        here = cells(fly, [name])
+        u, v = fly.column[here].T
+        largest = float(states[:, here].abs().max()) or 1.0
+        for i, (axes, state) in enumerate(zip(row, states[:, here], strict=True)):
             dots = axes.scatter(
-                u + v / 2, v * 3**0.5 / 2, c=response, s=9, marker="h", cmap="RdBu_r",
-                vmin=-largest, vmax=largest,
+                u + v / 2, v * 3**0.5 / 2, c=state, s=min(3500 / len(here), 40), marker="h",
+                cmap="RdBu_r", vmin=-largest, vmax=largest,
             )  # fmt: skip
             axes.set_aspect("equal")
             axes.axis("off")
             if name == types[0]:
+                seconds = STEP * FRAMES * (i + 1) / 4
                 axes.set_title(f"after {1000 * seconds:.0f} ms", fontsize=10)
         row[0].text(-0.05, 0.5, name, transform=row[0].transAxes, ha="right", va="center")
-        bar = figure.colorbar(dots, ax=list(row), shrink=0.8)
-        bar.set_label("change of potential", fontsize=9)
-        bar.ax.tick_params(labelsize=8)
+        figure.colorbar(dots, ax=list(row), shrink=0.8).ax.tick_params(labelsize=8)
     figure.suptitle(
-        "A bright bar moves to the right: change of potential from a grey screen,\n"
-        "a dot for each neuron, a row and a colour scale for each cell type",
+        "A bright bar moves to the right over the trained eye:\n"
+        "change of potential from grey, a dot for each neuron",
         fontsize=11,
     )
-    return figure
+
+
+def draw_learned(figure: Figure, before: tuple, after: tuple) -> None:
+    top, bottom = figure.subplots(2, 1)
+    names = ONE_WAY + OTHER_WAY
+    for i, (when, (margins, types)) in enumerate((("before", before), ("after", after))):
+        place = torch.arange(len(names)) + 0.4 * i - 0.2
+        top.bar(place, 100 * types, 0.36, color=f"C{i}", label=f"{when} training")
+        label = f"{when} training: {share(margins):.0%} right"
+        bottom.plot(margins.sort().values, f"C{i}o", label=label)
+    for axes in (top, bottom):
+        axes.axhline(0, color="0.3", linewidth=0.8)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False)
+    top.set_xticks(range(len(names)), names)
+    top.set_ylabel("response to the right rather than left (%)")
+    top.set_title("What cells prefer: T4a and T5a are to learn the right,\nT4b and T5b the left")
+    bottom.set_ylabel("preference, as a logarithm")
+    bottom.set_xlabel("bars that it has not learned from, in order")
+    bottom.set_title(
+        "What the eye tells: above 0, that a bar\nmoves right and its mirror image left"
+    )
 
 
 if __name__ == "__main__":

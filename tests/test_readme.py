@@ -7,6 +7,7 @@ from pathlib import Path
 
 import matplotlib
 import pytest
+import torch
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -41,19 +42,23 @@ def test_readme_commands_are_targets_of_the_makefile():
         ("pruned_digits", ["--epochs", "1"], "converted, fine-tuned"),
         ("karate_club", ["--steps", "3"], "of the 17 other members"),
         ("reactome_pathways", ["--seeds", "2", "--epochs", "1"], "labels by random sets"),
+        ("reactome_network", ["--seeds", "2", "--epochs", "1"], "those that decide it are"),
         (
             "neat_xor",
             ["--seeds", "1", "--rounds", "1", "--generations", "1", "--steps", "2"],
             "Adam",
         ),
-        ("fly_visual_system", ["--extent", "3", "--steps", "8"], "kept for backward"),
+        ("fly_visual_system", ["--extent", "3", "--steps", "8", "--updates", "2"], "after "),
     ],
 )
 def test_example_runs(script, arguments, printed, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", [script, *arguments])
+    monkeypatch.syspath_prepend(ROOT / "examples")  # as Python does; one imports another
+    threads = torch.get_num_threads()
     matplotlib.use("Agg")
     runpy.run_path(str(ROOT / "examples" / f"{script}.py"), run_name="__main__")
+    torch.set_num_threads(threads)
     assert printed in capsys.readouterr().out
 
 

@@ -134,8 +134,71 @@ def edge_network_errors(module_info, device, dtype, requires_grad, training, **k
     ]
 
 
+LOOPS = torch.tensor([[0, 1, 2, 2, 3, 3, 1], [2, 2, 3, 2, 1, 0, 1]])  # two of them self-loops
+
+
+def edge_rnn_inputs(module_info, device, dtype, requires_grad, training, **kwargs):
+    make_input = partial(make_tensor, device=device, dtype=dtype, requires_grad=requires_grad)
+    functions = {"tanh": torch.tanh, "sin": torch.sin}
+
+    def truth(m, p, x, state=None):  # by a dense matrix
+        matrix = torch.zeros(4, 4, dtype=dtype).index_put(tuple(LOOPS.flip(0)), m.weight)
+        f = functions[m.activations[0]]
+        h = torch.zeros(*x.shape[:-2], 4, dtype=dtype) if state is None else state
+        y = []
+        for t in range(x.shape[-2]):
+            is_potential = m.equation == "potential"
+            z = (f(h) if is_potential else h) @ matrix.T + (0 if m.bias is None else m.bias)
+            z = z + F.pad(x[..., t, :], (0, 2))  # nodes 0 and 1 are the inputs
+            h = (1 - m.leak) * h + m.leak * (z if is_potential else f(z))
+            y.append(h[..., m.outputs])
+        return torch.stack(y, -2), h
+
+    def case(desc, shape, state=None, **options):
+        given = [make_input(shape), *([] if state is None else [make_input(state)])]
+        return ModuleInput(
+            constructor_input=FunctionInput(4, LOOPS, [0, 1], [3, 1], **options),
+            forward_input=FunctionInput(*given),
+            desc=desc,
+            reference_fn=truth,
+        )
+
+    return [
+        case("", (2, 3, 2)),
+        case("state", (2, 3, 2), (2, 4), leak=0.5),
+        case("potential", (2, 3, 2), (2, 4), leak=0.5, learn_leak=True, equation="potential"),
+        case("potential_by_torch", (2, 2, 2), leak=0.5, equation="potential", activation="sin"),
+        case("no_bias", (2, 3, 2), bias=False, leak=0.3),
+        case("no_batch_dim", (3, 2), activation="sin"),
+        case("empty_batch", (0, 3, 2)),
+    ]
+
+
+def edge_rnn_errors(module_info, device, dtype, requires_grad, training, **kwargs):
+    make = partial(make_tensor, device=device, dtype=dtype)
+    return [
+        ErrorModuleInput(
+            ModuleInput(FunctionInput(4, LOOPS, [0], [4]), FunctionInput(make((2, 3, 1)))),
+            error_on=ModuleErrorEnum.CONSTRUCTION_ERROR,
+            error_type=ValueError,
+            error_regex="outputs",
+        ),
+        ErrorModuleInput(
+            ModuleInput(FunctionInput(4, LOOPS, [0], [3]), FunctionInput(make((1,)))),
+            error_on=ModuleErrorEnum.FORWARD_ERROR,
+            error_type=ValueError,
+            error_regex="one step is `step`",
+        ),
+    ]
+
+
 # Every module, each by a line.
 MODULES = [
+    ModuleInfo(
+        el.EdgeRNN,
+        module_inputs_func=edge_rnn_inputs,
+        module_error_inputs_func=edge_rnn_errors,
+    ),
     ModuleInfo(
         el.EdgeNetwork,
         module_inputs_func=edge_network_inputs,
@@ -147,6 +210,11 @@ MODULES = [
         module_error_inputs_func=edge_linear_errors,
     ),
 ]
+
+
+def only(y):
+    """Return outputs alone, where a module returns a state too."""
+    return y[0] if isinstance(y, tuple) else y
 
 
 def leaves(args, kwargs):
@@ -248,7 +316,7 @@ class TestModule(TestCase):
         def outcome(module, inputs):
             y = module(*inputs)
             wanted = [*inputs, *module.parameters()]
-            return y, *torch.autograd.grad(y.sum(), wanted)
+            return y, *torch.autograd.grad(only(y).sum(), wanted)
 
         for _, module, args, _ in self.cases(module_info, device, dtype, training, True):
             expected = outcome(module, args)
@@ -323,7 +391,8 @@ def through_operators(call):
     """Return a test that makes the call through the dispatcher, as kernels are called directly."""
 
     def test(self):
-        with mock.patch.object(_torch, "is_plain", lambda *tensors: False):
+        asked = dict.fromkeys(("is_plain", "is_memory"), lambda *tensors: False)
+        with mock.patch.multiple(_torch, **asked):
             call()
 
     return test
@@ -350,7 +419,7 @@ def call_module(info, index, dtype):
     case = info.module_inputs_func(info, "cpu", dtype, True, True)[index]
     module = info.module_cls(*case.constructor_input.args, **case.constructor_input.kwargs)
     y = module.to(dtype)(*case.forward_input.args, **case.forward_input.kwargs)
-    y.sum().backward()
+    only(y).sum().backward()
 
 
 # Backends that need other packages have lanes of their own, and opcheck there.

@@ -25,7 +25,7 @@ from edgelinear.topology.views import View
 INSTRUCTION_SETS = ("portable", "avx2", "avx512")
 DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
 SUMS, DOTS, BOTH = 0, 1, 2
-ACTIVATE, DERIVE, SCALE = 0, 1, 2
+ACTIVATE, DERIVE, SCALE, INTEGRATE, DERIVE_SUM = 0, 1, 2, 3, 4
 _BEYOND = 64  # numbers after a state, which a tile that ends beyond it reads and drops
 _HUGE = 1 << 22  # bytes from which on huge pages pay
 # Below this address no memory is mapped as a rule. A tensor whose storage was freed begins there,
@@ -33,7 +33,7 @@ _HUGE = 1 << 22  # bytes from which on huge pages pay
 _LOW = 1 << 40
 
 # The structs of kernels.h: the codes of `struct` for their fields, and their names.
-_INTERFACE = 2
+_INTERFACE = 3
 _CALL_FIELDS = (
     ("4P", "view.indptr", "view.indices", "view.edge_ids", "view.runs"),
     ("4q", "view.rows", "view.columns", "view.edges", "view.num_runs"),
@@ -53,12 +53,12 @@ _PASS_FIELDS = (
     ("P3q", "finish.groups", "finish.row", "finish.sample", "finish.stride"),
     ("2P", "finish.state", "finish.pairs"),
     ("q", "finish.num_added"),
-    ("4P", "finish.added", "finish.leak", "finish.previous", "finish.mixed"),
+    ("5P", "finish.added", "finish.leak", "finish.previous", "finish.mixed", "finish.drive"),
     ("i4x", "finish.mode"),
     ("P", "groups"),
     ("2q", "num_groups", "steps"),
     ("3q", "gathered_step", "sums_step", "state_step"),
-    ("3q", "added_step", "previous_step", "mixed_step"),
+    ("4q", "added_step", "previous_step", "mixed_step", "drive_step"),
     ("2i", "reverse", "starts_empty"),
 )
 _COPY_FIELDS = (
@@ -66,7 +66,7 @@ _COPY_FIELDS = (
     ("P2q", "to.data", "to.feature_stride", "to.sample_stride"),
     ("P", "rows"),
     ("2q", "features", "batch"),
-    ("2i", "from_dtype", "to_dtype"),
+    ("3i", "from_dtype", "to_dtype", "row_bytes"),
     ("P", "parallel_for"),
 )
 _CALL, _PASS, _COPY = (
@@ -187,8 +187,9 @@ class Kernels:
         leak: Tensor | None = None,  # (rows,)
         previous: Tensor | None = None,
         mixed: Tensor | None = None,
+        drive: Tensor | None = None,
         steps: int = 1,
-        moves: tuple[int, ...] = (0, 0, 0, 0, 0, 0),
+        moves: tuple[int, ...] = (0, 0, 0, 0, 0, 0, 0),
         starts_empty: bool = False,
     ) -> None:
         """Compute the `Pass` of kernels.h. Memory after what is gathered is read: see `state`."""
@@ -230,7 +231,7 @@ class Kernels:
             address(state),
             address(pairs),
             0 if added is None else (len(added) if pairs is None else len(pairs)),
-            *map(address, (added, leak, previous, mixed)),
+            *map(address, (added, leak, previous, mixed, drive)),
             mode,
             address(groups),
             len(groups) - 1,
@@ -254,6 +255,7 @@ class Kernels:
             to.shape[0],
             DTYPES[source.dtype],
             DTYPES[to.dtype],
+            0 if rows is None else rows.element_size(),
             self.parallel_for,
         )
         _check_threads(self._copy(self._set, _COPY.pack(*fields)))

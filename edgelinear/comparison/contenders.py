@@ -14,6 +14,9 @@ from edgelinear.functional import edge_linear
 from edgelinear.layers import EdgeLinear
 
 MASKED, LINEAR = "MaskedLinear", "nn.Linear"
+# Of networks, level by level or step by step, as they are written without such a module.
+COMPOSED, COMPOSED_MASKED = "EdgeLinear composed", "MaskedLinear composed"
+DENSE = (MASKED, LINEAR, COMPOSED_MASKED)
 
 
 class Contender(NamedTuple):
@@ -21,30 +24,39 @@ class Contender(NamedTuple):
 
     name: str
     forward: Callable[[Tensor], Tensor]
-    weight: Tensor
-    bias: Tensor | None
+    parameters: tuple[Tensor, ...]
     fixed: tuple[Tensor | None, ...]  # index tensors and buffers
-    at_edges: Callable[[Tensor], Tensor]  # the gradient of `weight` to one number an edge
+    at_edges: Callable[..., Tensor]  # the gradients of the parameters to one number an edge
 
     def step(self, x: Tensor, grad: Tensor) -> tuple[Tensor, ...]:
-        """Return the output, and the gradients of the input, the weight and the bias."""
+        """Return the output, and the gradients of the input and of the parameters."""
         y = self.forward(x)
-        wanted = (x, self.weight) if self.bias is None else (x, self.weight, self.bias)
-        return y, *torch.autograd.grad(y, wanted, grad)
+        return y, *torch.autograd.grad(y, (x, *self.parameters), grad)
+
+
+def parameters_of(*given: Tensor | None) -> tuple[Tensor, ...]:
+    """Return those that are there."""
+    return tuple(parameter for parameter in given if parameter is not None)
 
 
 def too_large(layer: EdgeLinear) -> str | None:
     """Return why the dense matrices are left out, or None where they fit."""
-    cells, free = layer.in_features * layer.out_features, _free_bytes(layer.weight.device)
     # The truth takes the matrix and its gradient in float64. The layers take a weight and its
     # gradient each, and MaskedLinear a mask, the product with it, and the gradient of that.
-    needed = cells * max(16, 6 * layer.weight.element_size() + 1)
+    each = max(16, 6 * layer.weight.element_size() + 1)
+    cells = layer.in_features * layer.out_features
+    what = f"the dense {layer.out_features} x {layer.in_features} matrices"
+    return more_than_a_quarter(what, cells * each, layer.weight.device)
+
+
+def more_than_a_quarter(what: str, needed: int, device: torch.device) -> str | None:
+    """Return a sentence where something would take more than a quarter of the memory free."""
+    free, gib = _free_bytes(device), 2**30
     if needed <= free / 4:
         return None
-    gib = 2**30
     return (
-        f"the dense {layer.out_features} x {layer.in_features} matrices would take "
-        f"{needed / gib:.1f} GiB, more than a quarter of the {free / gib:.1f} GiB free"
+        f"{what} would take {needed / gib:.1f} GiB, more than a quarter of the "
+        f"{free / gib:.1f} GiB free"
     )
 
 
@@ -68,7 +80,8 @@ def edge_contender(layer: EdgeLinear, name: str) -> Contender:
     def forward(x: Tensor) -> Tensor:
         return edge_linear(x, weight, topology, bias, backend=name)
 
-    return Contender(name, forward, weight, bias, topology._tensors, lambda grad: grad)
+    parameters = parameters_of(weight, bias)
+    return Contender(name, forward, parameters, topology._tensors, lambda grad, *_: grad)
 
 
 def _copy(parameter: Tensor) -> Tensor:
@@ -81,8 +94,7 @@ def dense_contenders(layer: EdgeLinear) -> list[Contender]:
     src, dst = layer.topology.src.long(), layer.topology.dst.long()
 
     def contender(name: str, twin: MaskedLinear | nn.Linear, *fixed: Tensor) -> Contender:
-        return Contender(
-            name, twin.forward, twin.weight, twin.bias, fixed, lambda grad: grad[dst, src]
-        )
+        parameters = parameters_of(twin.weight, twin.bias)
+        return Contender(name, twin.forward, parameters, fixed, lambda grad, *_: grad[dst, src])
 
     return [contender(MASKED, masked, masked.mask), contender(LINEAR, linear)]

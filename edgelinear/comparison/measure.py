@@ -88,19 +88,30 @@ def sparse_truth(
     y = (matrix @ xt).T
     if bias is not None:
         y = y + bias.detach().double().cpu().numpy()
-    weight_grad = np.empty(len(src))
-    step = max(1, _SLICE_ELEMENTS // max(1, x.shape[0]))
-    for start in range(0, len(src), step):
-        edges = slice(start, start + step)
-        weight_grad[edges] = np.einsum("eb,eb->e", gt[dst[edges]], xt[src[edges]])
+    weight_grad = per_edge(gt, xt, src, dst)
     parts = (y, (matrix.T @ gt).T, weight_grad)
     return Truth(*(torch.from_numpy(np.ascontiguousarray(part)).to(x.device) for part in parts))
 
 
+def per_edge(
+    targets: np.ndarray,  # (out_features, batch)
+    sources: np.ndarray,  # (in_features, batch)
+    src: np.ndarray,  # (num_edges,)
+    dst: np.ndarray,  # (num_edges,)
+) -> np.ndarray:  # (num_edges,)
+    """Return the sum over the batch of the products of both ends of each edge."""
+    found = np.empty(len(src))
+    step = max(1, _SLICE_ELEMENTS // max(1, sources.shape[1]))
+    for start in range(0, len(src), step):
+        edges = slice(start, start + step)
+        found[edges] = np.einsum("eb,eb->e", targets[dst[edges]], sources[src[edges]])
+    return found
+
+
 def errors(contender: Contender, x: Tensor, grad: Tensor, truth: Truth) -> tuple[float, ...]:
     """Return the largest absolute errors of output, input gradient and weight gradient."""
-    y, input_grad, weight_grad, *_ = contender.step(x, grad)
-    found = (y, input_grad, contender.at_edges(weight_grad))
+    y, input_grad, *gradients = contender.step(x, grad)
+    found = (y, input_grad, contender.at_edges(*gradients))
     return tuple(_distance(a, b) for a, b in zip(found, truth, strict=True))
 
 
@@ -108,15 +119,18 @@ def _distance(a: Tensor, b: Tensor) -> float:
     return float((a.detach().double() - b).abs().max()) if b.numel() else 0.0
 
 
-def bounds(truth: Truth, topology: Topology, dtype: torch.dtype) -> tuple[float, ...]:
+def bounds(
+    truth: Truth, topology: Topology, dtype: torch.dtype, depth: int = 1
+) -> tuple[float, ...]:
     """Return the errors that rounding explains: a sum of n terms drifts as the root of n.
 
-    The result is rounded to `dtype`, and sums are in float32 at least.
+    The result is rounded to `dtype`, and sums are in float32 at least. Each of several levels, or
+    steps, adds as much.
     """
     degrees = [int(d.max()) for d in (topology.fan_in, topology.fan_out) if d.numel()]
     terms = max([*degrees, truth.output.shape[0]])
     accumulate = torch.promote_types(dtype, torch.float32)
-    relative = 4 * torch.finfo(dtype).eps + 32 * torch.finfo(accumulate).eps * terms**0.5
+    relative = depth * (4 * torch.finfo(dtype).eps + 32 * torch.finfo(accumulate).eps * terms**0.5)
     return tuple(relative * float(part.abs().max()) if part.numel() else 0.0 for part in truth)
 
 
@@ -140,10 +154,10 @@ def rounds(
         for times, waited, contender in zip(taken, waits, contenders, strict=True):
             begin, delay = time.perf_counter(), seconds_in_queue()
             run(contender)
-            synchronize(contender.weight.device)
+            synchronize(contender.parameters[0].device)
             before = time.perf_counter()
             run(contender)
-            synchronize(contender.weight.device)
+            synchronize(contender.parameters[0].device)
             end = time.perf_counter()
             times.append(1e3 * (end - before))
             waited.append(seconds_in_queue() - delay > max(0.1 * (end - begin), _WAKING))
@@ -193,7 +207,7 @@ def saved_bytes(contender: Contender, x: Tensor) -> int:
 
     Parameters, buffers and index tensors are there anyway, and do not count; the input does.
     """
-    held = (contender.weight, contender.bias, *contender.fixed)
+    held = (*contender.parameters, *contender.fixed)
     known = {_storage(tensor) for tensor in held if tensor is not None}
     kept: dict[int, int] = {}
 

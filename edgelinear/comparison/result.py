@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgelinear.comparison import tables, verdict
-from edgelinear.comparison.contenders import MASKED
+from edgelinear.comparison.contenders import COMPOSED_MASKED, MASKED
 from edgelinear.comparison.rows import Row
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Comparison:
     machine: dict[str, Any]  # torch, threads, device
     rows: list[Row]
     left_out: dict[str, str] = field(default_factory=dict)  # contender: why it was not measured
+    graph: str = ""  # a network in words
 
     @property
     def fastest(self) -> Row | None:
@@ -47,8 +48,8 @@ class Comparison:
 
     @property
     def dense_is_better(self) -> bool:
-        """Whether `MaskedLinear`, the same function to train, is clearly the faster choice here."""
-        return verdict.is_faster(self.rows, MASKED)
+        """Whether `MaskedLinear`, or a network made of such, is clearly the faster choice here."""
+        return any(verdict.is_faster(self.rows, name) for name in (MASKED, COMPOSED_MASKED))
 
     @property
     def sentence(self) -> str:
@@ -58,10 +59,13 @@ class Comparison:
     @property
     def title(self) -> str:
         """The problem in one line."""
+        rest = f"batch {self.batch_size}, {self.dtype}"
+        if self.graph:
+            return f"{self.graph}, {rest}"
         density = self.num_edges / max(1, self.in_features * self.out_features)
         return (
             f"{self.in_features:,} -> {self.out_features:,}, {self.num_edges:,} edges "
-            f"({density:.3%}), batch {self.batch_size}, {self.dtype}"
+            f"({density:.3%}), {rest}"
         )
 
     @property

@@ -3,13 +3,13 @@
 import math
 from dataclasses import dataclass
 
-from edgelinear.comparison.contenders import LINEAR, MASKED
+from edgelinear.comparison.contenders import COMPOSED, DENSE
 from edgelinear.comparison.measure import hold_still
 
 
 @dataclass(frozen=True)
 class Row:
-    """What `compare` measured of one contender: a backend, or a dense layer.
+    """What `compare` measured of one contender: a backend, or what it is instead of.
 
     Times are medians in milliseconds with their lower and upper quartiles, and the least of all
     rounds; memory is in bytes, and errors are the largest absolute differences from float64.
@@ -42,8 +42,13 @@ class Row:
 
     @property
     def is_dense(self) -> bool:
-        """Whether it is one of the two dense layers."""
-        return self.name in (MASKED, LINEAR)
+        """Whether it is a dense layer, or made of such."""
+        return self.name in DENSE
+
+    @property
+    def is_composed(self) -> bool:
+        """Whether it is a network made of an EdgeLinear for each level, or a loop over one."""
+        return self.name == COMPOSED
 
     @property
     def is_steady(self) -> bool:

@@ -12,28 +12,35 @@ import torch
 from torch import Tensor
 
 from edgelinear import backends
-from edgelinear.comparison import contenders, measure
-from edgelinear.comparison.contenders import LINEAR, MASKED, Contender
+from edgelinear.comparison import measure
+from edgelinear.comparison.contenders import Contender
 from edgelinear.comparison.result import Comparison
 from edgelinear.comparison.rows import Row
-from edgelinear.layers import EdgeLinear
+from edgelinear.comparison.subjects import input_of_backends, subject_of
+from edgelinear.layers import EdgeLinear, EdgeNetwork, EdgeRNN
 
 
 def compare(
-    layer: EdgeLinear,
+    layer: EdgeLinear | EdgeNetwork | EdgeRNN,
     batch_size: int = 64,
     backends: str | Sequence[str] | None = None,
     *,
+    steps: int | None = None,
     seconds: float | None = None,
 ) -> Comparison:
-    """Measure a layer on every backend that runs here, and as the two dense layers it could be.
+    """Measure a layer or a network on every backend that runs here, and what it is instead of.
 
-    The dense ones are `layer.to_masked_linear()`, the same function to train, and
+    Of a layer, these are dense: `layer.to_masked_linear()`, the same function to train, and
     `layer.to_linear()`, which trains the zeros as well. First, output, input gradient and weight
     gradient are held against a dense float64 computation; then all are timed in turn, as if every
     parameter were trained. Where the dense matrices would take more than a quarter of the memory
     that is free, they are left out, and the truth is scipy's float64 CSR product instead. The
     layer, its gradients and the random state stay as they are.
+
+    An EdgeNetwork is held against its composition, an EdgeLinear for each level on all values that
+    came before it, and the same with a MaskedLinear for each level; an EdgeRNN against a loop over
+    an EdgeLinear, and one over a dense masked matrix. Their truth is scipy's, too. Noise is left
+    out, and leaks and factors of inputs are not trained.
 
     Rounds go on until the upper quartile of each contender is at most twice the least time, and
     threads waited for a processor in at most a quarter of the rounds (which Linux tells), for two
@@ -42,15 +49,16 @@ def compare(
 
     Args:
         batch_size: samples in the random input.
+        steps: of its sequences, for an EdgeRNN alone; 20 by default.
         backends: names in `edgelinear.backends.BACKENDS`; by default all that can run here.
         seconds: that the whole call may take, counted from its start: no round begins after them.
             What a comparison cannot do without is done all the same, however long it takes: the
             float64 computation, the memory of one step, and one round of forwards and of steps.
 
     Raises:
-        TypeError: if `layer` is no EdgeLinear, the batch size no integer, or `seconds` no number.
-        ValueError: if the batch size is below 1, `seconds` is not positive, a backend is unknown,
-            or a weight is not finite.
+        TypeError: if `layer` is none, the batch size or `steps` no integer, or `seconds` no number.
+        ValueError: if the batch size or `steps` is below 1, `seconds` is not positive, a backend is
+            unknown, a weight is not finite, or nodes of a network take neither sums nor means.
         RuntimeError: if a backend asked for by name cannot run here.
 
     Example:
@@ -61,27 +69,24 @@ def compare(
         >>> comparison.rows[0].output_error < 1e-6
         True
     """
-    _check(layer, batch_size, seconds)
+    _check(layer, batch_size, steps, seconds)
     deadline = None if seconds is None else time.perf_counter() + seconds
     device = layer.weight.device
     with _undisturbed(device):
         generator = torch.Generator("cpu").manual_seed(0)
 
-        def draw(features: int) -> Tensor:
-            values = torch.randn(batch_size, features, generator=generator, device="cpu")
+        def draw(shape: tuple[int, ...]) -> Tensor:
+            values = torch.randn(shape, generator=generator, device="cpu")
             return values.to(device, layer.weight.dtype)
 
-        x, grad = draw(layer.in_features).requires_grad_(), draw(layer.out_features)
+        subject = subject_of(layer, batch_size, steps)
+        x, grad = draw(subject.input).requires_grad_(), draw(subject.output)
         names, left_out = _usable(layer, x, backends)
-        problem = (x, layer.weight, layer.bias, grad, layer.topology)
-        too_large = contenders.too_large(layer)
-        truth = measure.sparse_truth(*problem) if too_large else measure.dense_truth(*problem)
-        entered = [contenders.edge_contender(layer, name) for name in names]
-        if too_large:
-            left_out |= dict.fromkeys((MASKED, LINEAR), too_large)
-        else:
-            entered += contenders.dense_contenders(layer)
-        rows = _measure(entered, x, grad, truth, layer, deadline)
+        truth = subject.truth(x, grad)
+        entered = [subject.contender(name) for name in names]
+        entered += [make() for make in subject.others]
+        limits = measure.bounds(truth, layer.topology, layer.weight.dtype, subject.depth)
+        rows = _measure(entered, x, grad, truth, limits, deadline)
     return Comparison(
         layer.in_features,
         layer.out_features,
@@ -90,17 +95,22 @@ def compare(
         str(layer.weight.dtype).removeprefix("torch."),
         _machine(device),
         rows,
-        left_out,
+        left_out | subject.left_out,
+        subject.graph,
     )
 
 
-def _check(layer: Any, batch_size: Any, seconds: Any) -> None:
-    if not isinstance(layer, EdgeLinear):
-        raise TypeError(f"`layer` must be an EdgeLinear, got {type(layer).__name__}.")
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int):
-        raise TypeError(f"`batch_size` must be an integer, got {batch_size!r}.")
-    if batch_size < 1:
-        raise ValueError(f"`batch_size` must be at least 1, got {batch_size}.")
+def _check(layer: Any, batch_size: Any, steps: Any, seconds: Any) -> None:
+    if not isinstance(layer, EdgeLinear | EdgeNetwork | EdgeRNN):
+        raise TypeError(
+            "`layer` must be an EdgeLinear, an EdgeNetwork or an EdgeRNN, got "
+            f"{type(layer).__name__}."
+        )
+    for name, count in (("batch_size", batch_size), ("steps", 1 if steps is None else steps)):
+        if isinstance(count, bool) or not isinstance(count, int):
+            raise TypeError(f"`{name}` must be an integer, got {count!r}.")
+        if count < 1:
+            raise ValueError(f"`{name}` must be at least 1, got {count}.")
     if isinstance(seconds, bool) or not isinstance(seconds, int | float | None):
         raise TypeError(f"`seconds` must be a number or None, got {seconds!r}.")
     if seconds is not None and not seconds > 0:
@@ -128,10 +138,10 @@ def _undisturbed(device: torch.device) -> Iterator[None]:
 
 
 def _usable(
-    layer: EdgeLinear, x: Tensor, names: str | Sequence[str] | None
+    layer: EdgeLinear | EdgeNetwork | EdgeRNN, x: Tensor, names: str | Sequence[str] | None
 ) -> tuple[list[str], dict[str, str]]:
     """Return the backends to measure, and why each other one is not."""
-    problem = (x, layer.weight, layer.topology)
+    problem = (input_of_backends(layer, x), layer.weight, layer.topology)
     if names is not None:
         names = [names] if isinstance(names, str) else list(names)
         for name in names:
@@ -149,10 +159,9 @@ def _measure(
     x: Tensor,
     grad: Tensor,
     truth: measure.Truth,
-    layer: EdgeLinear,
+    limits: tuple[float, ...],
     deadline: float | None,
 ) -> list[Row]:
-    limits = measure.bounds(truth, layer.topology, layer.weight.dtype)
     errors = [measure.errors(c, x, grad, truth) for c in entered]
     saved = [measure.saved_bytes(c, x) for c in entered]
     peaks = [measure.peak_bytes(partial(c.step, x, grad), x.device) for c in entered]
@@ -165,7 +174,7 @@ def _measure(
     return [
         Row(
             name=contender.name,
-            parameters=sum(p.numel() for p in (contender.weight, contender.bias) if p is not None),
+            parameters=sum(p.numel() for p in contender.parameters),
             output_error=errors[i][0],
             input_grad_error=errors[i][1],
             weight_grad_error=errors[i][2],

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from edgelinear.comparison.contenders import LINEAR, MASKED
+from edgelinear.comparison.contenders import COMPOSED, COMPOSED_MASKED, LINEAR, MASKED
 from edgelinear.comparison.rows import Row
 from edgelinear.comparison.units import ms
 
 
 def fastest_backend(rows: Iterable[Row]) -> Row | None:
     """Return the backend with the shortest step, of those whose results agree; None without any."""
-    backends = [row for row in rows if row.agrees and not row.is_dense]
+    backends = [row for row in rows if row.agrees and not (row.is_dense or row.is_composed)]
     return min(backends, key=lambda row: row.step_ms, default=None)
 
 
@@ -67,10 +67,15 @@ def sentence(rows: Sequence[Row], left_out: Mapping[str, str]) -> str:
     if best is None:
         return f"No backend was measured whose results agree.{note}"
     moving = restless(rows)
+    others = [row for row in rows if row.agrees and row.name in (COMPOSED, COMPOSED_MASKED)]
     if moving:
-        reason = left_out.get(MASKED)
+        reason = left_out.get(MASKED, left_out.get(COMPOSED_MASKED))
         return f"{_too_busy(moving)}{f'; {reason}' if reason else ''}.{note}"
     start = f"{best.name} is the fastest backend here, at {ms(best.step_ms)} ms a training step"
+    if others:
+        compared = " and ".join(f"{_compared(best, row)} {row.name}" for row in others)
+        reason = left_out.get(COMPOSED_MASKED)
+        return f"{start}: {compared}, the same function{f'; {reason}' if reason else ''}.{note}"
     dense = _dense(rows)
     if MASKED not in dense or LINEAR not in dense:
         reason = left_out.get(MASKED)

@@ -12,6 +12,7 @@ from edgelinear.convert.matrices import (
     from_weight_mask,
     to_scipy,
 )
+from edgelinear.convert.ncps import from_ncps
 from edgelinear.convert.neat import Genome, from_neat, to_neat
 from edgelinear.convert.nx import from_networkx, to_networkx
 from edgelinear.convert.tables import from_table, to_table
@@ -25,6 +26,7 @@ __all__ = [
     "from_edges",
     "from_igraph",
     "from_linear",
+    "from_ncps",
     "from_neat",
     "from_networkx",
     "from_scipy",

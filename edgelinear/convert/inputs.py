@@ -11,7 +11,7 @@ from torch import Tensor
 from edgelinear.convert.columns import dense, misfit, plain
 from edgelinear.convert.frames import Frame
 from edgelinear.convert.names import several, stripped
-from edgelinear.convert.shared import import_optional, is_network
+from edgelinear.convert.shared import import_optional
 from edgelinear.topology import Wiring
 from edgelinear.topology.wiring import HasWiring, wiring_of
 
@@ -49,10 +49,10 @@ def to_inputs(
         raise ValueError(f'`unknown` must be "error", "ignore" or "drop", got {unknown!r}.')
     frame = Frame("table", table)
     in_names = wiring.in_names
-    if is_network(layer) and in_names is not None:
-        in_names = layer.in_names  # of the nodes, those that take a value
+    if wiring.inputs is not None and in_names is not None:
+        in_names = [in_names[node] for node in wiring.inputs]
     if in_names is None:
-        kind = "node_names" if is_network(layer) else "in_names"
+        kind = "in_names" if wiring.inputs is None else "node_names"
         raise ValueError(f"this layer has no `{kind}`: set them, or pass a tensor to the layer.")
     # Only pandas has columns that are called by numbers.
     has_numbers = frame.kind in ("pandas", "dask")
@@ -190,7 +190,8 @@ def explain(layer: HasWiring | Wiring, edge: Any) -> str:
         >>> explain(layer, 1)
         "edge 1: input 'B' (1) -> output 0, weight -0.31"
     """
-    topology, weight, in_names, out_names, _, rules, _ = wiring = wiring_of(layer)
+    wiring = wiring_of(layer)
+    topology, weight, in_names, out_names, *_ = wiring
     if isinstance(edge, tuple) and len(edge) == 2:
         edge = _edge_between(wiring, *edge)
     elif isinstance(edge, bool) or not hasattr(edge, "__index__"):
@@ -204,11 +205,11 @@ def explain(layer: HasWiring | Wiring, edge: Any) -> str:
     source = _node(int(topology.src[edge]), in_names)
     target = _node(int(topology.dst[edge]), out_names)
     said = [f"input {source} -> output {target}"]
-    if is_network(layer):
+    if wiring.inputs is not None:
         said = [f"node {source} -> node {target}"]
     if weight is not None:
         said.append(f"weight {float(weight[edge]):.6g}")
-    said += filter(None, (rule.note(edge) for rule in rules))
+    said += filter(None, (rule.note(edge) for rule in wiring.rules))
     return f"edge {edge}: {', '.join(said)}"
 
 

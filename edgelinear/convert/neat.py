@@ -105,10 +105,10 @@ def from_neat(
         recurrent = not genome_config.feed_forward if recurrent is None else recurrent
     elif recurrent is not None and recurrent != genes.is_recurrent:
         raise ValueError(
-            "`genome` is a feed-forward network: use an `EdgeNetwork`."
+            "`genome` is a feed-forward network: use `EdgeNetwork.from_neat`."
             if recurrent
             else "`genome` is a recurrent network, whose nodes take values of the step before: use "
-            "an `EdgeRNN`."
+            "`EdgeRNN.from_neat`."
         )
     else:
         recurrent = genes.is_recurrent
@@ -183,7 +183,7 @@ def to_neat(values: Genome, genome: Any) -> Any:
     written = [
         place
         for place, key in enumerate(names)
-        if key not in is_input and values.activations[place] is not silent
+        if key not in is_input and values.activations[place] != silent
     ]
     bias, response = (
         {names[place]: float(numbers[place]) for place in written} for numbers in values[2:4]
@@ -233,7 +233,8 @@ def _check_ends(genes: Genes, edges: np.ndarray, names: list[int], recurrent: bo
         if (level < 0).any():
             cycle = " -> ".join(str(names[node]) for node in find_cycle(src, dst, level))
             raise ValueError(
-                f"`genome` must have no cycle, got {cycle}: a recurrent genome is an `EdgeRNN`."
+                f"`genome` must have no cycle, got {cycle}: for a recurrent genome, use "
+                "`EdgeRNN.from_neat`."
             )
 
 

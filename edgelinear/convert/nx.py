@@ -11,7 +11,6 @@ from torch import Tensor
 from edgelinear.convert.shared import (
     checked_wiring,
     import_optional,
-    is_network,
     named_nodes,
     weight_array,
 )
@@ -130,7 +129,7 @@ def to_networkx(
     networkx = import_optional("networkx")
     topology = wiring.topology
     inputs, outputs = named_nodes(wiring, in_names, out_names)
-    if is_network(layer) and inputs is None and outputs is None:
+    if wiring.inputs is not None and inputs is None and outputs is None:
         inputs = outputs = [*range(topology.in_features)]
     inputs = inputs or [("in", i) for i in range(topology.in_features)]
     outputs = outputs or [("out", j) for j in range(topology.out_features)]

@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 import torch
@@ -113,11 +113,6 @@ def as_values(array: np.ndarray) -> Tensor | None:
     if kind == "c":
         raise TypeError(f"the values must be real numbers, got {array.dtype}.")
     return numbers.as_values("the data", np.array(array))  # a copy
-
-
-def is_network(layer: Any) -> TypeGuard[Any]:
-    """Whether sources and targets are nodes of one graph, as those of an EdgeNetwork."""
-    return hasattr(layer, "num_nodes") and hasattr(layer, "node_names")
 
 
 def named_nodes(

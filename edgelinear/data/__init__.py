@@ -14,6 +14,7 @@ __all__ = [
     "reactome",
     "reactome_hierarchy",
     "reactome_titles",
+    "worm",
 ]
 
 
@@ -56,6 +57,27 @@ def reactome_titles() -> dict[str, str]:
     text = gzip.decompress(path.read_bytes()).decode()
     rows = csv.DictReader(io.StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE)
     return {row["pathway"]: row["title"] for row in rows}
+
+
+def worm(kind: str = "chemical") -> convert.Wiring:
+    """Return the synapses among the cells of a hermaphrodite worm, C. elegans, and their numbers.
+
+    Weights are as Cook et al. (2019) give them, a count of the sections of each synapse. Names in
+    capitals are neurons, others muscles and other cells. Nearly all electrical synapses stand there
+    both ways.
+
+    Args:
+        kind: "chemical" or "electrical".
+
+    Example:
+        >>> from edgelinear.data import worm
+        >>> synapses = worm()
+        >>> el.convert.explain(synapses, ("AVAL", "VA08"))
+        "edge 3387: input 'AVAL' (53) -> output 'VA08' (238), weight 7"
+    """
+    if kind not in ("chemical", "electrical"):
+        raise ValueError(f'`kind` must be "chemical" or "electrical", got {kind!r}.')
+    return _wiring(f"worm_{kind}.tsv.gz")
 
 
 def _wiring(name: str) -> convert.Wiring:

@@ -16,7 +16,9 @@ import numpy as np
 
 _BINN = ("binn==0.1.1", "3932aa18f8c11adf5ac68aa3e11ccb6faac1a72df7c99f2e301558632497896c")
 _FLYVIS = ("flyvis==1.2.0", "af365b16e870111fcb06782a063f6551b05cce9a105c6eaab9c0bda3b017031f")
+_CECT = ("cect==0.3.5", "ea47f7a6b0d69a8d0bd3b0ade4037b7cc32d31ad0449f823d7ec153d6fd25057")
 _DOWNLOADS = "binn/data/downloads"
+_WEIGHTED = ("source", "target", "weight")
 _HUMAN = "R-HSA-"  # how identifiers of human pathways begin
 
 
@@ -77,9 +79,23 @@ def cell_pairs(network: dict[str, Any]) -> dict[str, list]:
     return {"cell_types": types, "pairs": pairs}
 
 
-def to_tsv_gz(edges: Iterable[tuple[str, str]], header: tuple[str, str]) -> bytes:
+def worm_synapses(lines: Iterable[str], kind: str) -> list[tuple[str, ...]]:
+    """Return (source, target, weight) of the worm's synapses of a kind, sorted.
+
+    Each line holds source, target, weight and kind between commas, after a header.
+
+    Example:
+        >>> lines = ["Source,Target,Weight,Type\\n", "I1L , I2L ,10,chemical\\n"]
+        >>> worm_synapses(lines, "chemical")
+        [('I1L', 'I2L', '10')]
+    """
+    rows = ([cell.strip() for cell in row] for row in _rows(lines, 4, ","))
+    return sorted(tuple(row[:3]) for row in rows if row[3] == kind)
+
+
+def to_tsv_gz(rows: Iterable[tuple[str, ...]], header: tuple[str, ...]) -> bytes:
     """Return the compressed table, the same bytes whenever it is made."""
-    return _compress("".join(f"{first}\t{second}\n" for first, second in [header, *edges]))
+    return _compress("".join("\t".join(row) + "\n" for row in [header, *rows]))
 
 
 def _compress(text: str) -> bytes:
@@ -89,9 +105,9 @@ def _compress(text: str) -> bytes:
     return buffer.getvalue()
 
 
-def _rows(lines: Iterable[str], columns: int) -> Iterable[list[str]]:
+def _rows(lines: Iterable[str], columns: int, separator: str = "\t") -> Iterable[list[str]]:
     for number, line in enumerate(lines, start=1):
-        row = line.rstrip("\r\n").split("\t")
+        row = line.rstrip("\r\n").split(separator)
         if len(row) != columns:
             raise ValueError(f"line {number} must have {columns} columns, got {len(row)}.")
         yield row
@@ -143,10 +159,15 @@ def main() -> None:
             titles = human_titles(lines("reactome_pathways_names_2025_01_21"))
         with _open_wheel(*_FLYVIS, folder) as wheel:
             fly = cell_pairs(json.loads(wheel.read("flyvis/connectome/fib25-fib19_v2.2.json")))
+        with _open_wheel(*_CECT, folder) as wheel:
+            text = wheel.read("cect/data/herm_full_edgelist.csv").decode()
+            worm = [line for line in text.splitlines() if line]
     files = {
         "reactome.tsv.gz": to_tsv_gz(proteins, ("source", "target")),
         "reactome_hierarchy.tsv.gz": to_tsv_gz(parts, ("source", "target")),
         "reactome_titles.tsv.gz": to_tsv_gz(titles, ("pathway", "title")),
+        "worm_chemical.tsv.gz": to_tsv_gz(worm_synapses(worm, "chemical"), _WEIGHTED),
+        "worm_electrical.tsv.gz": to_tsv_gz(worm_synapses(worm, "electrical"), _WEIGHTED),
         "fly_visual_system.json.gz": _compress(json.dumps(fly, separators=(",", ":"))),
     }
     for name, contents in files.items():

@@ -56,6 +56,19 @@ def differentiable(
     return y.scatter_add(-1, dst, products).to(x.dtype)
 
 
+def take(tensor: Tensor, dim: int, index: Tensor) -> Tensor:
+    """Return `tensor.index_select(dim, index)`, with a derivative that Inductor gets right.
+
+    That of `index_select`, an `index_add`, writes out of bounds if the kernel transposes, and there
+    is more than one thread (pytorch#191837); that of `gather` is torch's own kernel.
+    """
+    if not torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export():
+        return tensor.index_select(dim, index)
+    ones, sizes = [1] * tensor.dim(), list(tensor.shape)
+    ones[dim], sizes[dim] = -1, index.shape[0]
+    return tensor.gather(dim, index.long().view(ones).expand(sizes))
+
+
 def onnx(
     x: Tensor,  # (*batch, in_features)
     weight: Tensor,  # (num_edges,)

@@ -116,17 +116,20 @@ void finish_sums(const Finish& finish, A* sums, int64_t row, int64_t count, int6
                 return load_as<A, W>(static_cast<const A*>(matrix) + at, present);
             };
             V v = load<V>(sums + j * W);
+            if (finish.mode == DERIVE_SUM)
+                v = derive<A, W>(group->activation, v, part_of(finish.state));
             if (added) v += load_as<A, W>(added + column, present);
             if (finish.mode == ACTIVATE) v = activate<A, W>(group->activation, v);
             if (finish.leak) {
                 const A leak = static_cast<const A*>(finish.leak)[r];
                 const V previous = part_of(finish.previous);
-                V mixed = v + (A(1) - leak) * previous;
-                if (finish.mode == ACTIVATE)
-                    mixed = previous + leak * (v - previous);
-                else
-                    v = leak * mixed;
+                const bool forward = finish.mode == ACTIVATE || finish.mode == INTEGRATE;
+                if (finish.drive) store_as<A, W>(static_cast<A*>(finish.drive) + at, v, present);
+                const V mixed = forward ? previous + leak * (v - previous)
+                                        : v + (A(1) - leak) * previous;
                 store_as<A, W>(static_cast<A*>(finish.mixed) + at, mixed, present);
+                if (finish.mode == INTEGRATE) v = activate<A, W>(group->activation, mixed);
+                if (!forward) v = leak * mixed;
             }
             if (finish.mode == DERIVE)
                 v = derive<A, W>(group->activation, v, part_of(finish.state));

@@ -3,7 +3,7 @@
 #include <cstdint>
 
 // Raise it with every change to these structs or to what fields mean. `backends/library.py` has the same.
-constexpr int32_t INTERFACE = 2;
+constexpr int32_t INTERFACE = 3;
 
 enum Dtype : int32_t { FLOAT32, FLOAT64, BFLOAT16, FLOAT16 };
 
@@ -38,19 +38,22 @@ struct Group {
     int64_t first, level, activation, by_target, by_source;
 };
 
-enum Mode : int32_t { ACTIVATE, DERIVE, SCALE };
+enum Mode : int32_t { ACTIVATE, DERIVE, SCALE, INTEGRATE, DERIVE_SUM };
 
 // What becomes of the sums of a row before they are written:
 //
 //     ACTIVATE    f(sum + added)
 //     DERIVE      (sum + added) * f', where f gave `state`
 //     SCALE       (sum + added) * state
+//     INTEGRATE   f(mixed), where there is a leak, and a drive that is sum + added
+//     DERIVE_SUM  sum * f' + added, where f gave `state`
 //
 // and, if there is a leak, as of a leaky integrator and of its gradient,
 //
 //     ACTIVATE    mixed = previous + leak * (f(sum + added) - previous)
+//     INTEGRATE   mixed = previous + leak * (drive - previous)
 //     the others  mixed = sum + added + (1 - leak) * previous, which is multiplied with leak * f'
-//                 instead of sum + added
+//                 instead of sum + added; after DERIVE_SUM, f' is in it and only leak is left
 //
 // All of these matrices lie as that of the sums does: the samples of a row side by side.
 struct Finish {
@@ -64,6 +67,7 @@ struct Finish {
     const void* leak;      // (rows,), or null
     const void* previous;
     void* mixed;           // may be `previous`
+    void* drive;           // or null
     int32_t mode;
 };
 
@@ -101,7 +105,7 @@ struct Pass {
     const Group* groups;   // and one beyond
     int64_t num_groups;
     int64_t steps;
-    int64_t gathered_step, sums_step, state_step, added_step, previous_step, mixed_step;
+    int64_t gathered_step, sums_step, state_step, added_step, previous_step, mixed_step, drive_step;
     int32_t reverse;       // whether from the last level to the first
     int32_t starts_empty;  // whether the first step has nothing to gather: its sums are 0
 };
@@ -109,8 +113,8 @@ struct Pass {
 // A copy of features, which may convert and transpose.
 struct Copy {
     Matrix from, to;
-    const int64_t* rows;  // (features,): the feature of `from` that each is, or null
+    const void* rows;  // (features,): the feature of `from` that each is, or null
     int64_t features, batch;
-    int32_t from_dtype, to_dtype;
+    int32_t from_dtype, to_dtype, row_bytes;
     ParallelFor parallel_for;
 };

@@ -71,6 +71,7 @@ bool walk_levels(Pass pass) {
         move<A>(pass.finish.added, pass.added_step);
         move<A>(pass.finish.previous, pass.previous_step);
         move<A>(pass.finish.mixed, pass.mixed_step);
+        move<A>(pass.finish.drive, pass.drive_step);
     }
     return true;
 }
@@ -126,11 +127,29 @@ int64_t pass(const Pass& pass) {
     return pass.call.dtype == FLOAT64 ? pass_of<double>(pass) : pass_of<float>(pass);
 }
 
+inline int64_t row_of(const Copy& copy, int64_t feature) {
+    if (!copy.rows) return feature;
+    return copy.row_bytes == 8 ? static_cast<const int64_t*>(copy.rows)[feature]
+                               : static_cast<const int32_t*>(copy.rows)[feature];
+}
+
+// Copies a vector: there is nothing to transpose.
+template <class A>
+void copy_vector(const Copy& copy, int64_t begin, int64_t end) {
+    const A* from = static_cast<const A*>(copy.from.data);
+    A* to = static_cast<A*>(copy.to.data);
+    for (int64_t feature = begin; feature < end; feature++)
+        to[feature * copy.to.feature_stride] =
+            from[row_of(copy, feature) * copy.from.feature_stride];
+}
+
 template <class A>
 bool copy_of(const Copy& copy) {
     constexpr int W = VECTOR_BYTES / sizeof(A), NV = 4, T = W * NV;
     const int64_t parts = ceil_div(copy.features, FEATURES);
     auto some = [&](int64_t begin, int64_t end) {
+        if (copy.batch == 1 && copy.from_dtype == copy.to_dtype && copy.from_dtype <= FLOAT64)
+            return copy_vector<A>(copy, begin * FEATURES, smaller(end * FEATURES, copy.features));
         alignas(64) A block[FEATURES * T];
         for (int64_t part = begin; part < end; part++) {
             const int64_t feature = part * FEATURES;
@@ -139,7 +158,7 @@ bool copy_of(const Copy& copy) {
                 const int64_t samples = copy.batch - sample;
                 if (copy.rows)
                     for (int64_t f = 0; f < count; f++)
-                        pack<A, W, NV>(copy.from_dtype, copy.from, copy.rows[feature + f], 1, sample,
+                        pack<A, W, NV>(copy.from_dtype, copy.from, row_of(copy, feature + f), 1, sample,
                                        samples, block + f * T);
                 else
                     pack<A, W, NV>(copy.from_dtype, copy.from, feature, count, sample, samples,

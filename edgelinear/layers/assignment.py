@@ -12,14 +12,20 @@ from edgelinear.topology.checks import check_weight
 from edgelinear.topology.numbers import cast
 
 
-def values_of(wiring: Wiring, values: str) -> Tensor | None:
-    """Return the values of the data for `values="weight"`, and None for "ignore"."""
+def values_of(wiring: Wiring, values: str, weight: Any) -> Tensor | None:
+    """Return the values of the data for `values="weight"`, and None for "ignore".
+
+    Raises:
+        ValueError: if there are none, or `weight` is given as well.
+    """
     if values not in ("ignore", "weight"):
         raise ValueError(f'`values` must be "ignore" or "weight", got {values!r}.')
     if values == "ignore":
         return None
     if wiring.weight is None:
         raise ValueError('values="weight" asks for the values of the data, which has none.')
+    if weight is not None:
+        raise ValueError('pass either `weight` or values="weight", got both.')
     return wiring.weight
 
 

@@ -52,7 +52,7 @@ def compare(
         missing += [f"{prefix}{key}" for key in _rule_keys(rules)]
     refused: list[str | None] = []
     here = [key for key in WIRING if prefix + key in state]
-    if not here and _is_compared_by_rank_0(weights.values()):
+    if not here and is_compared_by_rank_0(weights.values()):
         missing = []
     else:
         if here or (weights and not alone):
@@ -97,6 +97,32 @@ def saved_topology(state: Mapping[str, Tensor], prefix: str = "") -> Topology:
         return Topology(in_features, out_features, edges, duplicates="keep")
     except ValueError as error:
         raise ValueError(f"`{prefix}edge_index` in this checkpoint is corrupt: {error}") from error
+
+
+def saved_weight(state: Mapping[str, Tensor], prefix: str, build: str) -> Tensor:
+    """Return the weights that a state dict holds.
+
+    Args:
+        build: how to make a module for those that rules or hooks of torch compute.
+
+    Raises:
+        ValueError: if it has none, or what computes them.
+    """
+    if any(key.startswith(prefix + RULES) for key in state):
+        raise ValueError(
+            f"`{prefix}weight` in this checkpoint has rules: {build}, apply the same rules, and "
+            "use `load_state_dict`."
+        )
+    if prefix + "weight" not in state:
+        hint = ""
+        if any(key.startswith(prefix + "weight_") for key in state):
+            hint = (
+                f" It was saved from a layer under `prune` or `weight_norm`: {build}, apply the "
+                "same (for a mask, `prune.identity`), and use `load_state_dict`; or remove these "
+                "before saving."
+            )
+        raise ValueError(f"the state dict holds no `{prefix}weight`.{hint}")
+    return state[prefix + "weight"]
 
 
 def _rule_keys(rules: Sequence[nn.Module]) -> list[str]:
@@ -208,7 +234,7 @@ def _rounded_to(ours: dict[str, Tensor], there: dict[str, Tensor]) -> torch.dtyp
     return None
 
 
-def _is_compared_by_rank_0(parameters: Iterable[Tensor]) -> bool:
+def is_compared_by_rank_0(parameters: Iterable[Tensor]) -> bool:
     """Whether this is what torch's `broadcast_from_rank0` hands to other ranks: parameters alone.
 
     They come as shards. The wiring they were saved with stays on rank 0, which compares it.

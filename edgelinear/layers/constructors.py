@@ -57,11 +57,9 @@ class Constructors(EdgeModule):
         if not isinstance(wiring, Wiring):
             hint = ": use `from_topology`" if isinstance(wiring, Topology) else ""
             raise TypeError(f"`wiring` must be a Wiring, got {type(wiring).__name__}{hint}.")
-        weight = assignment.values_of(wiring, values)
+        weight = assignment.values_of(wiring, values, options.get("weight"))
         data = dict(in_names=wiring.in_names, out_names=wiring.out_names)
         if weight is not None:
-            if options.get("weight") is not None:
-                raise ValueError('pass either `weight` or values="weight", got both.')
             options = options | dict(weight=weight)
         return cls.from_topology(wiring.topology, **(data | options))
 
@@ -151,21 +149,7 @@ class Constructors(EdgeModule):
             True
         """
         topology = checkpoint.saved_topology(state, prefix)
-        if any(key.startswith(prefix + checkpoint.RULES) for key in state):
-            raise ValueError(
-                f"`{prefix}weight` in this checkpoint has rules: build the layer with "
-                "`from_topology`, apply the same rules, and use `load_state_dict`."
-            )
-        if prefix + "weight" not in state:
-            hint = ""
-            if any(key.startswith(prefix + "weight_") for key in state):
-                hint = (
-                    " It was saved from a layer under `prune` or `weight_norm`: build the layer "
-                    "with `from_topology`, apply the same (for a mask, `prune.identity`), and use "
-                    "`load_state_dict`; or remove these before saving."
-                )
-            raise ValueError(f"the state dict holds no `{prefix}weight`.{hint}")
-        weight = state[prefix + "weight"]
+        weight = checkpoint.saved_weight(state, prefix, "build the layer with `from_topology`")
         layer = cls.from_topology(
             topology,
             bias=prefix + "bias" in state,

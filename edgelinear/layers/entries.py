@@ -88,7 +88,9 @@ class Entry(Tensor):
         ours = self.as_subclass(Tensor)
         if not same_numbers(ours, torch.as_tensor(src).detach().expand_as(ours)):
             name = self.key.rpartition(".")[2]
-            kind = {"edge_index": "wiring", "shape": "wiring"}.get(name, "rule or other names")
+            kinds = {"inputs": "list of nodes", "outputs": "list of nodes"}
+            kinds |= {"edge_index": "wiring", "shape": "wiring"}
+            kind = kinds.get(name, "rule or other names")
             raise RuntimeError(
                 f"`{self.key}` in this checkpoint is another {kind} than that of the model, which "
                 "may be half loaded now: load it again from its own checkpoint. To take another "

@@ -1,22 +1,20 @@
-"""`EdgeNetwork.from_neat` and `to_neat`: genomes that evolved elsewhere, in and out."""
+"""`from_neat` and `to_neat` of networks: genomes that evolved elsewhere, in and out."""
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
-from torch import nn
 
 from edgelinear import convert
-from edgelinear.layers.graph import GraphModule
+from edgelinear.layers.factors import Factored
 from edgelinear.networks.activations import Function
 
 
-class Evolved(GraphModule):
+class Evolved(Factored):
     """A module of a whole graph that NEAT may have evolved."""
 
-    response: nn.Parameter | None
-    _aggregations: list[str]
     _is_recurrent = False  # whether nodes take values of the step before
+    _as_neat: ClassVar[dict[str, Any]] = {}  # options with which it computes what neat-python does
 
     @classmethod
     def from_neat(
@@ -33,6 +31,9 @@ class Evolved(GraphModule):
         Weights, biases and responses are learnable, and `to_neat` writes them back. The names of
         nodes are their keys. Nodes that no output needs are left out. See `convert.from_neat` for
         what `genome`, `config` and `activations` may be; `options` are those of the class.
+
+        An EdgeNetwork is a feed-forward genome; an EdgeRNN a recurrent one, whose sequences are
+        the calls of neat-python's `activate` after `reset`.
 
         Raises:
             TypeError, ValueError: if it is no genome, has a cycle or a number that is not finite;
@@ -55,7 +56,7 @@ class Evolved(GraphModule):
         found = convert.from_neat(
             genome, config, recurrent=cls._is_recurrent, activations=activations
         )
-        net = cls(**found.arguments(), bias=True, dtype=dtype, **options)
+        net = cls(**found.arguments(), **cls._as_neat, bias=True, dtype=dtype, **options)
         assert net.bias is not None
         with torch.no_grad():
             net.bias.copy_(found.bias)

@@ -1,42 +1,32 @@
 """`GraphModule`: what modules of a whole graph share: its nodes, one weight and one bias."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from edgelinear import _torch
-from edgelinear.layers import assignment, checkpoint, nodes
-from edgelinear.layers.entries import Comparison, same_numbers
-from edgelinear.layers.module import EdgeModule, check_options, resized
-from edgelinear.layers.names import NAMES, Names, names_as_bytes, saved_names
+from edgelinear.layers import assignment, nodes
+from edgelinear.layers.module import check_options
+from edgelinear.layers.names import Names
 from edgelinear.layers.parametrizations import Rule
+from edgelinear.layers.saved import SavedGraph
 from edgelinear.networks.activations import Function, gain
 from edgelinear.networks.plan import Plan
-from edgelinear.topology import Topology, Wiring
+from edgelinear.topology import Wiring
 from edgelinear.topology.build import build
 from edgelinear.topology.wiring import as_names
 
-_ENDS = ("inputs", "outputs")  # entries of a state dict, beside those of the wiring
 
-
-class GraphModule(EdgeModule):
+class GraphModule(SavedGraph):
     """A module whose nodes are numbered, with edges among them, and some of them in- or outputs."""
 
-    bias: nn.Parameter | None
-    _inputs: np.ndarray
-    _outputs: np.ndarray
-    _sizes: tuple[int, int]  # of both: Dynamo's guards of arrays fail inside of transforms
+    _sizes: tuple[int, int]  # of both ends: Dynamo's guards of arrays fail inside of transforms
     _activations: list[str | Function]
     _plan: Plan
     _derived: tuple[str, ...] = ("_plan",)  # what `_set_plan` sets
-    _of_graph: tuple[str, ...] = ("_topology", "_inputs", "_outputs", "_sizes", "_activations")
-
-    if TYPE_CHECKING:
-
-        def __init__(self, *graph: Any, **options: Any) -> None: ...
 
     def _set_graph(
         self,
@@ -81,11 +71,13 @@ class GraphModule(EdgeModule):
         """Return a module on what an importer of `el.convert` found, with its names.
 
         A name that is both a source and a target is one node. Inputs are by default the nodes that
-        nothing feeds, outputs those that feed nothing. `values="weight"` starts the weights at the
-        values of the data. `options` are those of the class.
+        nothing feeds, outputs those that feed nothing, where the wiring does not say which they
+        are. `values="weight"` starts the weights at the values of the data. `options` are those of
+        the class.
 
         Raises:
-            ValueError: if the wiring has no names, and not as many sources as targets.
+            ValueError: if the wiring has no names, and not as many sources as targets; or values
+                are asked for and the data has none, or `weight` is given as well.
 
         Example:
             >>> import pandas
@@ -96,21 +88,21 @@ class GraphModule(EdgeModule):
         """
         if not isinstance(wiring, Wiring):
             raise TypeError(f"`wiring` must be a Wiring, got {type(wiring).__name__}.")
-        weight = assignment.values_of(wiring, values)
-        options = options if weight is None else {"weight": weight} | options
+        weight = assignment.values_of(wiring, values, options.get("weight"))
+        options = options if weight is None else options | {"weight": weight}
         topology, names = nodes.square(wiring)
 
-        def ends(given: Any, degree: Tensor) -> Any:
+        def ends(given: Any, known: list | None, degree: Tensor) -> Any:
             if given is not None:
                 return given
-            found = (degree == 0).nonzero()[:, 0].tolist()
+            found = (degree == 0).nonzero()[:, 0].tolist() if known is None else known
             return found if names is None else [names[node] for node in found]
 
         return cls(
             topology.in_features,
             topology,
-            ends(inputs, topology.fan_in),
-            ends(outputs, topology.fan_out),
+            ends(inputs, wiring.inputs, topology.fan_in),
+            ends(outputs, wiring.outputs, topology.fan_out),
             **{"node_names": names} | options,
         )
 
@@ -166,7 +158,10 @@ class GraphModule(EdgeModule):
 
     def _wiring_alone(self) -> Wiring:
         rules = [rule for rule in self.rules if isinstance(rule, Rule)]
-        return Wiring(self._topology, None, self.node_names, self.node_names, rules=rules)
+        names, ends = self.node_names, (self._inputs.tolist(), self._outputs.tolist())
+        return Wiring(
+            self._topology, None, names, names, None, rules, inputs=ends[0], outputs=ends[1]
+        )
 
     @property
     def activations(self) -> list[str | Function]:
@@ -267,118 +262,3 @@ class GraphModule(EdgeModule):
         super()._place_topology()
         if "_plan" in self.__dict__:
             self._plan = self._plan.to(self._topology.device)
-
-    def _entry_names(self) -> list[str]:
-        return [*super()._entry_names(), *_ENDS]
-
-    def _is_entry(self, name: str) -> bool:
-        return name in _ENDS or super()._is_entry(name)
-
-    def _entry(self, name: str) -> Tensor:
-        return names_as_bytes(self.node_names) if name in NAMES else getattr(self, name)
-
-    def _compare(self, state: Mapping[str, Tensor], prefix: str, assign: bool) -> Comparison:
-        compared = super()._compare(state, prefix, assign)
-        weights = len(state) > 1 and any(
-            key.startswith(prefix) and checkpoint.is_edge_weight(key[len(prefix) :])
-            for key in state
-        )
-        for name in _ENDS:
-            if prefix + name not in state:
-                if weights and not compared.refused:
-                    compared.missing.append(prefix + name)
-            elif not same_numbers(getattr(self, name), torch.as_tensor(state[prefix + name])):
-                compared.refused.append(
-                    f"`{prefix}{name}` in this checkpoint is not the list of {name} here. "
-                    "Use el.adopt_wiring to take it."
-                )
-        return compared
-
-    def _saved_graph(self, state: Mapping[str, Tensor], prefix: str) -> Any:
-        topology = checkpoint.saved_topology(state, prefix)
-        inputs, outputs = saved_ends(state, prefix)
-        same = topology == self._topology.to("cpu")
-        if same and inputs == self._inputs.tolist() and outputs == self._outputs.tolist():
-            return None
-        names = self._names_for(topology, state, prefix)
-        if names is not None:
-            inputs, outputs = ([_at(names, node) for node in end] for end in (inputs, outputs))
-        try:
-            return self._twin(topology, inputs, outputs, names)
-        except ValueError as error:
-            raise ValueError(
-                f"the network under `{prefix}` in this checkpoint cannot be taken: {error}"
-            ) from error
-
-    def _twin(self, topology: Topology, inputs: list, outputs: list, names: Any) -> "GraphModule":
-        """Return a module like this one of another graph, on the meta device."""
-        raise ValueError(
-            f"{type(self).__name__} takes no other graph: build it with that of the checkpoint, "
-            "and use `load_state_dict`."
-        )
-
-    def _set_graph_anew(self, graph: "GraphModule") -> None:
-        sizes = self.num_nodes, graph.num_nodes
-        for name in self._of_graph:
-            self.__dict__[name] = graph.__dict__[name]
-        for name in ("bias", "response"):
-            parameter = self._parameters.get(name)
-            if parameter is not None and sizes[0] != sizes[1]:
-                value = resized(parameter, sizes[1])
-                nn.init.constant_(value, float(name == "response"))
-                self.register_parameter(name, value)
-        self._set_plan()
-
-    def _known_names(
-        self, graph: Any, state: Mapping[str, Tensor], prefix: str
-    ) -> list[list[str | int] | None]:
-        topology = self._topology if graph is None else graph._topology
-        return [self._names_for(topology, state, prefix)] * 2
-
-    def _names_for(
-        self, topology: Topology, state: Mapping[str, Tensor], prefix: str
-    ) -> list[str | int] | None:
-        size = topology.in_features
-        saved = saved_names(state, prefix + NAMES[0], size)
-        ours = self._in_names
-        return list(ours) if saved is None and ours and len(ours) == size else saved
-
-    def _accept(self, compared: Comparison) -> None:
-        for names in compared.names.values():
-            self.node_names = list(names)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in _ENDS and isinstance(value, Tensor):  # of a loader that sets entries
-            self._take_entry(name, value.detach())
-        else:
-            super().__setattr__(name, value)
-
-
-def saved_ends(state: Mapping[str, Tensor], prefix: str) -> tuple[list[int], list[int]]:
-    """Return the inputs and the outputs that a state dict holds.
-
-    Raises:
-        ValueError: if they are missing, or no list of whole numbers.
-    """
-    found = []
-    for name in _ENDS:
-        if prefix + name not in state:
-            raise ValueError(
-                f"the state dict holds no `{prefix}{name}`: was it saved from an EdgeNetwork?"
-            )
-        ends = torch.as_tensor(state[prefix + name])
-        if ends.dim() != 1 or ends.is_floating_point() or ends.is_complex() or ends.is_meta:
-            raise ValueError(
-                f"`{prefix}{name}` in this checkpoint is corrupt: it must be a list of nodes, got "
-                f"{ends.dtype} of shape {tuple(ends.shape)}."
-            )
-        found.append(ends.tolist())
-    return found[0], found[1]
-
-
-def _at(names: list, node: int) -> Any:
-    if not 0 <= node < len(names):
-        raise ValueError(
-            f"the list of ends in this checkpoint is corrupt: it has node {node} of {len(names)}."
-        )
-    return names[node]

@@ -149,6 +149,10 @@ class EdgeModule(Called, HasEntries):
         own = {name: p for name, p in self._parameters.items() if checkpoint.is_edge_weight(name)}
         yield from (p for p in own.values() if p is not None)
 
+    def _in_sums(self) -> Tensor:
+        """Return the weights as sums have them."""
+        return self.weight
+
     def _stand_in(self) -> str | None:
         """Return the name of the parameter that a hook of torch has put in place of `weight`."""
         if "weight" in self._parameters or self.rules:

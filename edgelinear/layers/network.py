@@ -1,24 +1,23 @@
 """`EdgeNetwork`: a whole directed acyclic graph as one module."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 
 from edgelinear import _torch, backends, reach
+from edgelinear.functional.export import take
 from edgelinear.layers import nodes
 from edgelinear.layers.evolved import Evolved
 from edgelinear.layers.graph import GraphModule
 from edgelinear.layers.module import refill
 from edgelinear.networks import passes
-from edgelinear.networks.activations import Scaled
-from edgelinear.networks.formula import AGGREGATIONS, Formula
+from edgelinear.networks.formula import Formula
 from edgelinear.networks.plan import FIRST, LEVEL, Plan
 from edgelinear.topology import EdgeMap, Topology
-from edgelinear.topology.numbers import as_numbers
 
 # Edges up to which the form for compiled transforms is made beforehand, so that it is there for
 # Dynamo, which cannot make it. In larger networks they break the graph once.
@@ -71,7 +70,6 @@ class EdgeNetwork(Evolved):
         [0, 0, 1, 2, 3]
     """
 
-    response: nn.Parameter | None
     _derived = ("_plan", "_factor", "_scale", "_is_other", "_formula")
     _of_graph = (*GraphModule._of_graph, "_aggregations")
     _given: tuple
@@ -109,49 +107,22 @@ class EdgeNetwork(Evolved):
             device=device,
             dtype=dtype,
         )
-        names, number = self.node_names, self.num_nodes
-        aggregation = aggregation if isinstance(aggregation, (str, Mapping)) else list(aggregation)
-        nodes.check_inputs(self._topology, self._inputs, names)
+        nodes.check_inputs(self._topology, self._inputs, self.node_names)
         self._activations = nodes.activations_of(
-            activation, output_activation, number, self._outputs, names, "relu"
+            activation, output_activation, self.num_nodes, self._outputs, self.node_names, "relu"
         )
-        self._aggregations = nodes.per_node(
-            "aggregation", aggregation, number, names, AGGREGATIONS, "sum"
-        )
+        aggregation = self._set_aggregations(aggregation)
         # As they were given: to nodes of another graph they may say something else.
-        self._given = tuple(map(_kept, (activation, output_activation, aggregation)))
+        self._given = tuple(map(nodes.kept, (activation, output_activation, aggregation)))
         self._set_plan()
-        self.register_parameter("response", None)
-        if response is not None:
-            values = as_numbers("`response`", response).detach()
-            if values.shape != (number,):
-                raise ValueError(
-                    f"`response` must hold one number for each of the {number} nodes, "
-                    f"got shape {tuple(values.shape)}."
-                )
-            self.response = nn.Parameter(values.to(self.weight, copy=True))
+        self._set_response(response)
         self.reset_parameters()
         if weight is not None and not self.weight.is_meta:
             self.set_weight(weight)
 
     def _set_plan(self) -> None:
-        scales = [a.factor if isinstance(a, Scaled) else 1.0 for a in self._activations]
-        functions = [a.name if isinstance(a, Scaled) else a for a in self._activations]
+        functions = self._set_factors()
         self._plan = Plan.of(self._topology, self._inputs, self._outputs, functions)
-        fan_in = self._topology.fan_in
-        others = [a not in ("sum", "mean") for a in self._aggregations]
-        means = [a == "mean" for a in self._aggregations]
-        with torch.inference_mode(False):
-            # By node: what its activation multiplies sums by, and that over the fan-in for means.
-            self._factor = self._scale = None
-            if any(scale != 1.0 for scale in scales):
-                scale = torch.tensor(scales, dtype=torch.float64, device=fan_in.device)
-                self._factor = self._scale = scale
-            if any(means):
-                mean = torch.tensor(means, device=fan_in.device)
-                mean = torch.where(mean, 1.0 / fan_in.clamp(min=1).double(), 1.0)
-                self._factor = mean if self._factor is None else self._factor * mean
-            self._is_other = torch.tensor(others, device=fan_in.device) if any(others) else None
         self._prepare_formula()
 
     def _take_topology(self, topology: Topology) -> None:
@@ -182,10 +153,7 @@ class EdgeNetwork(Evolved):
         before = self.__dict__.get("_plan")
         super()._place_topology()
         if before is not None and before is not self._plan:  # on another device
-            device = self._topology.device
-            for name in ("_factor", "_scale", "_is_other"):
-                tensor = self.__dict__[name]
-                self.__dict__[name] = None if tensor is None else tensor.to(device)
+            self._move_factors()
             self._prepare_formula()
 
     @property
@@ -326,37 +294,18 @@ class EdgeNetwork(Evolved):
             x = x.reshape(math.prod(batch), self.in_features)
         plan = self._plan
         weight, response = self._scaled(weight if weight.dtype == x.dtype else weight.to(x.dtype))
-        bias: Tensor | None = self.bias
-        if bias is not None and bias.dtype != x.dtype:
-            bias = bias.to(x.dtype)
-        if bias is not None and self._scale is not None:
-            bias = bias * self._scale.to(x.dtype)
+        bias = self._scaled_bias(x.dtype)
         if self._needs_formula():
             formula = self._make_formula() if self._formula is None else self._formula
-            offset = None if bias is None else bias.index_select(0, plan.order)
+            offset = None if bias is None else take(bias, 0, plan.order)
             h = formula(weight, offset, response, x, self.backend)
-            y = h.index_select(1, plan.outputs if of_outputs else plan.place)
+            y = take(h, 1, plan.outputs if of_outputs else plan.place)
         else:
             y, h = passes.levels(weight, bias, x, plan, self.backend)
             if not of_outputs:
-                y = h.index_select(0, plan.place).t().contiguous()
+                y = take(h, 0, plan.place).t().contiguous()
         y = y if y.dtype == dtype else y.to(dtype)
         return y if len(batch) == 1 else y.view(*batch, y.shape[1])
-
-    def _scaled(self, weight: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the weight times its target's factors, and those that go to other aggregations."""
-        factor = None if self._factor is None else self._factor.to(weight.dtype)
-        others = None
-        if self.response is not None:
-            response = self.response.to(weight.dtype)
-            factor = response if factor is None else factor * response
-        if factor is None:
-            return weight, None
-        if self._is_other is not None:
-            others = torch.where(self._is_other, factor, 1.0)[self._plan.order]
-            factor = torch.where(self._is_other, 1.0, factor)
-        # Inductor fails on the derivative of `factor[dst]`.
-        return weight * factor.gather(0, self._topology.dst.long()), others
 
     def _needs_formula(self) -> bool:
         if self._is_other is not None:
@@ -388,10 +337,3 @@ class EdgeNetwork(Evolved):
             f"skips={skips}, unreached={unreached}, dead_ends={dead_ends}, "
             f"bias={self.bias is not None}, backend={self.backend}"
         )
-
-
-def _kept(given: Any) -> Any:
-    """Return an argument so that no change to it is seen here."""
-    if isinstance(given, Mapping):
-        return dict(given)
-    return list(given) if isinstance(given, (list, tuple)) else given

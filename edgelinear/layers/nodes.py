@@ -56,7 +56,12 @@ def _as_node(argument: str, node: Any, num_nodes: int, known: Mapping[str | int,
     return node
 
 
-def check_inputs(topology: Topology, inputs: np.ndarray, names: Sequence[str | int] | None) -> None:
+def check_inputs(
+    topology: Topology,
+    inputs: np.ndarray,
+    names: Sequence[str | int] | None,
+    cure: str = "use an `EdgeRNN`",
+) -> None:
     """Refuse an edge into an input."""
     is_input = np.zeros(topology.in_features, dtype=bool)
     is_input[inputs] = True
@@ -68,7 +73,7 @@ def check_inputs(topology: Topology, inputs: np.ndarray, names: Sequence[str | i
         shown = ends if names is None else (names[ends[0]], names[ends[1]])
         raise ValueError(
             f"`inputs` must have no edges into them, got edge {edge}, {shown[0]!r} -> "
-            f"{shown[1]!r}: take it out, or use an `EdgeRNN`."
+            f"{shown[1]!r}: take it out, or {cure}."
         )
 
 
@@ -124,6 +129,7 @@ def per_node(
     names: Sequence[str | int] | None,
     allowed: Sequence[str],
     default: str,
+    cure: str = "",
 ) -> list[str]:
     """Return one of the `allowed` words for each node, given as one, a list, or a dict."""
     if isinstance(values, Mapping):
@@ -139,9 +145,16 @@ def per_node(
             raise ValueError(
                 f"`{argument}` must hold one for each of the {num_nodes} nodes, got {len(found)}."
             )
-    for value in found:
+    for node, value in enumerate(found):
         if value not in allowed:
-            raise ValueError(f"`{argument}` must be one of {', '.join(allowed)}, got {value!r}.")
+            at = (
+                ""
+                if isinstance(values, str)
+                else f" for node {node if not names else names[node]!r}"
+            )
+            raise ValueError(
+                f"`{argument}` must be one of {', '.join(allowed)}, got {value!r}{at}{cure}."
+            )
     return found
 
 
@@ -181,3 +194,10 @@ def square(wiring: Wiring) -> tuple[Topology, list | None]:
     dst = np.array([number[name] for name in wiring.out_names], np.int64)[edges[1]]
     together = Topology(len(names), len(names), np.stack([src, dst]), duplicates="keep")
     return together.to(topology.device), names
+
+
+def kept(given: Any) -> Any:
+    """Return an argument so that no change to it is seen here."""
+    if isinstance(given, Mapping):
+        return dict(given)
+    return list(given) if isinstance(given, (list, tuple)) else given

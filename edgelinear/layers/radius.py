@@ -17,7 +17,7 @@ def radius_of(module: EdgeModule) -> float:
     Raises:
         ValueError: if a weight is not finite, or rounding decides the eigenvalue.
     """
-    weight = module.weight.detach().double()
+    weight = module._in_sums().detach().double()
     wrong = ~weight.isfinite()
     if wrong.any():
         edge = int(wrong.nonzero()[0])

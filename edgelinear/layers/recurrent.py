@@ -1,9 +1,8 @@
 """`EdgeRNN`: a recurrent network on any graph."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -11,20 +10,36 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from edgelinear.layers import nodes
-from edgelinear.layers.graph import GraphModule
+from edgelinear.functional.export import take
+from edgelinear.init import sharded_like
+from edgelinear.layers import clamped, nodes
+from edgelinear.layers.dynamics import (
+    as_input_weight,
+    as_leak,
+    as_noise,
+    check_count,
+    check_equation,
+    check_state,
+)
+from edgelinear.layers.evolved import Evolved
 from edgelinear.layers.radius import check_radius, radius_of, scale_radius
-from edgelinear.layers.sequences import Ragged, in_parts, pack, unpack
+from edgelinear.layers.sequences import Masked, Ragged, as_lengths, in_parts, pack, unpack
+from edgelinear.networks.activations import Scaled
 from edgelinear.networks.plan import Plan
-from edgelinear.networks.steps import Recurrence, steps
+from edgelinear.networks.steps import Recurrence, step, steps
 from edgelinear.topology import Topology
-from edgelinear.topology.numbers import as_numbers
+
+_ADDS = ": a step of an EdgeRNN is one product with the weights, which gives no others"
 
 
-class EdgeRNN(GraphModule):
+class EdgeRNN(Evolved):
     """Compute a recurrent network on any graph: all nodes at once, from their last values.
 
         h[t] = (1 - leak) * h[t-1] + leak * f(W h[t-1] + P x[t] + bias)
+
+    or, with `equation="potential"`, where nodes send on the activations of their potentials h,
+
+        h[t] = (1 - leak) * h[t-1] + leak * (W f(h[t-1]) + P x[t] + bias)
 
     `W[dst[e], src[e]] = weight[e]`, and P adds the inputs to the sums of their nodes. Row 0 of
     `edge_index` is the source, row 1 the target. Cycles and self-loops are legal, edges may lead
@@ -45,6 +60,10 @@ class EdgeRNN(GraphModule):
             with one for each node, or a dict of some nodes, the others being "tanh". "identity",
             "relu", "tanh" and "sigmoid" are computed in the kernels: bits then depend neither on
             threads nor on the batch. Others are computed step by step, by torch.
+        equation: "rate", where h are what nodes send on, as the firing rates of neurons; or
+            "potential", where h are membrane potentials, whose differential equation is taken by
+            steps of Euler: `leak` is the step over the time constant. Outputs and states are h in
+            both: the rates of potentials are `f(y)`.
         leak: how far a step goes from the last value to the new one, from 0 to 1: one number, or
             one for each node.
         learn_leak: whether `leak` is a parameter, as it also is if an `nn.Parameter` is given.
@@ -53,6 +72,11 @@ class EdgeRNN(GraphModule):
         weight: (num_edges,) initial values, in the order of the edges given; copied.
         input_weight: factors of the inputs: (in_features,) numbers, which stay, or are learned if
             they are an `nn.Parameter`; or "learn", for a parameter that starts at 1.
+        clamp_inputs: whether the nodes of inputs are x[t] itself, in step t already, as in NEAT:
+            `h[t-1]` has x[t] in their place. Nothing may lead into them then, and what they compute
+            has no say. Without it, a node that an input feeds by an edge gets it one step later.
+        response: (num_nodes,) initial values of learnable factors of the sums of W.
+        aggregation: "sum" or "mean" of what comes in; one, a list, or a dict of some nodes.
         steps_per_input: how many steps are made with each input; the last of them is returned.
         noise: standard deviation of normal noise that is added to all sums; in training alone.
         duplicates: what to do with an edge given twice: see `EdgeLinear`.
@@ -74,11 +98,15 @@ class EdgeRNN(GraphModule):
         ...     y.square().mean().backward()
     """
 
+    equation: str = "rate"
     leak: Any  # a number, a buffer or a parameter
     input_weight: Tensor | None
     steps_per_input: int
     noise: float
-    _derived = ("_plan", "_recurrence")
+    _derived = ("_plan", "_recurrence", "_echoes", "_factor", "_scale", "_is_other")
+    _of_graph = (*Evolved._of_graph, "_aggregations")
+    _is_recurrent = True
+    _as_neat = {"clamp_inputs": True}
 
     def __init__(
         self,
@@ -88,11 +116,15 @@ class EdgeRNN(GraphModule):
         outputs: Any,
         *,
         activation: Any = "tanh",
+        equation: str = "rate",
         leak: Any = 1.0,  # or (num_nodes,)
         learn_leak: bool = False,
         bias: bool = True,
         weight: Any = None,  # (num_edges,)
         input_weight: Any = None,  # (in_features,)
+        clamp_inputs: bool = False,
+        response: Any = None,  # (num_nodes,)
+        aggregation: Any = "sum",
         steps_per_input: int = 1,
         noise: float = 0.0,
         duplicates: str = "error",
@@ -115,58 +147,81 @@ class EdgeRNN(GraphModule):
             device=device,
             dtype=dtype,
         )
+        self.equation = check_equation(equation)
         number = self.num_nodes
         self._starts: dict[str, Tensor] = {}
         self._activations = nodes.activations_of(
             activation, None, number, np.zeros(0, np.int64), self.node_names, "tanh"
         )
+        if not isinstance(clamp_inputs, bool):
+            raise TypeError(f"`clamp_inputs` must be True or False, got {clamp_inputs!r}.")
+        self.clamp_inputs = clamp_inputs
+        if clamp_inputs:
+            cure = "leave out `clamp_inputs`"
+            nodes.check_inputs(self._topology, self._inputs, self.node_names, cure)
+        aggregation = self._set_aggregations(aggregation, ("sum", "mean"), _ADDS)
+        # As they were given: to nodes of another graph they may say something else.
+        self._given = tuple(map(nodes.kept, (activation, aggregation)))
         self._set_plan()
-        self._set_leak(leak, learn_leak)
-        self._set_input_weight(input_weight)
-        check_count("steps_per_input", steps_per_input)
-        if isinstance(noise, bool) or not isinstance(noise, Real):
-            raise TypeError(f"`noise` must be a number, got {noise!r}.")
-        if not 0 <= float(noise) < math.inf:
-            raise ValueError(f"`noise` must be 0 or a finite number above it, got {noise}.")
-        self.steps_per_input = steps_per_input
-        self.noise = float(noise)
+        self._set_response(response)
+        values, learn_leak = as_leak(leak, number), learn_leak or isinstance(leak, nn.Parameter)
+        if learn_leak or values.dim():
+            self._hold("leak", values, learn_leak)
+        else:
+            self.leak = float(values)
+        if input_weight is None:
+            self.register_parameter("input_weight", None)
+        else:
+            learn = isinstance(input_weight, (str, nn.Parameter))
+            self._hold("input_weight", as_input_weight(input_weight, self.in_features), learn)
+        self.steps_per_input = check_count("steps_per_input", steps_per_input)
+        self.noise = as_noise(noise)
         self.reset_parameters()
         if weight is not None and not self.weight.is_meta:
             self.set_weight(weight)
 
     def _set_plan(self) -> None:
-        self._plan = Plan.of(
-            self._topology, self._inputs, self._outputs, self._activations, levels=False
-        )
-        self._recurrence = Recurrence.of(self._plan)
+        if self.equation == "potential" and any(isinstance(a, Scaled) for a in self._activations):
+            raise ValueError(
+                '`activation` must not scale its sums where equation="potential", as what nodes '
+                "send on is no function of one sum: pass a function that scales what it takes."
+            )
+        functions = self._set_factors(self._inputs if self.clamp_inputs else None)
+        self._echoes = self.clamp_inputs and bool(np.isin(self._outputs, self._inputs).any())
+        self._plan = Plan.of(self._topology, self._inputs, self._outputs, functions, levels=False)
+        self._recurrence = Recurrence.of(self._plan, self.equation == "potential")
 
     def _place_topology(self) -> None:
         before = self.__dict__.get("_plan")
         super()._place_topology()
         if before is not None and before is not self._plan:  # on another device
-            self._recurrence = Recurrence.of(self._plan)
+            self._recurrence = Recurrence.of(self._plan, self.equation == "potential")
+            self._move_factors()
 
-    def _set_leak(self, leak: Any, learn: bool) -> None:
-        if isinstance(leak, Real) and not isinstance(leak, bool):
-            values = torch.tensor(float(leak), dtype=torch.float64, device="cpu")
-        else:
-            values = as_numbers("`leak`", leak).detach().double()
-            if values.shape not in ((), (self.num_nodes,)):
-                raise ValueError(
-                    f"`leak` must be one number, or one for each of the {self.num_nodes} nodes, "
-                    f"got shape {tuple(values.shape)}."
-                )
-        wrong = ~((values >= 0) & (values <= 1))
-        if wrong.any():
-            at = "" if values.dim() == 0 else f" for node {int(wrong.nonzero()[0])}"
-            raise ValueError(
-                f"`leak` must be from 0 to 1, got {values[wrong].ravel()[0].item():g}{at}."
-            )
-        learn = learn or isinstance(leak, nn.Parameter)
-        if learn or values.dim():
-            self._hold("leak", values, learn)
-        else:
-            self.leak = float(values)
+    def _twin(self, topology: Topology, inputs: list, outputs: list, names: Any) -> "EdgeRNN":
+        activation, aggregation = self._given
+        return EdgeRNN(
+            topology.in_features,
+            topology,
+            inputs,
+            outputs,
+            activation=activation,
+            aggregation=aggregation,
+            equation=self.equation,
+            clamp_inputs=self.clamp_inputs,
+            node_names=names,
+            device="meta",
+        )
+
+    @classmethod
+    def _saved_options(cls, state: Mapping[str, Tensor], prefix: str) -> dict[str, Any]:
+        options = super()._saved_options(state, prefix)
+        for name in ("leak", "input_weight"):
+            if prefix + name in state:
+                options[name] = torch.ones(state[prefix + name].shape, device="cpu")
+        if "leak" in options and options["leak"].dim() == 0:  # a fixed one is no tensor
+            options["learn_leak"] = True
+        return options
 
     def _hold(self, name: str, values: Tensor, learn: bool) -> None:
         """Make these values a parameter or a buffer, to which `reset_parameters` returns."""
@@ -177,23 +232,6 @@ class EdgeRNN(GraphModule):
         else:
             self.register_buffer(name, held)
 
-    def _set_input_weight(self, given: Any) -> None:
-        if given is None:
-            self.register_parameter("input_weight", None)
-            return
-        if isinstance(given, str):
-            if given != "learn":
-                raise ValueError(f'`input_weight` must be numbers or "learn", got {given!r}.')
-            values = torch.ones(self.in_features)
-        else:
-            values = as_numbers("`input_weight`", given).detach()
-        if values.shape != (self.in_features,):
-            raise ValueError(
-                f"`input_weight` must hold one number for each of the {self.in_features} inputs, "
-                f"got shape {tuple(values.shape)}."
-            )
-        self._hold("input_weight", values, isinstance(given, (str, nn.Parameter)))
-
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Draw weights anew, by the fan-in of their target; biases are 0, others as given."""
@@ -201,7 +239,7 @@ class EdgeRNN(GraphModule):
         for name, start in self._starts.items():
             held = {**self._parameters, **self._buffers}.get(name)
             if held is not None and not held.is_meta:
-                held.copy_(start)
+                held.copy_(sharded_like(held, start.to(held)))
 
     def _variances(self, topology: Topology) -> Tensor:  # (num_edges,)
         fan_in = topology.fan_in.cpu().double().clamp(min=1)
@@ -221,8 +259,9 @@ class EdgeRNN(GraphModule):
             input: sequences, as those of `nn.RNN` with `batch_first=True`; or a `PackedSequence`,
                 for which one is returned.
             state: the values of all nodes before the first step, 0 by default.
-            lengths: how many steps each sequence has. Outputs beyond are 0, inputs beyond are not
-                read, and the state is that after its last step.
+            lengths: how many steps each sequence has, from 1 on; compilers do not check them.
+                Outputs beyond are 0, inputs beyond do not count, and the state is that after the
+                last step.
             checkpoint_every: compute again in the backward pass what lies between every so many
                 inputs, instead of keeping it: of `time` values of each node, `checkpoint_every`
                 and one for each part are then kept.
@@ -243,7 +282,7 @@ class EdgeRNN(GraphModule):
                 raise ValueError("`lengths` must be None, as a PackedSequence has its own.")
             padded, lengths = unpack(input)
             if state is not None and input.sorted_indices is not None:
-                self._check_state(state, padded.shape[:1])
+                check_state(state, padded.shape[:1], self.num_nodes, self._topology.device)
                 state = state.index_select(0, input.sorted_indices)
             y, state = self.forward(
                 padded, state, lengths=lengths, checkpoint_every=checkpoint_every
@@ -265,9 +304,11 @@ class EdgeRNN(GraphModule):
             )
         if checkpoint_every is not None:
             check_count("checkpoint_every", checkpoint_every)
-        ragged = None
+        ragged: Ragged | Masked | None = None
         if lengths is not None:
-            ragged = Ragged.of(lengths, input.shape[:-2], time, input.device)
+            given = as_lengths(lengths, input.shape[:-2])
+            is_known = not torch.compiler.is_compiling()
+            ragged = Ragged.of(given, time, input.device) if is_known else Masked(given)
         return self._sequence(input, state, weight, ragged, checkpoint_every)
 
     def step(
@@ -284,59 +325,60 @@ class EdgeRNN(GraphModule):
         """
         weight = self._current_weight()
         self._check_input(input, weight)
-        return self._sequence(input.unsqueeze(-2), state, weight, None, None)[1]
+        is_plain = self.steps_per_input == 1 and not self.clamp_inputs
+        if torch.is_grad_enabled() or not is_plain or (self.noise and self.training):
+            return self._sequence(input.unsqueeze(-2), state, weight, None, None)[1]
+        x, _ = self._in_and_out(input)
+        *batch, inputs = x.shape
+        x, state = x.reshape(-1, inputs), self._flat_state(state, input.shape[:-1], x)
+        if self.input_weight is not None:
+            x = x * self.input_weight.to(x.dtype)
+        last = step(*self._by_place(weight, x), x, state, self._recurrence, self.backend)
+        return last if len(batch) == 1 else last.reshape(*batch, self.num_nodes)
 
-    def _check_state(self, state: Any, batch: torch.Size) -> None:
-        if not isinstance(state, Tensor):
-            raise TypeError(f"`state` must be a tensor, got {type(state).__name__}.")
-        if not state.is_floating_point():
-            raise TypeError(f"`state` must be real floating point, got {state.dtype}.")
-        if state.shape != (*batch, self.num_nodes):
-            raise ValueError(
-                f"`state` must have shape {(*batch, self.num_nodes)}, one value for each node of "
-                f"each sequence, got {tuple(state.shape)}."
-            )
-        if state.device != self._topology.device:
-            raise ValueError(
-                f"`state` is on {state.device} and the network on {self._topology.device}: "
-                f"use `state.to({str(self._topology.device)!r})`."
-            )
+    def _flat_state(self, state: Tensor | None, batch: torch.Size, x: Tensor) -> Tensor | None:
+        if state is None:
+            return None
+        check_state(state, batch, self.num_nodes, self._topology.device)
+        return state.to(x.dtype).reshape(math.prod(batch), self.num_nodes)
 
     def _sequence(
         self,
         input: Tensor,
         state: Tensor | None,
         weight: Tensor,
-        ragged: Ragged | None,
+        ragged: Ragged | Masked | None,
         checkpoint_every: int | None,
     ) -> tuple[Tensor, Tensor]:
         x, dtype = self._in_and_out(input)
         *batch, time, _ = x.shape
-        number = math.prod(batch)
-        if state is not None:
-            self._check_state(state, input.shape[:-2])
-            state = state.to(x.dtype).reshape(number, self.num_nodes)
-        x = x.reshape(number, time, self.in_features)
-        order = self._plan.order
-        bias = None if self.bias is None else self.bias.to(x.dtype)[order]
-        advance = partial(self._advance, weight.to(x.dtype), bias, self._leak_by_place(x))
+        state = self._flat_state(state, input.shape[:-2], x)
+        x = x.reshape(math.prod(batch), time, self.in_features)
+        advance = partial(self._advance, *self._by_place(weight, x))
         if ragged is not None:
             y, state = ragged.run(advance, x, state, checkpoint_every)
         elif checkpoint_every is not None:
             y, state = in_parts(advance, x, state, range(0, time, checkpoint_every), True)
         else:
-            y, state = advance(x, state)
+            y, state = advance(x, state, None)
         y = y.to(dtype)
         if len(batch) != 1:
             y = y.reshape(*batch, time, self.out_features)
             state = state.reshape(*batch, self.num_nodes)
         return y, state
 
-    def _leak_by_place(self, x: Tensor) -> Tensor | None:
-        if isinstance(self.leak, float):
-            return None if self.leak == 1.0 else x.new_full((self.num_nodes,), self.leak)
-        leak = self.leak.to(x.dtype)
-        return leak.expand(self.num_nodes) if leak.dim() == 0 else leak[self._plan.order]
+    def _by_place(self, weight: Tensor, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Return the weight, and biases and leaks of the places of a plan, all in the type of x."""
+        order, dtype = self._plan.order, x.dtype
+        bias = self._scaled_bias(dtype)
+        bias = None if bias is None else take(bias, 0, order)
+        leak: Tensor | None = None
+        if isinstance(self.leak, Tensor):
+            leak = self.leak.to(dtype)
+            leak = leak.expand(self.num_nodes) if leak.dim() == 0 else take(leak, 0, order)
+        elif self.leak != 1.0 or self._recurrence.is_potential:
+            leak = x.new_full((self.num_nodes,), self.leak)
+        return self._scaled(weight.to(dtype))[0], bias, leak
 
     def _advance(
         self,
@@ -345,17 +387,28 @@ class EdgeRNN(GraphModule):
         leak: Tensor | None,
         x: Tensor,  # (batch, time, in_features)
         state: Tensor | None,  # (batch, num_nodes)
+        going: Tensor | None,  # (batch, time)
     ) -> tuple[Tensor, Tensor]:
         inner = self.steps_per_input
         if self.input_weight is not None:  # not before: what follows a sequence may be NaN
             x = x * self.input_weight.to(x.dtype)
         if inner > 1:
             x = x.repeat_interleave(inner, 1)
+            going = None if going is None else going.repeat_interleave(inner, 1)
         noise = None
         if self.noise and self.training:
             shape = x.shape[1], self.num_nodes, x.shape[0]
             noise = self.noise * torch.randn(shape, dtype=x.dtype, device=x.device)
-        y, state = steps(weight, bias, leak, x, state, noise, self._recurrence, self.backend)
+            if self._scale is not None:
+                noise = noise * self._scale.to(x.dtype)[self._plan.order, None]
+        brought = x
+        if self.clamp_inputs:
+            brought, state = clamped.ahead(x, state, going, self._plan)
+            leak = clamped.whole(leak, self.in_features)
+        rest = noise, going, self._recurrence, self.backend
+        y, state = steps(weight, bias, leak, brought, state, *rest)
+        if self._echoes:
+            y = clamped.behind(y, x, self._plan)
         return (y if inner == 1 else y[:, inner - 1 :: inner]), state
 
     def spectral_radius(self) -> float:
@@ -396,15 +449,8 @@ class EdgeRNN(GraphModule):
         loops = int((self._topology.src == self._topology.dst).sum())
         return (
             f"nodes={self.num_nodes}, edges={self.num_edges}, inputs={self.in_features}, "
-            f"outputs={self.out_features}, self_loops={loops}, leak={leak}, "
+            f"outputs={self.out_features}, self_loops={loops}, "
+            f"equation={self.equation}, leak={leak}, "
             f"steps_per_input={self.steps_per_input}, noise={self.noise:g}, "
             f"bias={self.bias is not None}, backend={self.backend}"
         )
-
-
-def check_count(name: str, count: Any) -> None:
-    """Refuse what is no whole number from 1 on."""
-    if isinstance(count, bool) or not isinstance(count, int):
-        raise TypeError(f"`{name}` must be a whole number, got {count!r}.")
-    if count < 1:
-        raise ValueError(f"`{name}` must be at least 1, got {count}.")

@@ -10,8 +10,9 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 from torch.utils.checkpoint import checkpoint
 
-# From (batch, time, in_features) and a state to (batch, time, out_features) and the next state.
-Advance = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]]
+# From (batch, time, in_features), a state, and which sequences still go on, (batch, time), or None
+# where all do, to (batch, time, out_features) and the next state.
+Advance = Callable[[Tensor, Tensor | None, Tensor | None], tuple[Tensor, Tensor]]
 
 
 def in_parts(
@@ -20,18 +21,58 @@ def in_parts(
     state: Tensor | None,
     starts: Iterable[int],
     is_checkpoint: bool,  # whether parts are to be computed again in the backward pass
+    going: Tensor | None = None,  # (batch, time)
 ) -> tuple[Tensor, Tensor]:
     """Return what `advance` gives for the parts of a sequence, one after the other."""
     outputs = []
     for start, stop in pairwise([*starts, x.shape[1]]):
-        part = x[:, start:stop]
+        part = x[:, start:stop], state, None if going is None else going[:, start:stop]
         if is_checkpoint and torch.is_grad_enabled():
-            y, state = checkpoint(advance, part, state, use_reentrant=False)
+            y, state = checkpoint(advance, *part, use_reentrant=False)
         else:
-            y, state = advance(part, state)
+            y, state = advance(*part)
         outputs.append(y)
     assert state is not None
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs, 1), state
+
+
+def as_lengths(lengths: Any, batch: torch.Size) -> Tensor:
+    """Return the lengths of sequences, one for each of the batch.
+
+    Raises:
+        TypeError: if they are no whole numbers.
+        ValueError: if they are not as many as sequences.
+    """
+    given = torch.as_tensor(lengths)
+    if given.is_floating_point() or given.is_complex() or given.dtype == torch.bool:
+        raise TypeError(f"`lengths` must be whole numbers, got {given.dtype}.")
+    if given.shape != batch:
+        raise ValueError(
+            f"`lengths` must have shape {tuple(batch)}, one for each sequence, "
+            f"got {tuple(given.shape)}."
+        )
+    return given.reshape(-1)
+
+
+class Masked(NamedTuple):
+    """Sequences whose lengths cannot be read, as where a compiler traces: all take every step."""
+
+    lengths: Tensor  # (batch,)
+
+    def run(
+        self,
+        advance: Advance,
+        x: Tensor,  # (batch, time, in_features)
+        state: Tensor | None,
+        checkpoint_every: int | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return outputs, 0 beyond the ends of sequences, and the states at these."""
+        time = x.shape[1]
+        going = torch.arange(time, device=x.device) < self.lengths.to(x.device)[:, None]
+        x = torch.where(going[:, :, None], x, 0.0)  # what follows a sequence may be NaN
+        starts = range(0, time, checkpoint_every or time)
+        y, state = in_parts(advance, x, state, starts, checkpoint_every is not None, going)
+        return torch.where(going[:, :, None], y, 0.0), state
 
 
 class Ragged(NamedTuple):
@@ -42,22 +83,13 @@ class Ragged(NamedTuple):
     place: Tensor  # (batch,)
 
     @classmethod
-    def of(cls, lengths: Any, batch: torch.Size, time: int, device: torch.device) -> "Ragged":
-        """Read the lengths of sequences, one for each of the batch.
+    def of(cls, given: Tensor, time: int, device: torch.device) -> "Ragged":
+        """Read lengths.
 
         Raises:
-            TypeError: if they are no whole numbers.
-            ValueError: if they are not as many as sequences, or one is not from 1 to `time`.
+            ValueError: if one is not from 1 to `time`.
         """
-        given = torch.as_tensor(lengths).detach().cpu()
-        if given.is_floating_point() or given.is_complex() or given.dtype == torch.bool:
-            raise TypeError(f"`lengths` must be whole numbers, got {given.dtype}.")
-        if given.shape != batch:
-            raise ValueError(
-                f"`lengths` must have shape {tuple(batch)}, one for each sequence, "
-                f"got {tuple(given.shape)}."
-            )
-        given = given.reshape(-1)
+        given = given.detach().cpu()
         wrong = (given < 1) | (given > time)
         if wrong.any():
             at = int(wrong.nonzero()[0])
@@ -91,7 +123,7 @@ class Ragged(NamedTuple):
             outputs.append(F.pad(y, (0, 0, 0, 0, 0, batch - going)))
             start = stop
         if state is None:  # no sequences
-            return advance(x, None)
+            return advance(x, None, None)
         outputs.append(outputs[0].new_zeros(batch, time - start, outputs[0].shape[2]))
         last = torch.cat([state, *reversed(ended)])
         return torch.cat(outputs, 1).index_select(0, self.place), last.index_select(0, self.place)

@@ -1,5 +1,6 @@
 """Activations by name: what they compute, their derivatives, and how weights start for them."""
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -106,8 +107,9 @@ def as_activation(argument: str, activation: Any) -> str | Function:
     """Return the name of an activation, or the function that it is if it has no name here.
 
     Raises:
-        TypeError: if it is neither, or a module with parameters of its own.
-        ValueError: if there is none of this name, or the function is not elementwise.
+        TypeError: if it is neither, or a module with parameters or buffers of its own.
+        ValueError: if there is none of this name, or the function is not elementwise, draws at
+            random, has no derivative, changes its argument, or has a mode for training.
     """
     if isinstance(activation, str):
         if activation not in ACTIVATIONS:
@@ -119,11 +121,7 @@ def as_activation(argument: str, activation: Any) -> str | Function:
     if isinstance(activation, Scaled):
         return activation
     if isinstance(activation, nn.Module):
-        if any(True for _ in activation.parameters()):
-            raise TypeError(
-                f"`{argument}` must have no parameters of its own, got "
-                f"{type(activation).__name__}: nothing would train them. Pass a name or a function."
-            )
+        _check_module(argument, activation)
         if type(activation) in _SAME_MODULES:
             return _SAME_MODULES[type(activation)]
     if not callable(activation):
@@ -139,19 +137,55 @@ def as_activation(argument: str, activation: Any) -> str | Function:
     return activation
 
 
+def _check_module(argument: str, module: nn.Module) -> None:
+    name = type(module).__name__
+    if any(True for _ in module.parameters()):
+        raise TypeError(
+            f"`{argument}` must have no parameters of its own, got {name}: nothing would train "
+            "them. Pass a name or a function."
+        )
+    if any(True for _ in module.buffers()):
+        raise TypeError(
+            f"`{argument}` must be elementwise, without buffers of its own, got {name}: nothing "
+            "would move or save them. Pass a name or a function, and normalise outside."
+        )
+
+
 def _check_elementwise(argument: str, function: Function) -> None:
     probe = torch.linspace(-1.5, 1.5, 35, dtype=torch.float64, device="cpu").reshape(5, 7)
     name = getattr(function, "__name__", type(function).__name__)
+
+    def called(z: Tensor, function: Function = function) -> Tensor:
+        try:
+            return function(z)
+        except Exception as error:
+            raise ValueError(
+                f"`{argument}` must be elementwise, a function of tensors of any shape, and "
+                f"{name} fails for one of {tuple(z.shape)}: {error}"
+            ) from error
+
     with torch.random.fork_rng([]), torch.no_grad():
-        result = function(probe.clone())
-        again = function(probe.clone())
+        given = probe.clone()
+        result, again = called(given), called(probe.clone())
         if not isinstance(result, Tensor) or result.shape != probe.shape:
             got = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
             raise ValueError(
                 f"`{argument}` must keep the shape of what it takes, and {name} makes {got} of "
                 f"{tuple(probe.shape)}."
             )
-        alone = torch.stack([function(z.clone().reshape(1, 1)).reshape(()) for z in probe.ravel()])
+        if not torch.equal(given, probe):
+            raise ValueError(
+                f"`{argument}` must leave its argument as it is, and {name} changes it: pass a "
+                "function that returns a new tensor, as one of `inplace=False`."
+            )
+        alone = torch.stack([called(z.clone().reshape(1, 1)).reshape(()) for z in probe.ravel()])
+        if isinstance(function, nn.Module):
+            modes = [called(probe.clone(), copy.deepcopy(function).train(m)) for m in (True, False)]
+            if not torch.equal(*map(torch.nan_to_num, modes)):
+                raise ValueError(
+                    f"`{argument}` must be the same in training and in evaluation, and {name} is "
+                    "not: nothing would change its mode. Put it behind the network."
+                )
     if not torch.equal(torch.nan_to_num(result), torch.nan_to_num(again)):
         raise ValueError(f"`{argument}` must give the same each time, and {name} draws at random.")
     if not torch.allclose(result.double().ravel(), alone.double(), equal_nan=True):
@@ -160,7 +194,7 @@ def _check_elementwise(argument: str, function: Function) -> None:
         )
     with torch.enable_grad():
         z = probe.clone().requires_grad_()
-        if not function(z).requires_grad:
+        if not called(z).requires_grad:
             raise ValueError(f"`{argument}` must be differentiable, and {name} is not.")
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from edgelinear.functional import edge_linear
+from edgelinear.functional.export import take
 from edgelinear.networks.activations import Function
 from edgelinear.networks.plan import Plan
 from edgelinear.topology import Topology
@@ -76,14 +77,19 @@ class Formula:
         for part in self.parts:
             parts = []
             if part.topology.num_edges:
-                sums = edge_linear(values, weight[part.edges], part.topology, backend=backend)
+                sums = edge_linear(
+                    values, take(weight, 0, part.edges), part.topology, backend=backend
+                )
                 parts.append(sums)
             elif part.topology.out_features or not part.blocks:
                 # Without edges: torch could not save an exported program with empty constants.
                 parts.append(values.new_zeros(values.shape[0], part.topology.out_features))
             for block in part.blocks:
-                parts.append(aggregate(block, values[:, block.sources] * weight[block.edges]))
-            z = torch.cat(parts, 1).index_select(1, part.order) if part.blocks else parts[0]
+                shape = block.sources.shape
+                sources = take(values, 1, block.sources.flatten()).unflatten(1, shape)
+                weights = take(weight, 0, block.edges.flatten()).view(shape)
+                parts.append(aggregate(block, sources * weights))
+            z = take(torch.cat(parts, 1), 1, part.order) if part.blocks else parts[0]
             if response is not None and part.blocks:
                 z = z * response[part.start : part.stop]
             if bias is not None:

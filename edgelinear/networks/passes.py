@@ -15,10 +15,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.flop_counter import register_flop_formula
 
 from edgelinear import _torch, backends, ops
 from edgelinear.backends import cpp
+from edgelinear.functional.export import take
 from edgelinear.networks import compiled, generic
 from edgelinear.networks.activations import ACTIVATIONS, NAMES, derivative
 from edgelinear.networks.plan import ACTIVATION, FIRST, Plan
@@ -34,6 +36,10 @@ torch.library.define(
     f"(Tensor weight, Tensor d, Tensor r, {_EDGES}, str groups, bool transposed, str backend) "
     "-> Tensor",
 )
+
+
+_MANY_EDGES = 1 << 16  # from which threads put the weight into order: torch takes one alone
+
 _levels_op = torch.ops.edgelinear.levels.default
 _solve_op = torch.ops.edgelinear.solve.default
 
@@ -56,7 +62,7 @@ def levels(
     if way is _Way.OPERATOR:
         bias = _by_place(bias, plan)
         h = _levels_op(weight, bias, x, *plan.topology._tensors, plan.groups, backend)
-        return h.index_select(0, plan.outputs).t().contiguous(), h
+        return take(h, 0, plan.outputs).t().contiguous(), h
     apply = _torch.quick_apply if way is _Way.QUICK_FUNCTION else _apply
     return apply(_Levels, weight, bias, x, plan, backend)
 
@@ -84,7 +90,7 @@ def solve(
 
 
 def _by_place(bias: Tensor | None, plan: Plan) -> Tensor | None:
-    return None if bias is None else bias.index_select(0, plan.order)
+    return None if bias is None else take(bias, 0, plan.order)
 
 
 # Kernels.
@@ -137,7 +143,13 @@ def _state_like(x: Tensor, topology: Topology) -> Tensor:
 def _ordered(weight: Tensor, topology: Topology, transposed: bool) -> Tensor:
     """Return the weight in the order in which a pass meets the edges."""
     view = topology._source_view if transposed else topology._target_view
-    return weight.contiguous() if view.edge_ids is None else weight.index_select(0, view.edge_ids)
+    if view.edge_ids is None:
+        return weight.contiguous()
+    if len(weight) < _MANY_EDGES or cpp.why_not(weight[None], weight, topology) is not None:
+        return weight.index_select(0, view.edge_ids)
+    ordered = cpp.kernels().empty(weight, len(weight))
+    cpp.kernels().copy(weight[None], ordered[None], view.edge_ids)
+    return ordered
 
 
 # Derivatives. The Functions and the registrations share them.
@@ -203,7 +215,7 @@ def _levels_gradients(
         grad_weight = ops.sddmm(gradient, h, plan.topology, backend=backend, feature_major=True)
     if needs[1]:
         sums = gradient[inputs:].sum(1)
-        grad_bias = torch.cat([sums.new_zeros(inputs), sums])
+        grad_bias = F.pad(sums, (inputs, 0))
     if needs[2]:
         grad_x = gradient[:inputs].t()
     return grad_weight, grad_bias, grad_x
@@ -279,7 +291,7 @@ class _Levels(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> tuple:
         weight, bias, h = ctx.saved_tensors
         plan, backend = ctx.rest
-        bias = _by_place(bias, plan)
+        bias = None if plan.is_compiled else _by_place(bias, plan)  # sums are then not needed
         by_weight, by_bias, by_x = _levels_gradients(
             ctx.needs_input_grad, grads[0], grads[1], weight, bias, h, plan, backend
         )

@@ -3,6 +3,10 @@
     h[t] = (1 - leak) * h[t-1] + leak * f[t]
     f[t] = function(W h[t-1] + bias + x[t]), with x at the inputs alone
 
+or, where h are potentials, and what nodes send on is the activation of them,
+
+    f[t] = W function(h[t-1]) + bias + x[t]
+
 Where the compiled kernels compute the activations, all steps are one autograd.Function. It returns
 f too, and what it keeps follows from that alone: where a graph of the gradient is asked for, this
 is a composition of operators, and the gradient by f leads back into the Function. Elsewhere steps
@@ -18,7 +22,8 @@ from torch import Tensor
 from edgelinear import _torch, ops
 from edgelinear.backends import cpp
 from edgelinear.functional import edge_linear
-from edgelinear.networks import history
+from edgelinear.functional.export import take
+from edgelinear.networks import history, pull
 from edgelinear.networks.activations import Function
 from edgelinear.networks.passes import _derivatives, _ordered
 from edgelinear.networks.plan import Plan
@@ -29,16 +34,23 @@ class Recurrence(NamedTuple):
 
     plan: Plan
     activations: list[tuple[int, int, Function]]
+    is_potential: bool  # whether activations are of what is gathered; there is a leak then
 
     @classmethod
-    def of(cls, plan: Plan) -> "Recurrence":
-        return cls(
-            plan,
-            [
-                (first, last, plan.function_of(code))
-                for first, last, code in plan.activations(0, plan.num_nodes)
-            ],
-        )
+    def of(cls, plan: Plan, is_potential: bool) -> "Recurrence":
+        activations = [
+            (first, last, plan.function_of(code))
+            for first, last, code in plan.activations(0, plan.num_nodes)
+        ]
+        return cls(plan, activations, is_potential)
+
+    def activate(self, values: Tensor, dim: int) -> Tensor:
+        """Return the activations of the places along a dimension."""
+        parts = [
+            function(values.narrow(dim, first, last - first))
+            for first, last, function in self.activations
+        ]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
 
 
 def steps(
@@ -48,6 +60,7 @@ def steps(
     x: Tensor,  # (batch, steps, inputs)
     state: Tensor | None,  # (batch, num_nodes); None is 0
     noise: Tensor | None,  # (steps, num_nodes, batch), by place: added to the sums; overwritten
+    going: Tensor | None,  # (batch, steps): which states move; None where all do
     recurrence: Recurrence,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:  # (batch, steps, outputs), (batch, num_nodes)
@@ -56,14 +69,33 @@ def steps(
     Differentiable, any number of times, in all but the noise. All are of one type.
     """
     plan = recurrence.plan
-    if not _is_fast(weight, bias, leak, x, state, plan, backend):
-        return loop(weight, bias, leak, x, state, noise, recurrence, backend)
+    if going is not None or not _is_fast(weight, bias, leak, x, state, plan, backend):
+        return loop(weight, bias, leak, x, state, noise, going, recurrence, backend)
     tensors = (weight, bias, leak, x, state)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
-        return _torch.quick_apply(_Steps, *tensors, noise, plan, backend)[:2]
+        return _torch.quick_apply(_Steps, *tensors, noise, recurrence, backend)[:2]
     with ops._no_autocast(x):
         ordered = _ordered(weight, plan.topology, False)
-        return history.forward(ordered, bias, leak, x, state, noise, plan, False)[:2]
+        rest = noise, plan, recurrence.is_potential, False
+        return history.forward(ordered, bias, leak, x, state, *rest)[:2]
+
+
+def step(
+    weight: Tensor,
+    bias: Tensor | None,
+    leak: Tensor | None,
+    x: Tensor,  # (batch, inputs)
+    state: Tensor | None,
+    recurrence: Recurrence,
+    backend: str = "auto",
+) -> Tensor:  # (batch, num_nodes)
+    """Return the state after one step, as `steps` does, where no gradient is asked for."""
+    plan = recurrence.plan
+    if not _is_fast(weight, bias, leak, x, state, plan, backend):
+        return steps(weight, bias, leak, x[:, None], state, None, None, recurrence, backend)[1]
+    with ops._no_autocast(x):
+        ordered = _ordered(weight, plan.topology, False)
+        return history.step(ordered, bias, leak, x, state, plan, recurrence.is_potential)
 
 
 def _is_fast(
@@ -97,6 +129,7 @@ def loop(
     x: Tensor,
     state: Tensor | None,
     noise: Tensor | None,
+    going: Tensor | None,
     recurrence: Recurrence,
     backend: str,
 ) -> tuple[Tensor, Tensor]:
@@ -106,51 +139,59 @@ def loop(
     if state is None:
         h = x.new_zeros(x.shape[0], plan.num_nodes)
     else:
-        h = state.index_select(1, plan.order)
+        h = take(state, 1, plan.order)
     y = []
     for step in range(x.shape[1]):
-        z = edge_linear(h, weight, plan.topology, bias, backend=backend)
+        sent = recurrence.activate(h, 1) if recurrence.is_potential else h
+        z = edge_linear(sent, weight, plan.topology, bias, backend=backend)
         if noise is not None:
             z = z + noise[step].t()
         z = torch.cat([z[:, :inputs] + x[:, step], z[:, inputs:]], 1) if others else z + x[:, step]
-        parts = [function(z[:, first:last]) for first, last, function in recurrence.activations]
-        f = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
-        h = f if leak is None else h + leak * (f - h)
-        y.append(h.index_select(1, plan.outputs))
-    return torch.stack(y, 1), h.index_select(1, plan.place)
+        f = z if recurrence.is_potential else recurrence.activate(z, 1)
+        after = f if leak is None else h + leak * (f - h)
+        h = after if going is None else torch.where(going[:, step, None], after, h)
+        y.append(take(h, 1, plan.outputs))
+    return torch.stack(y, 1), take(h, 1, plan.place)
 
 
 class _Steps(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, Tensor, Tensor | None]:
-        weight, bias, leak, x, state, noise, ctx.plan, ctx.backend = arguments
+    def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        weight, bias, leak, x, state, noise, ctx.recurrence, ctx.backend = arguments
         ctx.inputs = x.shape[2]
         with ops._no_autocast(x):
-            ordered = _ordered(weight, ctx.plan.topology, False)
-            y, last, values = history.forward(ordered, bias, leak, x, state, noise, ctx.plan, True)
+            plan = ctx.recurrence.plan
+            ordered = _ordered(weight, plan.topology, False)
+            is_potential = ctx.recurrence.is_potential
+            keep_drive = is_potential and ctx.needs_input_grad[2]
+            rest = noise, plan, is_potential, True, keep_drive
+            y, last, values, drive = history.forward(ordered, bias, leak, x, state, *rest)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(weight, leak, state, values)
-        return y, last, values
+        ctx.save_for_backward(weight, leak, state, values, drive)
+        return y, last, values, drive
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple:
         saved = ctx.saved_tensors  # read once: activation checkpoints allow no more
-        grad_y, grad_last, grad_values = grads
+        grad_y, grad_last, *by_kept = grads
         needs = ctx.needs_input_grad[:5]
         if (
-            grad_values is None
+            by_kept == [None, None]
             and not torch.is_grad_enabled()
             and not torch.compiler.is_compiling()
             and not _torch.is_transforming()
             and _torch.is_memory(grad_y, grad_last, *saved)
         ):
-            weight, leak, state, values = saved
+            weight, leak, state, values, drive = saved
             with ops._no_autocast(weight):
-                ordered = _ordered(weight, ctx.plan.topology, True)
-                pull = history.Pull(needs, weight, ordered, leak, state, values, ctx.plan)
-                gradients = pull(grad_y, grad_last, ctx.inputs)
+                plan, is_potential = ctx.recurrence.plan, ctx.recurrence.is_potential
+                ordered = _ordered(weight, plan.topology, True)
+                back = pull.Pull(
+                    needs, weight, ordered, leak, state, values, drive, plan, is_potential
+                )
+                gradients = back(grad_y, grad_last, ctx.inputs)
         else:
-            rest = *saved, ctx.inputs, ctx.plan, ctx.backend
+            rest = *saved, ctx.inputs, ctx.recurrence, ctx.backend
             gradients = _gradients(needs, grads, *rest)
         return *gradients, None, None, None
 
@@ -162,12 +203,14 @@ def _gradients(
     leak: Tensor | None,
     state: Tensor | None,
     values: Tensor,  # (steps, num_nodes, batch)
+    drive: Tensor | None,  # likewise
     inputs: int,
-    plan: Plan,
+    recurrence: Recurrence,
     backend: str,
 ) -> tuple:
     """Return the gradients as a composition, which is differentiable in all of its arguments."""
-    grad_y, grad_last, grad_values = grads
+    grad_y, grad_last, grad_values, grad_drive = grads
+    plan, is_potential = recurrence.plan, recurrence.is_potential
     there = plan.topology.T
     first = torch.zeros_like(values[0])
     carry: Any = first  # the gradient by the state after a step
@@ -175,31 +218,39 @@ def _gradients(
         first = state.index_select(1, plan.order).t()
     if grad_last is not None:
         carry = grad_last.index_select(1, plan.order).t()
+    goal: Any = drive if is_potential else values  # where a leak goes
     before = [first]
-    for value in values:
+    for value in () if goal is None else goal:
         h = before[-1]
         before.append(value if leak is None else h + leak[:, None] * (value - h))
+    sent = [recurrence.activate(first, 0), *values] if is_potential else before
+    # Compiled activations have derivatives that follow from what they gave, whatever the bias.
+    activated = sent if is_potential else values
+    slopes = [_derivatives(weight, None, value, plan, backend) for value in activated]
+    by_goals = grad_drive if is_potential else grad_values
     by_sums: list[Tensor] = []
     grad_leak = None
     for step in reversed(range(len(values))):
-        value = values[step]
         if grad_y is not None:
             carry = carry.index_add(0, plan.outputs, grad_y[:, step].t())
-        by_value = carry if leak is None else leak[:, None] * carry
-        if grad_values is not None:
-            by_value = by_value + grad_values[step]
+        if is_potential and grad_values is not None:
+            carry = carry + slopes[step + 1] * grad_values[step]
         if needs[2]:
-            moved = (carry * (value - before[step])).sum(1)
+            moved = (carry * (goal[step] - before[step])).sum(1)
             grad_leak = moved if grad_leak is None else grad_leak + moved
-        # Compiled activations have derivatives that follow from values, whatever the bias.
-        by_sum = by_value * _derivatives(weight, None, value, plan, backend)
+        by_goal = carry if leak is None else leak[:, None] * carry
+        if by_goals is not None:
+            by_goal = by_goal + by_goals[step]
+        by_sum = by_goal if is_potential else by_goal * slopes[step]
         by_sums.append(by_sum)
         back = ops.spmm(weight, by_sum, there, backend, feature_major=True)
+        if is_potential:
+            back = back * slopes[step]
         carry = back if leak is None else back + (1 - leak[:, None]) * carry
     by_sums.reverse()
     grad_weight = grad_bias = grad_x = grad_state = None
     if needs[0]:
-        ends = torch.cat(by_sums, 1), torch.cat(before[:-1], 1)
+        ends = torch.cat(by_sums, 1), torch.cat(sent[:-1], 1)
         grad_weight = ops.sddmm(*ends, plan.topology, backend=backend, feature_major=True)
     by_sum = torch.stack(by_sums)
     if needs[1]:

@@ -51,11 +51,7 @@ def degree_preserving(
     keys = dst * in_features + src
     old = np.argsort(keys, kind="stable")  # which edge each of them is
     keys = keys[old]
-    if (keys[1:] == keys[:-1]).any():
-        raise ValueError(
-            "the topology must have no parallel edges, as wirings without them are drawn: build it "
-            'with duplicates="merge".'
-        )
+    check_no_parallel_edges(keys)
     random = numpy_generator(generator)
     if not self_loops:
         check_loop_free(wiring)
@@ -63,24 +59,44 @@ def degree_preserving(
     # Without self-loops, pairs of few nodes have little to deal: 20 rounds leave the worst wirings
     # of 5 nodes 0.18 from uniform, in total variation, and 200 rounds leave them 0.000003.
     rounds = TRADES if self_loops else max(TRADES, 1000 // max(1, out_features))
+    dst, src = np.divmod(keys, max(1, in_features))
     for _ in range(rounds):
-        dst, src = np.divmod(keys, max(1, in_features))
         partner = np.empty(out_features, dtype=np.int64)  # pair of each target
         partner[random.permutation(out_features)] = np.arange(out_features) // 2
-        pair = partner[dst]
-        order = np.argsort(pair * in_features + src)
-        pair, src, dst, old = pair[order], src[order], dst[order], old[order]
-        same = (pair[1:] == pair[:-1]) & (src[1:] == src[:-1])
-        kept = np.zeros(src.size, dtype=bool)
-        kept[1:] |= same
-        kept[:-1] |= same
-        if not self_loops:
-            kept |= partner[src] == pair
-        # A permutation of these targets within each pair: they stand in the order of pairs.
-        dealt = np.flatnonzero(~kept)
-        dst[dealt[np.argsort(pair[dealt] + random.random(dealt.size))]] = dst[dealt]
-        keys = dst * in_features + src
+        stays = None if self_loops else partner[src] == partner[dst]
+        src, dst, old = deal(src, dst, old, partner, random, stays)
     return drawn(topology, src, dst, old)
+
+
+def deal(
+    src: np.ndarray,  # (num_edges,)
+    dst: np.ndarray,  # (num_edges,)
+    old: np.ndarray,  # (num_edges,)
+    pair: np.ndarray,  # (targets,): the pair that each target is in
+    random: np.random.Generator,
+    stays: np.ndarray | None = None,  # (num_edges,): edges that no one deals
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the edges, in another order, with what one target of a pair has dealt out anew."""
+    sources = int(src.max(initial=0)) + 1
+    order = np.argsort(pair[dst] * sources + src)
+    src, dst, old = src[order], dst[order], old[order]
+    pair = pair[dst]
+    same = (pair[1:] == pair[:-1]) & (src[1:] == src[:-1])
+    kept = np.zeros(src.size, dtype=bool) if stays is None else stays[order]
+    kept[1:] |= same
+    kept[:-1] |= same
+    # A permutation of these targets within each pair: they stand in the order of pairs.
+    dealt = np.flatnonzero(~kept)
+    dst[dealt[np.argsort(pair[dealt] + random.random(dealt.size))]] = dst[dealt]
+    return src, dst, old
+
+
+def check_no_parallel_edges(keys: np.ndarray) -> None:  # (num_edges,), ascending
+    if (keys[1:] == keys[:-1]).any():
+        raise ValueError(
+            "the topology must have no parallel edges, as wirings without them are drawn: build it "
+            'with duplicates="merge".'
+        )
 
 
 def _reverse_cycles(

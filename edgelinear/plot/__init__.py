@@ -1,4 +1,4 @@
-"""Pictures of a wiring and of a comparison. Each function returns a matplotlib `Figure`.
+"""Pictures of a wiring, a network and a comparison. Each function returns a matplotlib `Figure`.
 
 The figures belong to no window and to no global state: `figure.savefig("wiring.png")` writes one,
 and a notebook shows it.
@@ -10,6 +10,7 @@ from edgelinear.plot._controls import controls
 from edgelinear.plot._degrees import degrees
 from edgelinear.plot._figure import formats
 from edgelinear.plot._matrix import block_counts, matrix
+from edgelinear.plot._network import network
 
 __all__ = [
     "bipartite",
@@ -19,4 +20,5 @@ __all__ = [
     "degrees",
     "formats",
     "matrix",
+    "network",
 ]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgelinear.layers import EdgeLinear
+from edgelinear.layers import EdgeLinear, EdgeNetwork, EdgeRNN
 from edgelinear.plot._figure import LINE, make_figure, names_of, room_for, title_of
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ def bipartite(
         4
     """
     if not isinstance(layer, EdgeLinear):
-        raise TypeError(f"`layer` must be an EdgeLinear, got {type(layer).__name__}.")
+        hint = ": use `plot.network`" if isinstance(layer, EdgeNetwork | EdgeRNN) else ""
+        raise TypeError(f"`layer` must be an EdgeLinear, got {type(layer).__name__}{hint}.")
     largest = max(layer.in_features, layer.out_features)
     if largest > _NODES or layer.num_edges > _EDGES:
         raise ValueError(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgelinear.comparison import units
-from edgelinear.comparison.contenders import LINEAR, MASKED
+from edgelinear.comparison.contenders import DENSE
 from edgelinear.plot._figure import BLUE, GREY, ORANGE, make_figure
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _dots(axes: "Axes", names: list[str], groups: dict[str, list], text: Any) ->
 
     found = [median for values in groups.values() for median, *_ in values if median > 0]
     start, end = (min(found) / 2, max(found) * 4) if found else (0.1, 1)
-    dense = np.array([name in (MASKED, LINEAR) for name in names])
+    dense = np.array([name in DENSE for name in names])
     for pale, (label, values) in zip((True, False), groups.items(), strict=True):
         at = np.arange(len(names)) + (0.17 if pale else -0.17)
         median, low, high = np.array(values, dtype=float).reshape(-1, 3).T

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgelinear.layers import EdgeLinear
+from edgelinear.layers.module import EdgeModule
 from edgelinear.plot._figure import BLUE, ORANGE, make_figure, powers, title_of, topology_of
 from edgelinear.topology import Topology
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def degrees(wiring: Topology | EdgeLinear) -> "Figure":
+def degrees(wiring: Topology | EdgeModule) -> "Figure":
     """Return histograms of fan-in and fan-out; nodes without an edge stand apart, in orange.
 
     Where degrees reach beyond 60, the bars widen and both axes are logarithmic.

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from edgelinear.layers import EdgeLinear
+from edgelinear.layers import EdgeNetwork, EdgeRNN
+from edgelinear.layers.module import EdgeModule
 from edgelinear.topology import Topology
 
 if TYPE_CHECKING:
@@ -23,11 +24,11 @@ def make_figure(width: float, height: float) -> "Figure":
 
 
 def topology_of(wiring: Any) -> Topology:
-    if isinstance(wiring, EdgeLinear):
+    if isinstance(wiring, EdgeModule):
         return wiring.topology
     if not isinstance(wiring, Topology):
         raise TypeError(
-            f"`wiring` must be a Topology or an EdgeLinear, got {type(wiring).__name__}."
+            f"`wiring` must be a Topology, an EdgeLinear or a network, got {type(wiring).__name__}."
         )
     return wiring
 
@@ -38,11 +39,26 @@ def title_of(topology: Topology) -> str:
     return f"{sizes}, {edges} ({100 * topology.density:.3g}% of dense)"
 
 
+def title_of_network(net: EdgeNetwork | EdgeRNN) -> str:
+    edges = "1 edge" if net.num_edges == 1 else f"{net.num_edges:,} edges"
+    levels = f", {net.num_levels} levels" if isinstance(net, EdgeNetwork) else ""
+    sizes = f"{net.in_features:,} -> {net.out_features:,} of {net.num_nodes:,} nodes"
+    return f"{sizes}, {edges}{levels}"
+
+
+def node_names_of(net: EdgeNetwork | EdgeRNN, most: int) -> list[str] | None:
+    """Return the names of all nodes, none too long; None above `most`, or without."""
+    return names_of(net, "node_names", None, net.num_nodes, most)
+
+
 def names_of(
     wiring: Any, argument: str, given: Sequence[Any] | None, size: int, most: int
 ) -> list[str] | None:
     """Return the names given, or else the layer's, none too long; None above `most`, or without."""
-    names = getattr(wiring, argument, None) if given is None else given
+    if isinstance(wiring, EdgeNetwork | EdgeRNN):  # whose sources and targets are all nodes
+        names = wiring.node_names if given is None else given
+    else:
+        names = getattr(wiring, argument, None) if given is None else given
     if names is None:
         return None
     if len(names) != size:

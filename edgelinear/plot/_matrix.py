@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgelinear.layers import EdgeLinear
+from edgelinear.layers.module import EdgeModule
 from edgelinear.plot._figure import (
     BLUE,
     LINE,
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _CELLS = 256  # a side at most
-_NAMES = 40  # ticks with names a side at most
+NAMES = 40  # ticks with names a side at most
 _SHADES = ["#8fbfe0", "#2f6fae", "#5b2a86", "#240833"]  # one edge stands out from white already
 
 
 def matrix(
-    wiring: Topology | EdgeLinear,
+    wiring: Topology | EdgeModule,
     *,
     in_names: Sequence[Any] | None = None,  # (in_features,)
     out_names: Sequence[Any] | None = None,  # (out_features,)
@@ -37,7 +37,7 @@ def matrix(
 
     The layout of `nn.Linear.weight`. Above 256 nodes a side, each cell counts the edges of a block,
     and the margins show the mean degree in it. Names, those given or else the layer's, are written
-    up to 40 a side, and 32 characters of each.
+    up to 40 a side, and 32 characters of each. Of a network, sources and targets are its nodes.
 
     Raises:
         ImportError: without matplotlib: `pip install 'edgelinear[plot]'`.
@@ -50,8 +50,8 @@ def matrix(
     """
     topology = topology_of(wiring)
     counts = block_counts(topology)
-    sources = names_of(wiring, "in_names", in_names, topology.in_features, _NAMES)
-    targets = names_of(wiring, "out_names", out_names, topology.out_features, _NAMES)
+    sources = names_of(wiring, "in_names", in_names, topology.in_features, NAMES)
+    targets = names_of(wiring, "out_names", out_names, topology.out_features, NAMES)
     figure = make_figure(
         max(7.5, 3 + LINE * len(sources or [])) + room_for(targets),
         max(6.5, 2 + LINE * len(targets or [])) + room_for(sources),
@@ -63,8 +63,8 @@ def matrix(
 
     _draw_counts(figure, axes, right, counts, topology)
     axes.set(xlabel="source (input)", ylabel="target (output)")
-    _node_ticks(axes.xaxis, topology.in_features, sources)
-    _node_ticks(axes.yaxis, topology.out_features, targets)
+    node_ticks(axes.xaxis, topology.in_features, sources)
+    node_ticks(axes.yaxis, topology.out_features, targets)
     _draw_margin(top, topology.fan_out.cpu().numpy(), counts.shape[1], "fan-out", "vertical")
     _draw_margin(right, topology.fan_in.cpu().numpy(), counts.shape[0], "fan-in", "horizontal")
     figure.suptitle(title_of(topology))
@@ -92,16 +92,10 @@ def _block(nodes: np.ndarray, size: int, blocks: int) -> np.ndarray:
 def _draw_counts(
     figure: "Figure", axes: "Axes", margin: "Axes", counts: np.ndarray, topology: Topology
 ) -> None:
-    from matplotlib.colors import LinearSegmentedColormap, ListedColormap, LogNorm, Normalize
     from matplotlib.ticker import NullLocator
 
     most = int(counts.max(initial=0))
-    colours: Any
-    norm: Any
-    if most <= 1:
-        colours, norm = ListedColormap(["white", BLUE]), Normalize(0, 1)
-    else:
-        colours, norm = LinearSegmentedColormap.from_list("edges", _SHADES), LogNorm(1, most)
+    colours, norm = shades(most)
     rows, columns = topology.out_features, topology.in_features
     image = axes.imshow(
         np.ma.masked_equal(counts, 0),
@@ -117,9 +111,18 @@ def _draw_counts(
         bar.set_ticks(powers(most) if most >= 10 else list(range(1, most + 1)))
         bar.ax.yaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
         bar.ax.yaxis.set_minor_locator(NullLocator())
-    if max(rows, columns) <= _NAMES:  # tell neighbouring edges apart
+    if max(rows, columns) <= NAMES:  # tell neighbouring edges apart
         axes.hlines(np.arange(1, rows) - 0.5, -0.5, columns - 0.5, color="white", lw=0.8)
         axes.vlines(np.arange(1, columns) - 0.5, -0.5, rows - 0.5, color="white", lw=0.8)
+
+
+def shades(most: int) -> tuple[Any, Any]:
+    """Return the colours of numbers of edges, and their norm, where 0 is masked."""
+    from matplotlib.colors import LinearSegmentedColormap, ListedColormap, LogNorm, Normalize
+
+    if most <= 1:
+        return ListedColormap(["white", BLUE]), Normalize(0, 1)
+    return LinearSegmentedColormap.from_list("edges", _SHADES), LogNorm(1, most)
 
 
 def _nodes_of_a_cell(topology: Topology, counts: np.ndarray) -> str:
@@ -158,7 +161,7 @@ def _draw_margin(
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _node_ticks(axis: Any, size: int, names: list[str] | None) -> None:
+def node_ticks(axis: Any, size: int, names: list[str] | None) -> None:
     from matplotlib.ticker import MaxNLocator
 
     if size == 0:

@@ -26,7 +26,9 @@ class HasWiring(Protocol):
 class Wiring(NamedTuple):
     """Edges from sources (inputs) to targets (outputs), with values and names.
 
-    What importers return, what exporters take, and what a layer has as `layer.wiring`.
+    What importers return, what exporters take, and what a layer has as `layer.wiring`. With
+    `inputs` and `outputs`, sources and targets are the nodes of one graph, of which these take
+    values and give them.
 
     Example:
         >>> wiring = el.convert.from_edges(3, 2, [(0, 0), (2, 1)], weight=[0.5, -1.0])
@@ -41,6 +43,8 @@ class Wiring(NamedTuple):
     rows: EdgeMap | None = None  # which row, entry or edge of the data each edge is
     rules: Sequence[Note] = ()  # those that the weights of a layer follow
     frame: str = "pandas"  # the library of the table that it was read from, which gets it back
+    inputs: list[int] | None = None  # nodes, or None where sources and targets are two sides
+    outputs: list[int] | None = None  # likewise
 
 
 def wiring_of(layer: HasWiring | Wiring) -> Wiring:

@@ -15,8 +15,13 @@ from edgelinear.topology import Topology, Wiring
 
 NULL_MODELS: dict[str, Callable[..., Any]] = {
     name: getattr(nulls, name)
-    for name in ("degree_preserving", "permute_targets", "erdos_renyi_like", "permute_weights")
+    for name in (
+        *("degree_preserving", "permute_targets", "erdos_renyi_like", "permute_weights"),
+        *("level_preserving", "permute_levels"),
+    )
 }
+# Those that draw no self-loops in any case, of wirings that have none.
+_LOOP_FREE = (nulls.permute_weights, nulls.level_preserving, nulls.permute_levels)
 USUAL = ("degree_preserving", "permute_targets", "erdos_renyi_like")
 
 
@@ -58,7 +63,7 @@ def no_self_loops(
         check_loop_free(wiring if isinstance(wiring, Topology) else wiring.topology)
     found = {}
     for name, model in models.items():
-        if model is nulls.permute_weights:  # whose wiring is the one that has none
+        if model in _LOOP_FREE:
             found[name] = model
             continue
         takes = inspect.signature(model).parameters

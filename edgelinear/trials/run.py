@@ -57,7 +57,8 @@ def controls(
         train: (model, seed) -> score.
         null_models: names in `edgelinear.null_models`, or functions like those, which may be
             partial ones: `functools.partial(f, ...)` is called as f is. "permute_weights" needs a
-            Wiring.
+            Wiring. Of an EdgeNetwork, "level_preserving" and "permute_levels" draw graphs without
+            cycles, and the others do not.
         fixed: which of several topologies stay as they are in every null model: their positions,
             or themselves.
         self_loops: whether null models may draw edges from source i to target i. False is passed
@@ -114,7 +115,8 @@ def controls(
                 drawn = draw_all(name, draw, real, still, generator)
                 unchanged[name] += all(map(is_same, real, drawn))
             _seed_all(_derived(seed, "model"))
-            model = make_model(drawn[0] if isinstance(topology, Topology | Wiring) else drawn)
+            given = drawn[0] if isinstance(topology, Topology | Wiring) else drawn
+            model = _made(make_model, given, name)
             _seed_all(_derived(seed, "train"))
             store.add(seed, name, _as_score(train(model, seed), seed, name))
     scores = {name: [store.scores[seed, name] for seed in seeds] for name in wirings}
@@ -126,6 +128,18 @@ def controls(
         if number
     ]
     return ControlsReport(seeds, scores, higher_is_better, "\n".join(notes))
+
+
+def _made(make_model: Callable[[Any], nn.Module], given: Any, name: str) -> nn.Module:
+    try:
+        return make_model(given)
+    except ValueError as error:
+        if name != REAL:
+            error.add_note(
+                f"This wiring is what the null model `{name}` drew. For an EdgeNetwork, use those "
+                'that keep levels: null_models=["level_preserving", "permute_levels"].'
+            )
+        raise
 
 
 def _as_seeds(seeds: Iterable[int]) -> tuple[int, ...]:

@@ -179,7 +179,7 @@ def test_refuses_a_batch_that_is_none(batch_size, error):
 
 
 def test_refuses_what_is_no_layer():
-    with pytest.raises(TypeError, match="EdgeLinear, got Linear"):
+    with pytest.raises(TypeError, match="EdgeRNN, got Linear"):
         compare(nn.Linear(2, 2))
 
 

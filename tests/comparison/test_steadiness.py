@@ -25,7 +25,7 @@ class Fake:
 
     def __init__(self, clock, *ms):
         self.clock, self.ms, self.runs = clock, ms, 0
-        self.weight = torch.zeros(())
+        self.parameters = [torch.zeros(())]
 
     def run(self):
         timed = self.runs // 2  # each timed run follows an untimed one

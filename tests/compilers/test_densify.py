@@ -116,3 +116,9 @@ def test_densify_does_not_tie_layers_of_other_wirings():
     second.weight = first.weight
     twin = el.densify(nn.Sequential(first, second))
     assert_close(twin[1].weight.detach(), second.to_dense().detach())
+
+
+def test_recurrent_networks_are_refused_with_the_cure():
+    model = nn.Sequential(el.EdgeRNN(2, [(0, 1), (1, 1)], [0], [1]))
+    with pytest.raises(TypeError, match="`0` is an EdgeRNN, whose steps .* write its loop over"):
+        el.densify(model)

@@ -5,10 +5,14 @@ import tempfile
 from pathlib import Path
 
 import neat
+import torch
 from neat.innovation import InnovationTracker
 
 from edgelinear.networks.formula import AGGREGATIONS
 from edgelinear.networks.neat import NEAT_ACTIVATIONS
+
+SMOOTH = ("sigmoid", "tanh", "sin", "gauss", "softplus")
+CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 
 CONFIG = """
 [NEAT]
@@ -111,3 +115,30 @@ def evolved(config, seed, mutations=40):
     for _ in range(mutations):
         genome.mutate(config.genome_config)
     return genome
+
+
+def of_neat(network, x):
+    """Return what neat-python computes, sample by sample."""
+    return torch.tensor([network.activate(row) for row in x.tolist()], dtype=torch.float64)
+
+
+def feed_forward(genome, config):
+    return neat.nn.FeedForwardNetwork.create(genome, config)
+
+
+def samples(number=8, features=3):
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(number, features, dtype=torch.float64, generator=generator)
+
+
+def hand_made(nodes, connections, **options):
+    """Return a genome of (key, bias, response, activation, aggregation) and (from, to, weight)."""
+    config = configuration(**options)
+    genome = neat.DefaultGenome(0)
+    for key, *attributes in nodes:
+        gene = genome.create_node(config.genome_config, key)
+        gene.bias, gene.response, gene.activation, gene.aggregation = attributes
+        genome.nodes[key] = gene
+    for number, (source, target, weight) in enumerate(connections):
+        genome.add_connection(config.genome_config, source, target, weight, True, number)
+    return genome, config

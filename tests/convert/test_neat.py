@@ -7,7 +7,7 @@ import pickle
 import neat
 import pytest
 import torch
-from genomes import configuration, evolved
+from genomes import CLOSE, SMOOTH, configuration, evolved, feed_forward, hand_made, of_neat, samples
 from neat.export import export_network_json
 from torch.testing import assert_close
 
@@ -15,36 +15,6 @@ import edgelinear as el
 from edgelinear.networks.activations import ACTIVATIONS
 from edgelinear.networks.formula import AGGREGATIONS
 from edgelinear.networks.neat import NEAT_ACTIVATIONS
-
-SMOOTH = ("sigmoid", "tanh", "sin", "gauss", "softplus")
-CLOSE = {"rtol": 1e-9, "atol": 1e-9}
-
-
-def of_neat(network, x):
-    """Return what neat-python computes, sample by sample."""
-    return torch.tensor([network.activate(row) for row in x.tolist()], dtype=torch.float64)
-
-
-def feed_forward(genome, config):
-    return neat.nn.FeedForwardNetwork.create(genome, config)
-
-
-def samples(number=8, features=3):
-    generator = torch.Generator().manual_seed(0)
-    return torch.randn(number, features, dtype=torch.float64, generator=generator)
-
-
-def hand_made(nodes, connections, **options):
-    """Return a genome of (key, bias, response, activation, aggregation) and (from, to, weight)."""
-    config = configuration(**options)
-    genome = neat.DefaultGenome(0)
-    for key, *attributes in nodes:
-        gene = genome.create_node(config.genome_config, key)
-        gene.bias, gene.response, gene.activation, gene.aggregation = attributes
-        genome.nodes[key] = gene
-    for number, (source, target, weight) in enumerate(connections):
-        genome.add_connection(config.genome_config, source, target, weight, True, number)
-    return genome, config
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -287,11 +257,11 @@ def loop():
 
 
 def test_cycles_are_refused_by_a_network_without_steps():
-    with pytest.raises(ValueError, match=r"got 2 -> 3 -> 2: a recurrent genome is an `EdgeRNN`"):
+    with pytest.raises(ValueError, match=r"got 2 -> 3 -> 2: for a .* use `EdgeRNN.from_neat`"):
         el.EdgeNetwork.from_neat(*loop())
     genome, config = loop()
     network = neat.nn.RecurrentNetwork.create(genome, config)
-    with pytest.raises(ValueError, match="use an `EdgeRNN`"):
+    with pytest.raises(ValueError, match="use `EdgeRNN.from_neat`"):
         el.EdgeNetwork.from_neat(network)
     with pytest.raises(ValueError, match="is a feed-forward network"):
         el.convert.from_neat(feed_forward(genome, config), recurrent=True)

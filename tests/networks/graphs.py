@@ -53,24 +53,26 @@ def step_by_step(net, x, state=None, noise=None):
     h = [torch.zeros_like(x[:, 0, 0])] * net.num_nodes
     if state is not None:
         h = list(state.unbind(1))
+    functions = [FUNCTIONS[f] if isinstance(f, str) else f for f in net.activations]
+    is_potential = net.equation == "potential"
     source = {node: i for i, node in enumerate(net.inputs.tolist())}
     leak = torch.as_tensor(net.leak, dtype=x.dtype).expand(net.num_nodes)
     states = []
     for t in range(x.shape[1]):
         for _ in range(net.steps_per_input):
             new = []
+            sent = [functions[n](h[n]) for n in range(net.num_nodes)] if is_potential else h
             for node in range(net.num_nodes):
                 z = torch.zeros_like(h[0]) if net.bias is None else net.bias[node].expand(len(x))
                 for edge in [e for e, target in enumerate(dst) if target == node]:
-                    z = z + net.weight[edge] * h[src[edge]]
+                    z = z + net.weight[edge] * sent[src[edge]]
                 if node in source:
                     fed = x[:, t, source[node]]
                     factor = net.input_weight
                     z = z + (fed if factor is None else factor[source[node]] * fed)
                 if noise is not None:
                     z = z + noise[t, node]
-                f = net.activations[node]
-                f = (FUNCTIONS[f] if isinstance(f, str) else f)(z)
+                f = z if is_potential else functions[node](z)
                 new.append((1 - leak[node]) * h[node] + leak[node] * f)
             h = new
         states.append(torch.stack(h, 1))

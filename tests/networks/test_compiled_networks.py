@@ -9,6 +9,7 @@ from torch.func import functional_call, grad, jvp
 from torch.testing import assert_close
 
 import edgelinear as el
+from edgelinear.networks.formula import AGGREGATIONS
 
 
 def own(z):
@@ -51,9 +52,9 @@ def test_compiled_network_follows_its_rules():
     assert_close(outcome(function, net, x), outcome(net, net, x))
 
 
-@pytest.mark.parametrize("name", ["compiled", "mixed"])
-def test_compiled_transforms_equal_eager(name):
-    net, _ = drawn(**NETWORKS[name])
+@networks
+def test_compiled_transforms_equal_eager(options):
+    net, _ = drawn(**options)
     x, w = torch.randn(5, 4, dtype=torch.float64), net.weight.detach()
 
     def loss(w, x):
@@ -66,6 +67,25 @@ def test_compiled_transforms_equal_eager(name):
         torch.compiler.reset()
         compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
         assert_close(compiled(w, x), function(w, x))
+
+
+@pytest.fixture
+def two_threads():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+def test_inductor_equals_eager(aggregation, two_threads):
+    edges = [(source, 4) for source in range(4)]
+    net = el.EdgeNetwork(5, edges, range(4), [4], aggregation=aggregation, dtype=torch.float64)
+    x = torch.randn(5, 4, dtype=torch.float64)
+    torch.compiler.reset()
+    function = torch.compile(net, fullgraph=True)
+    assert_close(outcome(function, net, x), outcome(net, net, x))
 
 
 @networks

@@ -10,6 +10,7 @@ from graphs import node_by_node, random_dag
 from torch.testing import assert_close
 
 import edgelinear as el
+from edgelinear.networks import passes
 
 BACKENDS = ("cpp", "torch_csr", "reference")
 COMPILED = ["tanh", "relu", "identity", "sigmoid"]
@@ -46,6 +47,22 @@ def test_values_and_gradients_are_those_of_a_loop_over_nodes(activations, batch,
     grad = torch.randn_like(y)
     wanted = torch.autograd.grad(expected, (net.weight, net.bias, x), grad)
     assert_close(torch.autograd.grad(y, (net.weight, net.bias, x), grad), wanted)
+
+
+def test_weights_that_all_threads_put_into_order_are_those_given():
+    net, _ = network(["tanh"], nodes=2_000, edges=70_000, inputs=100, outputs=range(1900, 2000))
+    assert net.num_edges >= passes._MANY_EDGES
+    x = torch.randn(2, 100, dtype=torch.float64)
+    expected, *wanted = value_and_gradients(net, x, "torch_csr")
+    found, *gradients = value_and_gradients(net, x, "cpp")
+    assert_close(found, expected)
+    assert_close(gradients, wanted)
+
+
+def value_and_gradients(net, x, backend):
+    net.backend = backend
+    y = net(x)
+    return y, *torch.autograd.grad(y.square().sum(), net.parameters())
 
 
 @pytest.mark.parametrize("activations", [COMPILED, MIXED], ids=["compiled", "mixed"])

@@ -23,6 +23,13 @@ LEAKS = {
     "learned": {"leak": 0.6, "learn_leak": True},
     "learned, one a node": {"leak": np.linspace(0.1, 1.0, NODES), "learn_leak": True},
 }
+EQUATIONS = ("rate", "potential")
+FORMS = {
+    f"{equation}, {leak}": {"equation": equation, **options}
+    for equation in EQUATIONS
+    for leak, options in LEAKS.items()
+}
+equations = pytest.mark.parametrize("equation", EQUATIONS)
 
 
 def recurrent(activations=COMPILED, **options):
@@ -56,10 +63,10 @@ def gradients(results, tensors, by, **options):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("leak", LEAKS)
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("activations", [COMPILED, MIXED], ids=["compiled", "mixed"])
-def test_values_and_gradients_are_those_of_a_loop_over_nodes(activations, leak, backend):
-    net = recurrent(activations, backend=backend, **LEAKS[leak])
+def test_values_and_gradients_are_those_of_a_loop_over_nodes(activations, form, backend):
+    net = recurrent(activations, backend=backend, **FORMS[form])
     x, state = drawn(net, 5, 6)
     expected, found = of_nodes(net, x, state), net(x, state)
     assert_close(found, expected)
@@ -73,11 +80,13 @@ def test_values_and_gradients_are_those_of_a_loop_over_nodes(activations, leak, 
         assert_close(gradients(some(found), tensors, some(by), retain_graph=True), wanted)
 
 
-@pytest.mark.parametrize("leak", ["none", "learned, one a node"])
+@pytest.mark.parametrize(
+    "form", ["rate, none", "rate, learned, one a node", "potential, fixed", "potential, learned"]
+)
 @pytest.mark.parametrize(("batch", "time"), [(1, 1), (1, 40), (3, 1), (17, 30), (70, 11)])
-def test_parts_of_steps_add_up(batch, time, leak, monkeypatch):
+def test_parts_of_steps_add_up(batch, time, form, monkeypatch):
     monkeypatch.setattr(history, "_SAMPLES", 60)
-    net = recurrent(bias=False, **LEAKS[leak])
+    net = recurrent(bias=False, **FORMS[form])
     x, state = drawn(net, batch, time)
     expected, found = of_nodes(net, x, state), net(x, state)
     assert_close(found, expected)
@@ -87,10 +96,10 @@ def test_parts_of_steps_add_up(batch, time, leak, monkeypatch):
         assert_close(net(x, state), expected)
 
 
-@pytest.mark.parametrize("leak", LEAKS)
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("activations", [COMPILED, MIXED], ids=["compiled", "mixed"])
-def test_second_derivatives_are_those_of_a_loop_over_nodes(activations, leak):
-    net = recurrent(activations, **LEAKS[leak])
+def test_second_derivatives_are_those_of_a_loop_over_nodes(activations, form):
+    net = recurrent(activations, **FORMS[form])
     x, state = drawn(net, 3, 4)
     tensors = [*net.parameters(), x, state]
 
@@ -102,8 +111,9 @@ def test_second_derivatives_are_those_of_a_loop_over_nodes(activations, leak):
     assert_close(second(net(x, state)), second(of_nodes(net, x, state)))
 
 
-def test_gradcheck_of_first_and_second_order_and_in_forward_mode():
-    net = recurrent(["tanh", "sigmoid"], **LEAKS["learned, one a node"])
+@equations
+def test_gradcheck_of_first_and_second_order_and_in_forward_mode(equation):
+    net = recurrent(["tanh", "sigmoid"], equation=equation, **LEAKS["learned, one a node"])
     x, state = drawn(net, 2, 3)
     names = [name for name, _ in net.named_parameters()]
 
@@ -117,8 +127,9 @@ def test_gradcheck_of_first_and_second_order_and_in_forward_mode():
     assert torch.autograd.gradgradcheck(call, arguments)
 
 
-def test_gradient_twice_over_reuses_what_was_kept_right():
-    net = recurrent()
+@pytest.mark.parametrize("form", FORMS)
+def test_gradient_twice_over_reuses_what_was_kept_right(form):
+    net = recurrent(**FORMS[form])
     x, state = drawn(net, 4, 5)
     y, _ = net(x, state)
     first = torch.autograd.grad(y.sum(), net.weight, retain_graph=True)
@@ -136,6 +147,7 @@ def test_any_small_graph(data):
     net = el.EdgeRNN(
         nodes, np.array(edges, np.int64).reshape(-1, 2).T, data.draw(some), data.draw(some),
         activation=data.draw(st.lists(st.sampled_from(COMPILED), min_size=nodes, max_size=nodes)),
+        equation=data.draw(st.sampled_from(EQUATIONS)),
         leak=leak if isinstance(leak, float) else leak[:nodes], duplicates="keep",
         steps_per_input=data.draw(st.integers(1, 3)), dtype=torch.float64,
     )  # fmt: skip
@@ -164,6 +176,27 @@ def test_dense_masked_rnn_of_torch_computes_the_same():
     assert_close(net(x, h), (y, last[0]))
 
 
+def test_potentials_by_their_formula():
+    """dv/dt = (rest - v + W relu(v) + input) / time_constant, by steps of Euler."""
+    step, rest = 0.02, 0.5
+    time_constants = np.linspace(0.05, 0.5, 50)
+    net = el.EdgeRNN(
+        50, random_graph(50, 300), [4, 7], range(50), activation="relu", equation="potential",
+        leak=step / time_constants, dtype=torch.float64,
+    ).scale_spectral_radius_(0.9)  # fmt: skip
+    torch.nn.init.constant_(net.bias, rest)
+    matrix, into = np.zeros((50, 50)), np.zeros((50, 2))
+    matrix[net.edge_index[1], net.edge_index[0]] = net.weight.detach()
+    into[4, 0] = into[7, 1] = 1
+    u, expected = np.random.default_rng(0).normal(size=(200, 2)), []
+    v = start = np.random.default_rng(1).normal(size=50)
+    for t in range(200):
+        v = v + step / time_constants * (rest - v + matrix @ np.maximum(v, 0) + into @ u[t])
+        expected.append(v)
+    found = net(torch.from_numpy(u), torch.from_numpy(start))[0]
+    assert_close(found, torch.from_numpy(np.stack(expected)))
+
+
 def test_echo_state_network_by_its_formula():
     leak, steps_of_time = 0.3, 50
     net = el.EdgeRNN(
@@ -180,17 +213,18 @@ def test_echo_state_network_by_its_formula():
     assert_close(net(torch.from_numpy(u))[0], torch.from_numpy(np.stack(expected)))
 
 
+@equations
 @pytest.mark.parametrize("activations", [COMPILED, MIXED], ids=["compiled", "mixed"])
-def test_several_steps_for_one_input(activations):
-    net = recurrent(activations, steps_per_input=3, leak=0.5)
+def test_several_steps_for_one_input(activations, equation):
+    net = recurrent(activations, steps_per_input=3, leak=0.5, equation=equation)
     x, state = drawn(net, 4, 3)
     assert_close(net(x, state), of_nodes(net, x, state))
 
 
-@pytest.mark.parametrize("leak", LEAKS)
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("batch", [1, 5, 16, 70])
-def test_bits_depend_neither_on_threads_nor_on_the_batch(batch, leak):
-    options = {key: v[0] if isinstance(v, np.ndarray) else v for key, v in LEAKS[leak].items()}
+def test_bits_depend_neither_on_threads_nor_on_the_batch(batch, form):
+    options = {key: v[0] if isinstance(v, np.ndarray) else v for key, v in FORMS[form].items()}
     edges = random_graph(300, 9000)
     each = [COMPILED[node % 4] for node in range(300)]
     net = el.EdgeRNN(300, edges, range(5), range(200, 300), activation=each, **options)
@@ -216,10 +250,10 @@ def test_bits_depend_neither_on_threads_nor_on_the_batch(batch, leak):
     assert torch.equal(one[0], one[2]) and torch.equal(one[1], one[3])
 
 
-@pytest.mark.parametrize("leak", LEAKS)
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("every", [1, 2, 5, 100])
-def test_checkpoints_change_no_bits_of_outputs(every, leak):
-    net = recurrent(**LEAKS[leak])
+def test_checkpoints_change_no_bits_of_outputs(every, form):
+    net = recurrent(**FORMS[form])
     x, state = drawn(net, 3, 7)
     kept, again = net(x, state), net(x, state, checkpoint_every=every)
     assert all(map(torch.equal, kept, again))
@@ -243,8 +277,9 @@ def test_checkpoints_draw_the_same_noise_again():
     assert_close(torch.autograd.grad(torch.cat(whole, 1).sum(), net.weight), found)
 
 
-def test_noise_is_added_to_the_sums_in_training_alone():
-    net = recurrent(noise=0.5)
+@equations
+def test_noise_is_added_to_the_sums_in_training_alone(equation):
+    net = recurrent(noise=0.5, equation=equation)
     x, state = drawn(net, 3, 6)
     torch.manual_seed(1)
     noise = 0.5 * torch.randn(6, NODES, 3, dtype=torch.float64)[:, net._plan.place]
@@ -259,9 +294,10 @@ def test_noise_is_added_to_the_sums_in_training_alone():
     assert_close(net(x, state), of_nodes(net, x, state))
 
 
+@equations
 @pytest.mark.parametrize("activations", [COMPILED, MIXED], ids=["compiled", "mixed"])
-def test_step_by_step_is_the_sequence(activations):
-    net = recurrent(activations, leak=0.4, steps_per_input=2)
+def test_step_by_step_is_the_sequence(activations, equation):
+    net = recurrent(activations, leak=0.4, steps_per_input=2, equation=equation)
     x, state = drawn(net, 3, 5)
     y, last = net(x, state)
     h = state
@@ -270,6 +306,22 @@ def test_step_by_step_is_the_sequence(activations):
         assert_close(h[:, net.outputs], y[:, t])
     assert_close(h, last)
     assert net.step(x[0, 0], state[0]).shape == (NODES,)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("batch", [1, 5, 70])
+def test_streaming_without_gradients_has_the_bits_of_the_sequence(batch, form):
+    net = recurrent(**FORMS[form])
+    x, state = drawn(net, batch, 4)
+    with torch.inference_mode():
+        y, last = net(x, state)
+        h = state
+        for t in range(4):
+            h = net.step(x[:, t], h)
+            assert torch.equal(h[:, net.outputs], y[:, t])
+        assert torch.equal(h, last)
+        assert torch.equal(net.step(x[:, 0]), net(x[:, :1])[1])
+        assert torch.equal(net.step(x[0, 0], state[0]), net.step(x[:1, 0], state[:1])[0])
 
 
 def test_leading_dimensions_are_those_of_the_input():
@@ -286,10 +338,11 @@ def test_leading_dimensions_are_those_of_the_input():
 LENGTHS = [3, 6, 1, 6, 2]
 
 
+@equations
 @pytest.mark.parametrize("every", [None, 2])
 @pytest.mark.parametrize("activations", [COMPILED, MIXED], ids=["compiled", "mixed"])
-def test_sequences_of_unequal_length_are_those_alone(activations, every):
-    net = recurrent(activations, leak=0.4)
+def test_sequences_of_unequal_length_are_those_alone(activations, every, equation):
+    net = recurrent(activations, leak=0.4, equation=equation)
     x, state = drawn(net, 5, 8)
     with torch.no_grad():
         for i, length in enumerate(LENGTHS):
@@ -343,7 +396,7 @@ def test_inference_keeps_no_history(monkeypatch):
     net = recurrent()
     kept = []
     monkeypatch.setattr(
-        steps.history, "forward", lambda *a, f=history.forward: kept.append(a[-1]) or f(*a)
+        steps.history, "forward", lambda *a, f=history.forward: kept.append(a[8]) or f(*a)
     )
     x, state = drawn(net, 3, 6)
     net(x, state)
@@ -352,9 +405,10 @@ def test_inference_keeps_no_history(monkeypatch):
     assert kept == [True, False]
 
 
+@equations
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_types_keep_their_states_in_float32(dtype):
-    net = recurrent(dtype=torch.float32)
+def test_half_types_keep_their_states_in_float32(dtype, equation):
+    net = recurrent(dtype=torch.float32, equation=equation)
     x, state = (t.detach().float() for t in drawn(net, 4, 9))
     exact = net(x, state)[0]
     with torch.autocast("cpu", dtype):

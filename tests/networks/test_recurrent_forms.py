@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import edgelinear as el
 from edgelinear.networks import steps
+from edgelinear.networks.activations import Scaled
 
 NODES, INPUTS, OUTPUTS = 12, [3, 7, 1], [1, 5, 9, 2]
 
@@ -21,6 +22,9 @@ def recurrent(activation="tanh", **options):
     options = {"leak": 0.4, "learn_leak": True, "dtype": torch.float64} | options
     return el.EdgeRNN(NODES, random_graph(NODES, 40), INPUTS, OUTPUTS, activation=activation,
                       input_weight="learn", **options)  # fmt: skip
+
+
+equations = pytest.mark.parametrize("equation", ["rate", "potential"])
 
 
 def with_gradients(net, results):
@@ -70,8 +74,23 @@ def test_compiled_network_takes_any_batch(x, activation):
         assert_close(with_gradients(net, compiled(x)), with_gradients(net, net(x)))
 
 
-def test_exported_network_takes_any_batch(x):
-    net = recurrent()
+@pytest.mark.parametrize(("equation", "every"), [("rate", None), ("potential", 2)])
+def test_compiled_sequences_of_unequal_length_are_those_of_eager_mode(equation, every):
+    net = recurrent(equation=equation, steps_per_input=2)
+    torch._dynamo.reset()
+    compiled = torch.compile(net, fullgraph=True, backend="aot_eager", dynamic=True)
+    for lengths in ([3, 1, 3, 2], [1, 2, 3, 2]):
+        lengths = torch.tensor(lengths)
+        x = torch.randn(4, 3, 3, dtype=torch.float64)
+        x[lengths[:, None] <= torch.arange(3)] = torch.nan  # which does not count
+        options = {"lengths": lengths, "checkpoint_every": every}
+        found = with_gradients(net, compiled(x, **options))
+        assert_close(found, with_gradients(net, net(x, **options)))
+
+
+@equations
+def test_exported_network_takes_any_batch(x, equation):
+    net = recurrent(equation=equation)
     batch = torch.export.Dim("batch", min=2)
     program = torch.export.export(net, (x,), dynamic_shapes={"input": {0: batch}})
     assert_close(program.module()(x[:3]), net(x[:3]))
@@ -93,8 +112,9 @@ def test_onnx_computes_the_same(x):
     assert_close([torch.from_numpy(f) for f in found], [*net(x)])
 
 
-def test_per_sample_gradients_are_those_of_samples_alone(x):
-    net = recurrent()
+@equations
+def test_per_sample_gradients_are_those_of_samples_alone(x, equation):
+    net = recurrent(equation=equation)
     parameters = dict(net.named_parameters())
 
     def loss(parameters, x):
@@ -106,8 +126,28 @@ def test_per_sample_gradients_are_those_of_samples_alone(x):
         assert_close([g[i] for g in found.values()], [*alone])
 
 
-def test_tangents_and_jacobians_agree(x):
-    net = recurrent()
+@pytest.mark.slow
+@equations
+def test_compiled_transforms_are_those_of_eager_mode(equation):
+    net, x = recurrent(equation=equation), torch.randn(2, 2, 3, dtype=torch.float64)
+    parameters = dict(net.named_parameters())
+
+    def loss(parameters, x):
+        return torch.func.functional_call(net, parameters, (x,))[0].square().sum()
+
+    def tangent(parameters, x):
+        return torch.func.jvp(lambda x: loss(parameters, x), (x,), (x,))[1]
+
+    each = torch.func.vmap(torch.func.grad(loss), (None, 0))
+    for transform in (torch.func.grad(loss), each, tangent):
+        torch._dynamo.reset()
+        compiled = torch.compile(transform, fullgraph=True, backend="aot_eager")
+        assert_close(compiled(parameters, x), transform(parameters, x))
+
+
+@equations
+def test_tangents_and_jacobians_agree(x, equation):
+    net = recurrent(equation=equation)
 
     def outputs(x):
         return net(x)[0]
@@ -200,7 +240,7 @@ def test_edge_weights_decay_and_other_parameters_do_not():
 def test_gradient_of_frozen_weights_is_not_computed(x, monkeypatch):
     net = recurrent()
     net.weight.requires_grad_(False)
-    monkeypatch.setattr(steps.history.Pull, "_products", None)
+    monkeypatch.setattr(steps.pull.Pull, "_products", None)
     net(x)[0].sum().backward()
     assert net.bias.grad is not None and net.weight.grad is None
 
@@ -216,6 +256,7 @@ BAD_OPTIONS = [
     ({"steps_per_input": 1.5}, TypeError, "whole number, got 1.5"),
     ({"noise": -1.0}, ValueError, "`noise` must be"),
     ({"noise": "some"}, TypeError, "`noise` must be a number"),
+    ({"equation": "voltage"}, ValueError, "`equation` must be one of rate, potential, got 'vol"),
     ({"activation": "tan"}, ValueError, "`activation` must be one of"),
     ({"activation": torch.nn.PReLU()}, TypeError, "no parameters of its own"),
 ]
@@ -266,3 +307,44 @@ def test_packed_sequences_have_lengths_of_their_own():
         net(packed, lengths=[2])
     with pytest.raises(ValueError, match=r"must have shape \(1, 12\)"):
         net(packed, torch.zeros(2, NODES))
+
+
+@pytest.mark.parametrize("equation", ["rate", "potential"])
+def test_steps_of_clamped_inputs_are_those_of_a_sequence(equation):
+    options = {"equation": equation, "leak": 0.3, "clamp_inputs": True, "dtype": torch.float64}
+    net = el.EdgeRNN(4, [(0, 1), (1, 2), (2, 1), (1, 3)], [0], [3], **options)
+    x = torch.randn(2, 6, 1, dtype=torch.float64)
+    matrix = torch.zeros(4, 4, dtype=torch.float64)
+    matrix[net.topology.dst.long(), net.topology.src.long()] = net.weight.detach()
+    h = torch.zeros(2, 4, dtype=torch.float64)
+    with torch.no_grad():
+        state, expected = None, []
+        for step in x.unbind(1):
+            h[:, :1] = step
+            if equation == "rate":
+                new = torch.tanh(h @ matrix.T)
+            else:
+                new = torch.cat([step, torch.tanh(h[:, 1:])], 1) @ matrix.T
+            h = torch.cat([step, (h + 0.3 * (new - h))[:, 1:]], 1)
+            expected.append(h[:, 3:])
+            state = net.step(step, state)
+            assert_close(state[:, 1:], h[:, 1:])
+        assert_close(net(x)[0], torch.stack(expected, 1))
+
+
+def test_sequences_of_unequal_length_may_be_padded_with_anything_where_inputs_are_clamped():
+    net = el.EdgeRNN(3, [(0, 1), (1, 1), (1, 2)], [0], [2], clamp_inputs=True)
+    x = torch.randn(2, 5, 1)
+    x[0, 3:] = torch.nan
+    y, state = net(x, lengths=[3, 5])
+    compiled = torch.compile(net, backend="eager", fullgraph=True)
+    found, last = compiled(x, lengths=torch.tensor([3, 5]))
+    assert_close(found, y)
+    assert_close(last, state)
+    assert state.isfinite().all()
+
+
+def test_potentials_refuse_activations_that_scale_their_sums():
+    scaled = Scaled("sigmoid", 5.0)
+    with pytest.raises(ValueError, match="must not scale its sums"):
+        el.EdgeRNN(2, [(0, 1)], [0], [1], activation=scaled, equation="potential")

@@ -1,0 +1,67 @@
+"""The levels of a large network: their widths, and the edges between them."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgelinear.layers import EdgeNetwork
+from edgelinear.plot._figure import BLUE, GREY, ORANGE, make_figure, title_of_network
+from edgelinear.plot._matrix import shades
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_WRITTEN = 16  # levels whose numbers of edges are written
+
+
+def levels(net: EdgeNetwork) -> "Figure":
+    """Return how many nodes each level has, and how many edges lead from which to which."""
+    from matplotlib.ticker import MaxNLocator
+
+    level, number = net.level.numpy(), net.num_levels
+    src, dst = level[net.edge_index.cpu().numpy()]
+    counts = np.bincount(dst * number + src, minlength=number**2).reshape(number, number)
+    size = min(11.0, max(6.5, 2.5 + 0.6 * number))
+    figure = make_figure(size + 1, size + 1)
+    top, axes = figure.subplots(2, 1, sharex=True, height_ratios=[1, 3])
+    bottom = np.zeros(number)
+    for label, colour, nodes in _kinds(net):
+        widths = np.bincount(level[nodes], minlength=number)
+        top.bar(range(number), widths, bottom=bottom, color=colour, label=label, width=0.8)
+        bottom += widths
+    top.set_yscale("symlog", linthresh=1)
+    top.set_ylim(0, 20 * bottom.max(initial=1))
+    top.yaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
+    top.set_ylabel("nodes")
+    top.legend(frameon=False, ncols=3, fontsize=8, loc="upper right")
+    top.spines[["top", "right"]].set_visible(False)
+    cmap, norm = shades(int(counts.max(initial=0)))
+    image = axes.imshow(np.ma.masked_equal(counts, 0), cmap=cmap, norm=norm, aspect="auto")
+    if number <= _WRITTEN:
+        for i, width in enumerate(bottom):
+            top.annotate(
+                f"{width:,.0f}", (i, width), (0, 2), textcoords="offset points", ha="center",
+                fontsize=8,
+            )  # fmt: skip
+        for target, source in np.argwhere(counts):
+            dark = norm(counts[target, source]) > 0.3
+            axes.text(
+                source, target, f"{counts[target, source]:,}", ha="center", va="center",
+                fontsize=8, color="white" if dark else "black",
+            )  # fmt: skip
+    skips = int((dst - src > 1).sum())
+    axes.set(xlabel="level of the source", ylabel="level of the target")
+    axes.set_title(f"edges between levels: {skips:,} skip some", fontsize=10)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(min(number, 20), integer=True))
+    figure.colorbar(image, ax=axes, label="edges", shrink=0.8, format="{x:,.0f}")
+    figure.suptitle(title_of_network(net))
+    return figure
+
+
+def _kinds(net: EdgeNetwork) -> list[tuple[str, str, np.ndarray]]:
+    inputs, outputs = net.inputs.numpy(), net.outputs.numpy()
+    outputs = np.setdiff1d(outputs, inputs)
+    others = np.setdiff1d(np.arange(net.num_nodes), np.concatenate([inputs, outputs]))
+    found = [("inputs", BLUE, inputs), ("outputs", ORANGE, outputs), ("others", GREY, others)]
+    return [kind for kind in found if kind[2].size]
