@@ -15,7 +15,7 @@ from edgelinear.layers.parametrizations import Rule
 from edgelinear.layers.saved import SavedGraph
 from edgelinear.networks.activations import Function, gain
 from edgelinear.networks.plan import Plan
-from edgelinear.topology import Wiring
+from edgelinear.topology import Topology, Wiring
 from edgelinear.topology.build import build
 from edgelinear.topology.wiring import as_names
 
@@ -184,7 +184,11 @@ class GraphModule(SavedGraph):
     def _init_bound(self, topology: Topology) -> Tensor:
         return (3.0 * self._variances(topology)).sqrt().float()
 
+    def _check_edges(self, topology: Topology) -> None:
+        """Refuse edges that no module of this kind has."""
+
     def _take_topology(self, topology: Topology) -> None:
+        self._check_edges(topology)
         before = {name: self.__dict__[name] for name in ("_topology", *self._derived)}
         super()._take_topology(topology)
         try:

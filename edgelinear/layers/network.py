@@ -107,7 +107,7 @@ class EdgeNetwork(Evolved):
             device=device,
             dtype=dtype,
         )
-        nodes.check_inputs(self._topology, self._inputs, self.node_names)
+        self._check_edges(self._topology)
         self._activations = nodes.activations_of(
             activation, output_activation, self.num_nodes, self._outputs, self.node_names, "relu"
         )
@@ -125,9 +125,8 @@ class EdgeNetwork(Evolved):
         self._plan = Plan.of(self._topology, self._inputs, self._outputs, functions)
         self._prepare_formula()
 
-    def _take_topology(self, topology: Topology) -> None:
+    def _check_edges(self, topology: Topology) -> None:
         nodes.check_inputs(topology, self._inputs, self.node_names)
-        super()._take_topology(topology)
 
     def _twin(self, topology: Topology, inputs: list, outputs: list, names: Any) -> "EdgeNetwork":
         activation, output_activation, aggregation = self._given

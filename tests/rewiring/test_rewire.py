@@ -388,3 +388,10 @@ def test_weights_that_something_else_computes_are_refused():
         el.rewire(torch.nn.Linear(2, 2), keep=[0])
     with pytest.raises(ValueError, match="on the meta device"):
         el.rewire(layer_of([(0, 0)], device="meta"), keep=[])
+
+
+def test_edges_into_clamped_inputs_are_refused():
+    net = el.EdgeRNN(3, [(0, 1), (1, 1), (1, 2)], [0], [2], clamp_inputs=True)
+    with pytest.raises(ValueError, match="no edges into them"):
+        el.rewire(net, add=[(1, 0)])
+    assert net.num_edges == 3
