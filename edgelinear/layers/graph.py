@@ -17,6 +17,7 @@ from edgelinear.networks.activations import Function, gain
 from edgelinear.networks.plan import Plan
 from edgelinear.topology import Topology, Wiring
 from edgelinear.topology.build import build
+from edgelinear.topology.checks import as_size
 from edgelinear.topology.wiring import as_names
 
 
@@ -45,12 +46,19 @@ class GraphModule(SavedGraph):
     ) -> Tensor | None:
         """Take the graph, and return the values that its weights are to start at."""
         check_options(backend, dtype)
-        topology, weight, _ = build(num_nodes, num_nodes, edge_index, weight, duplicates=duplicates)
+        num_nodes = as_size("num_nodes", num_nodes)
+        try:
+            sizes = num_nodes, num_nodes
+            topology, weight, _ = build(*sizes, edge_index, weight, duplicates=duplicates)
+        except ValueError as error:  # which speaks of a layer with inputs and outputs
+            said = str(error).replace("as in_features=", "as num_nodes=")
+            raise ValueError(said.replace("as out_features=", "as num_nodes=")) from error
         self.backend = backend
         self._inputs = np.zeros(0, np.int64)
         self._outputs = np.zeros(0, np.int64)
         parameter = nn.Parameter(torch.empty(topology.num_edges, device=device, dtype=dtype))
-        self._set_wiring(topology, parameter, node_names, node_names)
+        names = as_names("node_names", node_names, num_nodes)
+        self._set_wiring(topology, parameter, names, names)
         self._inputs = nodes.as_nodes("inputs", inputs, topology.in_features, self.node_names)
         self._outputs = nodes.as_nodes("outputs", outputs, topology.in_features, self.node_names)
         self._sizes = self._inputs.size, self._outputs.size
