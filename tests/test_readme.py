@@ -48,6 +48,7 @@ def test_readme_commands_are_targets_of_the_makefile():
             ["--seeds", "1", "--rounds", "1", "--generations", "1", "--steps", "2"],
             "Adam",
         ),
+        ("worm", ["--seeds", "1", "--steps", "4"], "accuracy falls by"),
         ("fly_visual_system", ["--extent", "3", "--steps", "8", "--updates", "2"], "after "),
     ],
 )

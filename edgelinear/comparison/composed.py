@@ -42,10 +42,7 @@ class Levels(nn.Module):
         super().__init__()
         plan = self.plan = net._plan
         self.register_buffer("outputs", plan.outputs)
-        weight = net._scaled(net.weight.detach())[0]
-        bias = None if net.bias is None else net.bias.detach()
-        if bias is not None and net._scale is not None:
-            bias = bias * net._scale.to(bias.dtype)
+        weight, bias = in_layers(net)
         src, dst = plan.topology.edge_index
         self.layers = nn.ModuleList()
         self.topologies: list[Topology] = []
@@ -90,34 +87,52 @@ class Steps(nn.Module):
         super().__init__()
         plan = self.plan = net._plan
         self.inner = net.steps_per_input
-        weight = net.weight.detach()
-        leak = torch.as_tensor(net.leak).detach().to(weight).expand(net.num_nodes)
+        self.is_potential, self.is_clamped = net.equation == "potential", net.clamp_inputs
+        weight, bias = in_layers(net)
+        leak = (
+            torch.as_tensor(net.leak, dtype=torch.float64).detach().to(weight).expand(net.num_nodes)
+        )
         factor = net.input_weight
         ones = weight.new_ones(net.in_features)
         self.register_buffer("outputs", plan.outputs)
         self.register_buffer("leak", leak[plan.order])
         self.register_buffer("factor", ones if factor is None else factor.detach().to(ones))
-        bias = None if net.bias is None else net.bias.detach()[plan.order]
-        self.layer = make(plan.topology, weight, bias)
+        self.layer = make(plan.topology, weight, None if bias is None else bias[plan.order])
         self.layers, self.topologies = [self.layer], [plan.topology]
         self.edges = [torch.arange(net.num_edges)]
 
     def forward(self, x: Tensor) -> Tensor:
-        sums = self._sums()
-        x = F.pad(x * self.factor, (0, len(self.leak) - x.shape[-1]))  # inputs stand first
-        h, found = torch.zeros_like(x[:, 0]), []
-        for now in x.unbind(1):
+        sums, inputs, nodes = self._sums(), x.shape[-1], len(self.leak)
+        x = x * self.factor
+        brought = torch.zeros_like(x) if self.is_clamped else x
+        brought = F.pad(brought, (0, nodes - inputs))  # inputs stand first
+        h, found = x.new_zeros(len(x), nodes), []
+        for now, added in zip(x.unbind(1), brought.unbind(1), strict=True):
             for _ in range(self.inner):
-                f = activated(self.plan, sums(h) + now, 0, h.shape[-1])
-                h = h + self.leak * (f - h)
+                h = self._clamped(h, now)
+                h = self._clamped(h + self.leak * (self._new(sums, h, added) - h), now)
             found.append(h[:, self.outputs])
         return torch.stack(found, 1)
+
+    def _new(self, sums: Callable[[Tensor], Tensor], h: Tensor, added: Tensor) -> Tensor:
+        if self.is_potential:
+            return sums(activated(self.plan, h, 0, h.shape[-1])) + added
+        return activated(self.plan, sums(h) + added, 0, h.shape[-1])
+
+    def _clamped(self, h: Tensor, now: Tensor) -> Tensor:
+        return torch.cat([now, h[:, now.shape[-1] :]], -1) if self.is_clamped else h
 
     def _sums(self) -> Callable[[Tensor], Tensor]:
         if isinstance(self.layer, EdgeLinear):
             return self.layer
         weight = self.layer.weight * self.layer.mask  # once a sequence
         return partial(F.linear, weight=weight, bias=self.layer.bias)
+
+
+@torch.no_grad()
+def in_layers(net: EdgeNetwork | EdgeRNN) -> tuple[Tensor, Tensor | None]:
+    """Return weights and biases with which layers compute the same, factors of nodes in them."""
+    return net._scaled(net.weight)[0].clone(), net._scaled_bias(net.weight.dtype)
 
 
 def activated(plan: Plan, z: Tensor, start: int, stop: int) -> Tensor:
@@ -134,10 +149,8 @@ def composed(net: EdgeNetwork | EdgeRNN, name: str) -> Contender:
     make: Make = edge_layer if name == COMPOSED else masked_layer
     twin: Levels | Steps
     weight = net.weight.detach()
-    if isinstance(net, EdgeNetwork):
-        twin, factor = Levels(net, make), net._scaled(torch.ones_like(weight))[0]
-    else:
-        twin, factor = Steps(net, make), torch.ones_like(weight)
+    twin = Levels(net, make) if isinstance(net, EdgeNetwork) else Steps(net, make)
+    factor = net._scaled(torch.ones_like(weight))[0].detach()
     layers = [*twin.layers]
 
     def at_edges(*gradients: Tensor) -> Tensor:

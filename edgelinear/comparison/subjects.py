@@ -73,8 +73,6 @@ def _of_network(net: EdgeNetwork, batch: int) -> Subject:
             net.inputs,
             net.outputs,
             activation=net.activations,
-            response=net.response,
-            aggregation=net._aggregations,
             **_options(net, name),
         )
         return _own(net, twin, twin.forward)
@@ -104,6 +102,8 @@ def _of_recurrent(net: EdgeRNN, batch: int, steps: int) -> Subject:
             activation=net.activations,
             leak=net.leak.detach() if isinstance(net.leak, Tensor) else net.leak,
             input_weight=None if net.input_weight is None else net.input_weight.detach(),
+            equation=net.equation,
+            clamp_inputs=net.clamp_inputs,
             steps_per_input=net.steps_per_input,
             **_options(net, name),
         )
@@ -123,7 +123,7 @@ def _of_recurrent(net: EdgeRNN, batch: int, steps: int) -> Subject:
 
 
 def _check_sums(net: EdgeNetwork | EdgeRNN) -> None:
-    wrong = {*getattr(net, "_aggregations", [])} - {"sum", "mean"}
+    wrong = {*net._aggregations} - {"sum", "mean"}
     if wrong:
         raise ValueError(
             "nodes must take sums or means to be compared with layers, which take no other "
@@ -136,6 +136,8 @@ def _options(net: EdgeNetwork | EdgeRNN, backend: str) -> dict[str, Any]:
     return {
         "bias": net.bias is not None,
         "weight": weight,
+        "response": net.response,
+        "aggregation": net._aggregations,
         "backend": backend,
         "device": weight.device,
         "dtype": weight.dtype,
@@ -149,8 +151,7 @@ def _own(
         twin.bias.data.copy_(net.bias)  # type: ignore[union-attr]
     plan = twin._plan
     fixed = (*plan.topology._tensors, *twin.topology._tensors, plan.order, plan.place)
-    response = getattr(twin, "response", None)
-    parameters = parameters_of(twin.weight, twin.bias, response)
+    parameters = parameters_of(twin.weight, twin.bias, twin.response)
     return Contender(twin.backend, forward, parameters, fixed, lambda grad, *_: grad)
 
 

@@ -26,6 +26,9 @@ class Nodes:
         self.bias = (zeros if net.bias is None else _double(net.bias))[:, None]
         codes: dict[Function, int] = {}
         functions = [ACTIVATIONS[a].function if isinstance(a, str) else a for a in net.activations]
+        if isinstance(net, EdgeRNN) and net.clamp_inputs:  # whose own activations have no say
+            for node in self.inputs:
+                functions[node] = ACTIVATIONS["identity"].function
         self.codes = np.array([codes.setdefault(f, len(codes)) for f in functions])
         self.functions = [*codes]
 
@@ -47,11 +50,9 @@ def factors(net: EdgeNetwork | EdgeRNN) -> np.ndarray:  # (num_nodes,)
     """Return what each node multiplies the sum of what comes in by."""
     found = np.ones(net.num_nodes)
     fan_in = np.maximum(net.topology.fan_in.cpu().numpy(), 1)
-    means = [a == "mean" for a in getattr(net, "_aggregations", [])]
-    if any(means):
-        found[means] = 1 / fan_in[means]
-    response = getattr(net, "response", None)
-    return found if response is None else found * _double(response)
+    means = [a == "mean" for a in net._aggregations]
+    found[means] = 1 / fan_in[means]
+    return found if net.response is None else found * _double(net.response)
 
 
 def network_truth(net: EdgeNetwork, x: Tensor, grad: Tensor) -> Truth:
@@ -73,30 +74,51 @@ def network_truth(net: EdgeNetwork, x: Tensor, grad: Tensor) -> Truth:
 def recurrent_truth(net: EdgeRNN, x: Tensor, grad: Tensor) -> Truth:
     """Return output and gradients of a recurrent network: steps forth, and back again."""
     nodes, every = Nodes(net), np.arange(net.num_nodes)
-    leak = np.broadcast_to(_double(torch.as_tensor(net.leak)), (net.num_nodes,))[:, None]
+    leak = np.broadcast_to(
+        _double(torch.as_tensor(net.leak, dtype=torch.float64)), (net.num_nodes,)
+    )[:, None]
     factor = 1.0 if net.input_weight is None else _double(net.input_weight)[:, None]
     inputs, grads = (_double(of).transpose(1, 2, 0) for of in (x, grad))  # (time, nodes, batch)
+    is_potential = net.equation == "potential"
+    clamped = nodes.inputs if net.clamp_inputs else nodes.inputs[:0]
     h, outputs = np.zeros((nodes.number, len(x))), []
-    before, slopes = [], []
+    sent, slopes = [], []
     for now in inputs:
         for _ in range(net.steps_per_input):
-            z = nodes.matrix @ h + nodes.bias
-            z[nodes.inputs] += factor * now
-            f, slope = nodes.activated(every, z)
-            before.append(h)
+            h[clamped] = factor * now if len(clamped) else 0.0
+            if is_potential:
+                f, slope = nodes.activated(every, h)
+                new = nodes.matrix @ f + nodes.bias
+            else:
+                f, new = h, nodes.matrix @ h + nodes.bias
+            if not len(clamped):
+                new[nodes.inputs] += factor * now
+            if not is_potential:
+                new, slope = nodes.activated(every, new)
+            sent.append(f)
             slopes.append(slope)
-            h = (1 - leak) * h + leak * f
+            h = (1 - leak) * h + leak * new
+            h[clamped] = factor * now if len(clamped) else 0.0
         outputs.append(h[nodes.outputs])
     g, input_grad = np.zeros_like(h), np.zeros_like(inputs)
     weight_grad = np.zeros(net.num_edges)
-    for t in reversed(range(len(before))):
+    for t in reversed(range(len(sent))):
         i, inner = divmod(t, net.steps_per_input)
         if inner == net.steps_per_input - 1:
             g[nodes.outputs] += grads[i]
-        d = g * leak * slopes[t]
-        weight_grad += nodes.weight_grad(d, before[t])
-        input_grad[i] += factor * d[nodes.inputs]
-        g = (1 - leak) * g + nodes.back @ d
+        to_clamped = g[clamped].copy()
+        g[clamped] = 0.0
+        d = g * leak if is_potential else g * leak * slopes[t]
+        weight_grad += nodes.weight_grad(d, sent[t])
+        if len(clamped):
+            d[clamped] = 0.0
+        else:
+            input_grad[i] += factor * d[nodes.inputs]
+        back = nodes.back @ d
+        g = (1 - leak) * g + (back * slopes[t] if is_potential else back)
+        if len(clamped):
+            input_grad[i] += factor * (to_clamped + g[clamped])
+            g[clamped] = 0.0
     y = np.stack(outputs).transpose(2, 0, 1)
     return _truth(x, y, input_grad.transpose(2, 0, 1), weight_grad)
 

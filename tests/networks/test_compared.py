@@ -42,15 +42,36 @@ def test_truth_of_a_network_is_that_of_a_loop_over_nodes():
         torch.testing.assert_close(part, other)
 
 
+@pytest.mark.parametrize("equation", ["rate", "potential"])
 @pytest.mark.parametrize("inner", [1, 3])
-def test_truth_of_a_recurrent_network_is_that_of_a_loop_over_nodes(inner):
-    net = recurrent(steps_per_input=inner)
+def test_truth_of_a_recurrent_network_is_that_of_a_loop_over_nodes(inner, equation):
+    net = recurrent(steps_per_input=inner, equation=equation)
     x = torch.randn(4, 5, 2, dtype=torch.float64, requires_grad=True)
     grad = torch.randn(4, 5, 3, dtype=torch.float64)
     y = step_by_step(net, x)[..., net.outputs]
     expected = gradients(y, x, net.weight, grad)
     for part, other in zip(truths.recurrent_truth(net, x, grad), expected, strict=True):
         torch.testing.assert_close(part, other)
+
+
+@pytest.mark.parametrize("equation", ["rate", "potential"])
+@pytest.mark.parametrize("inner", [1, 2])
+def test_truth_of_clamped_inputs_is_that_of_the_network_in_float64(inner, equation):
+    net = clamped(torch.float64, steps_per_input=inner, equation=equation)
+    x = torch.randn(4, 5, 2, dtype=torch.float64, requires_grad=True)
+    grad = torch.randn(4, 5, 3, dtype=torch.float64)
+    expected = gradients(net(x)[0], x, net.weight, grad)
+    for part, other in zip(truths.recurrent_truth(net, x, grad), expected, strict=True):
+        torch.testing.assert_close(part, other)
+
+
+def clamped(dtype, **options):
+    """Return one whose inputs are clamped, with an output among them, means and responses."""
+    ends = random_graph(12, 60)
+    options = {"aggregation": {5: "mean"}, "response": torch.linspace(0.5, 1.5, 12)} | options
+    options = {"clamp_inputs": True, "dtype": dtype, "leak": 0.6} | options
+    kept = ends[:, (ends[1] != 3) & (ends[1] != 1)]
+    return el.EdgeRNN(12, kept, [3, 1], [0, 1, 7], activation=["tanh", "softplus"] * 6, **options)
 
 
 NETWORKS = {
@@ -65,6 +86,9 @@ NETWORKS = {
     "rules": lambda dtype: el.rules.tie(small(dtype=dtype), [0, 0, 1, 1, 2, 2]),
     "recurrent": lambda dtype: recurrent(dtype=dtype),
     "inner steps": lambda dtype: recurrent(dtype=dtype, steps_per_input=2, leak=1.0, bias=False),
+    "potentials": lambda dtype: recurrent(dtype=dtype, equation="potential"),
+    "clamped": clamped,
+    "clamped potentials": lambda dtype: clamped(dtype, equation="potential", steps_per_input=2),
     "noise": lambda dtype: recurrent(dtype=dtype, noise=1.0, leak=0.5, activation="tanh"),
 }
 

@@ -52,7 +52,7 @@ def test_nodes_of_a_level_stand_apart():
 
 
 def test_nodes_have_their_names_and_no_formulas():
-    net = small(node_names=[*NAMES[:2], "$x", "a$b$", "out"])
+    net = small(node_names=[*NAMES[:2], "$\\no$", "a$b$", "out"])
     figure = plot.network(net)
     figure.draw_without_rendering()
     assert [text.get_text() for text in figure.axes[0].texts] == net.node_names
