@@ -7,6 +7,7 @@ from edgelinear import backends, baselines, convert, generators, null_models, ru
 from edgelinear.conversion import densify
 from edgelinear.functional import edge_linear
 from edgelinear.layers import EdgeLinear, EdgeNetwork, EdgeRNN, adopt_wiring, param_groups
+from edgelinear.rewiring import rewire
 from edgelinear.topology import CSR, EdgeMap, Topology
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ __all__ = [
     "null_models",
     "param_groups",
     "plot",
+    "rewire",
     "rules",
 ]
 

@@ -15,8 +15,9 @@ from edgelinear.layers.parametrizations import Rule
 from edgelinear.layers.saved import SavedGraph
 from edgelinear.networks.activations import Function, gain
 from edgelinear.networks.plan import Plan
-from edgelinear.topology import Wiring
+from edgelinear.topology import Topology, Wiring
 from edgelinear.topology.build import build
+from edgelinear.topology.checks import as_size
 from edgelinear.topology.wiring import as_names
 
 
@@ -45,12 +46,19 @@ class GraphModule(SavedGraph):
     ) -> Tensor | None:
         """Take the graph, and return the values that its weights are to start at."""
         check_options(backend, dtype)
-        topology, weight, _ = build(num_nodes, num_nodes, edge_index, weight, duplicates=duplicates)
+        num_nodes = as_size("num_nodes", num_nodes)
+        try:
+            sizes = num_nodes, num_nodes
+            topology, weight, _ = build(*sizes, edge_index, weight, duplicates=duplicates)
+        except ValueError as error:  # which speaks of a layer with inputs and outputs
+            said = str(error).replace("as in_features=", "as num_nodes=")
+            raise ValueError(said.replace("as out_features=", "as num_nodes=")) from error
         self.backend = backend
         self._inputs = np.zeros(0, np.int64)
         self._outputs = np.zeros(0, np.int64)
         parameter = nn.Parameter(torch.empty(topology.num_edges, device=device, dtype=dtype))
-        self._set_wiring(topology, parameter, node_names, node_names)
+        names = as_names("node_names", node_names, num_nodes)
+        self._set_wiring(topology, parameter, names, names)
         self._inputs = nodes.as_nodes("inputs", inputs, topology.in_features, self.node_names)
         self._outputs = nodes.as_nodes("outputs", outputs, topology.in_features, self.node_names)
         self._sizes = self._inputs.size, self._outputs.size
@@ -174,16 +182,31 @@ class GraphModule(SavedGraph):
         weight = self.weight
         if not weight.is_meta:
             values = torch.empty(weight.shape, dtype=weight.dtype, device=weight.device)
-            bound = (3.0 * self._variances()).sqrt().to(values)
+            bound = self._init_bound(self._topology).to(values)
             values.uniform_(-1.0, 1.0).mul_(bound)
             self.set_weight(self._projected(values))
             self._mark_drawn()
         if self.bias is not None and not self.bias.is_meta:
             nn.init.zeros_(self.bias)
 
-    def _variances(self) -> Tensor:  # (num_edges,)
+    def _init_bound(self, topology: Topology) -> Tensor:
+        return (3.0 * self._variances(topology)).sqrt().float()
+
+    def _check_edges(self, topology: Topology) -> None:
+        """Refuse edges that no module of this kind has."""
+
+    def _take_topology(self, topology: Topology) -> None:
+        self._check_edges(topology)
+        before = {name: self.__dict__[name] for name in ("_topology", *self._derived)}
+        super()._take_topology(topology)
+        try:
+            self._set_plan()
+        except ValueError:
+            self.__dict__.update(before)
+            raise
+
+    def _variances(self, topology: Topology) -> Tensor:  # (num_edges,)
         """Return the variance of each weight with which values keep their scale."""
-        topology = self._topology
         fan_in = topology.fan_in.cpu().double().clamp(min=1)
         gains = {activation: gain(activation) for activation in set(self._activations)}
         of_node = torch.tensor([gains[a] for a in self._activations], dtype=torch.float64)

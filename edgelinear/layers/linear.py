@@ -13,6 +13,7 @@ from edgelinear.init import init_by_fan_in
 from edgelinear.layers import dense
 from edgelinear.layers.constructors import Constructors
 from edgelinear.layers.module import check_options
+from edgelinear.topology import Topology
 from edgelinear.topology.build import build
 
 
@@ -116,6 +117,10 @@ class EdgeLinear(Constructors):
         self._mark_drawn()
         if self.bias is not None:
             init_by_fan_in(self.bias, topology.fan_in)
+
+    def _init_bound(self, topology: Topology) -> Tensor:
+        fan_in = topology.fan_in.cpu().clamp(min=1).float()
+        return fan_in.rsqrt()[topology.dst.cpu().long()]
 
     def backend_for(self, x: Tensor) -> str:
         """Return the name of the backend that would run this input, of shape (*, in_features)."""

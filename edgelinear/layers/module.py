@@ -292,6 +292,18 @@ class EdgeModule(Called, HasEntries):
         if not weight.is_meta:
             self.weight.copy_(edges.follow(weight, fill=self.weight))
 
+    def _take_topology(self, topology: Topology) -> None:
+        """Take another wiring of the same nodes; its weights are the caller's.
+
+        Raises:
+            ValueError: if it cannot be one of this module, which then stays as it is.
+        """
+        self._topology = topology.to(self._topology.device)
+
+    def _init_bound(self, topology: Topology) -> Tensor:  # (num_edges,)
+        """Return within which bounds the weights of this wiring would be drawn; on the CPU."""
+        raise NotImplementedError
+
     def _set_graph_anew(self, graph: Any) -> None:
         """Take the wiring, and parameters of its size for all but the edges."""
         self._topology = graph
@@ -339,3 +351,15 @@ class EdgeModule(Called, HasEntries):
 def resized(parameter: nn.Parameter, size: int) -> nn.Parameter:
     """Return a new parameter like another one, without values as yet."""
     return nn.Parameter(parameter.new_empty(size), requires_grad=parameter.requires_grad)
+
+
+def refill(parameter: nn.Parameter, values: Tensor) -> None:
+    """Give a parameter other values, of any number, in place; its gradient is dropped."""
+    parameter.grad = None
+    if values.shape != parameter.shape:
+        # A graph made before keeps what accumulates gradients, of the old size: torch makes it anew
+        # where the type changes, and not where the shape does.
+        narrow = torch.bfloat16 if values.dtype != torch.bfloat16 else torch.float32
+        parameter.data = torch.empty_like(values, dtype=narrow)
+        parameter.data = torch.empty_like(values)
+    parameter.copy_(values)  # which such a graph notices, when it is gone through after all

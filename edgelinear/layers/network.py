@@ -13,6 +13,7 @@ from edgelinear.functional.export import take
 from edgelinear.layers import nodes
 from edgelinear.layers.evolved import Evolved
 from edgelinear.layers.graph import GraphModule
+from edgelinear.layers.module import refill
 from edgelinear.networks import passes
 from edgelinear.networks.formula import Formula
 from edgelinear.networks.plan import FIRST, LEVEL, Plan
@@ -106,7 +107,7 @@ class EdgeNetwork(Evolved):
             device=device,
             dtype=dtype,
         )
-        nodes.check_inputs(self._topology, self._inputs, self.node_names)
+        self._check_edges(self._topology)
         self._activations = nodes.activations_of(
             activation, output_activation, self.num_nodes, self._outputs, self.node_names, "relu"
         )
@@ -123,6 +124,9 @@ class EdgeNetwork(Evolved):
         functions = self._set_factors()
         self._plan = Plan.of(self._topology, self._inputs, self._outputs, functions)
         self._prepare_formula()
+
+    def _check_edges(self, topology: Topology) -> None:
+        nodes.check_inputs(topology, self._inputs, self.node_names)
 
     def _twin(self, topology: Topology, inputs: list, outputs: list, names: Any) -> "EdgeNetwork":
         activation, output_activation, aggregation = self._given
@@ -236,13 +240,7 @@ class EdgeNetwork(Evolved):
             (self.response, nodes_kept),
         ):
             if parameter is not None:
-                values = follow.follow(parameter.data)
-                parameter.grad = None
-                # A graph made before keeps what accumulates gradients, of the old size: torch
-                # makes it anew where the type changes, and not where the shape does.
-                narrow = torch.bfloat16 if values.dtype != torch.bfloat16 else torch.float32
-                parameter.data = values.to(narrow)
-                parameter.data = values
+                refill(parameter, follow.follow(parameter.data))
         names = self.node_names
         self._topology = topology.to(self._topology.device)
         self._inputs, self._outputs = number[self._inputs], number[self._outputs]

@@ -24,8 +24,15 @@ def as_nodes(
     if isinstance(nodes, Tensor):
         nodes = nodes.detach().cpu().tolist()
     if isinstance(nodes, (str, bytes)) or not hasattr(nodes, "__iter__"):
-        raise TypeError(f"`{argument}` must be a list of nodes, got {type(nodes).__name__}.")
+        raise TypeError(
+            f"`{argument}` must be a list of nodes, got {nodes!r}: pass `[{nodes!r}]` for one."
+        )
     nodes = as_list(argument, nodes)
+    if nodes and all(isinstance(node, (bool, np.bool_)) for node in nodes):
+        raise TypeError(
+            f"`{argument}` must hold numbers or names of nodes, got truth values: use "
+            "`mask.nonzero()[:, 0]` of a tensor."
+        )
     if not nodes:
         raise ValueError(f"`{argument}` must have at least one node, got none.")
     positions(argument, nodes)

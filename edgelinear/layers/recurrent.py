@@ -156,9 +156,7 @@ class EdgeRNN(Evolved):
         if not isinstance(clamp_inputs, bool):
             raise TypeError(f"`clamp_inputs` must be True or False, got {clamp_inputs!r}.")
         self.clamp_inputs = clamp_inputs
-        if clamp_inputs:
-            cure = "leave out `clamp_inputs`"
-            nodes.check_inputs(self._topology, self._inputs, self.node_names, cure)
+        self._check_edges(self._topology)
         aggregation = self._set_aggregations(aggregation, ("sum", "mean"), _ADDS)
         # As they were given: to nodes of another graph they may say something else.
         self._given = tuple(map(nodes.kept, (activation, aggregation)))
@@ -179,6 +177,11 @@ class EdgeRNN(Evolved):
         self.reset_parameters()
         if weight is not None and not self.weight.is_meta:
             self.set_weight(weight)
+
+    def _check_edges(self, topology: Topology) -> None:
+        if self.clamp_inputs:
+            cure = "leave out `clamp_inputs`"
+            nodes.check_inputs(topology, self._inputs, self.node_names, cure)
 
     def _set_plan(self) -> None:
         if self.equation == "potential" and any(isinstance(a, Scaled) for a in self._activations):
@@ -241,9 +244,9 @@ class EdgeRNN(Evolved):
             if held is not None and not held.is_meta:
                 held.copy_(sharded_like(held, start.to(held)))
 
-    def _variances(self) -> Tensor:  # (num_edges,)
-        fan_in = self._topology.fan_in.cpu().double().clamp(min=1)
-        return 1 / fan_in[self._topology.dst.cpu().long()]
+    def _variances(self, topology: Topology) -> Tensor:  # (num_edges,)
+        fan_in = topology.fan_in.cpu().double().clamp(min=1)
+        return 1 / fan_in[topology.dst.cpu().long()]
 
     def forward(
         self,

@@ -124,6 +124,11 @@ def as_activation(argument: str, activation: Any) -> str | Function:
         _check_module(argument, activation)
         if type(activation) in _SAME_MODULES:
             return _SAME_MODULES[type(activation)]
+    if isinstance(activation, type):
+        raise TypeError(
+            f"`{argument}` must be a name or a function, got the class {activation.__name__}: "
+            f"pass an instance, `{activation.__name__}()`."
+        )
     if not callable(activation):
         raise TypeError(
             f"`{argument}` must be a name or a function, got {type(activation).__name__}."

@@ -176,3 +176,20 @@ def test_values_start_at_the_scale_of_the_inputs(widths, fan_in, activation):
     )  # fmt: skip
     rms = net(torch.randn(64, widths[0])).square().mean().sqrt()
     assert 0.4 < rms < 2.5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(num_nodes=2.0), "`num_nodes` must be an integer, got 2.0"),
+        (dict(edge_index=[(0, 9)]), "target 9 at edge 0 is outside \\[0, 2\\), as num_nodes=2"),
+        (dict(node_names=["a", "a"]), "`node_names` lists 'a' twice"),
+        (dict(inputs=[True, False]), "got truth values: use `mask.nonzero"),
+        (dict(outputs=1), "must be a list of nodes, got 1: pass `\\[1\\]`"),
+        (dict(activation=torch.nn.ReLU), "got the class ReLU: pass an instance, `ReLU\\(\\)`"),
+    ],
+)
+def test_messages_name_what_was_given(options, message):
+    right = dict(num_nodes=2, edge_index=[(0, 1)], inputs=[0], outputs=[1])
+    with pytest.raises((TypeError, ValueError), match=message):
+        el.EdgeNetwork(**right | options)
