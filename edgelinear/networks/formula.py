@@ -86,7 +86,10 @@ class Formula:
                 parts.append(values.new_zeros(values.shape[0], part.topology.out_features))
             for block in part.blocks:
                 shape = block.sources.shape
-                sources = take(values, 1, block.sources.flatten()).unflatten(1, shape)
+                sources = take(values, 1, block.sources.flatten())
+                sources = sources.reshape(
+                    values.shape[0], *shape
+                )  # `unflatten` would fix the batch of a trace
                 weights = take(weight, 0, block.edges.flatten()).view(shape)
                 parts.append(aggregate(block, sources * weights))
             z = take(torch.cat(parts, 1), 1, part.order) if part.blocks else parts[0]
