@@ -11,7 +11,7 @@ from edgelinear.rewiring import rewire
 from edgelinear.topology import CSR, EdgeMap, Topology
 
 if TYPE_CHECKING:
-    from edgelinear import plot
+    from edgelinear import data, plot
     from edgelinear.comparison import Comparison, compare
     from edgelinear.trials import ControlsReport, controls
 
@@ -32,6 +32,7 @@ __all__ = [
     "compare",
     "controls",
     "convert",
+    "data",
     "densify",
     "edge_linear",
     "generators",
@@ -44,6 +45,7 @@ __all__ = [
 
 # What a layer does not need is imported when it is first asked for.
 _LAZY = {
+    "data": "data",
     "plot": "plot",
     "Comparison": "comparison",
     "compare": "comparison",

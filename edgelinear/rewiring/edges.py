@@ -81,6 +81,10 @@ def _kept(keep: Any, num_edges: int) -> np.ndarray:
         return np.flatnonzero(keep.numpy())
     if keep.numel() == 0:
         return np.zeros(0, np.int64)
+    if keep.dtype == torch.uint8:
+        raise TypeError(
+            "`keep` must be truth values or the numbers of edges, got uint8: `.bool()`."
+        )
     if keep.dim() != 1 or keep.is_floating_point() or keep.is_complex():
         raise TypeError(
             "`keep` must be truth values or the numbers of edges, got "
@@ -111,8 +115,11 @@ def _added(add: Any, layer: EdgeModule) -> np.ndarray:  # (2, number)
             ]
         )
     if isinstance(add, Topology):
-        return add.edge_index.numpy()
-    if isinstance(add, (list, tuple)) and any(isinstance(n, str) for e in add for n in e):
+        add = add.edge_index
+    is_list = isinstance(add, (list, tuple))
+    if is_list and len(add) == 2 and all(isinstance(end, (int, str)) for end in add):
+        raise TypeError(f"`add` must be a list of edges, got {add!r}: write `[{tuple(add)!r}]`.")
+    if is_list and any(isinstance(e, tuple) and isinstance(n, str) for e in add for n in e):
         columns = [list(column) for column in zip(*add, strict=True)]
         ends = ("source", "target")
         return np.stack([_numbers(*each) for each in zip(columns, names, ends, strict=True)])
@@ -126,7 +133,7 @@ def _added(add: Any, layer: EdgeModule) -> np.ndarray:  # (2, number)
 
 def _by_name(row: np.ndarray, theirs: Any, ours: Any, end: str) -> np.ndarray:
     if theirs is None:
-        return row
+        raise ValueError(f"`add` must have names for each {end}: pass its edges instead.")
     return _numbers([theirs[node] for node in row.tolist()], ours, end)
 
 

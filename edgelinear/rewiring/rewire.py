@@ -1,6 +1,6 @@
 """`rewire`: take edges away and add others, in place."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -31,19 +31,21 @@ def rewire(
 
     The layer stays the same module and its parameters the same objects, with the values, the state
     of the optimizer, the rules and the names of edges that stay, which keep their order; new ones
-    go where a sorted wiring has them, and else to the end. Gradients are dropped, unless all edges
-    stay. Whatever else has an entry an edge, as an average of the weights, follows the map.
+    go where a sorted wiring has them, and else to the end. Gradients are dropped, unless nothing
+    changes. Whatever else has an entry an edge, as an average of the weights, follows the map.
 
     Args:
         layer: an EdgeLinear, an EdgeNetwork or an EdgeRNN.
         keep: which edges stay: a truth value for each, or their numbers; all by default.
-        add: new edges, row 0 the source, row 1 the target: as `EdgeLinear` takes them, or a list of
-            (source, target) names where these are strings, or what an importer of `el.convert`
-            found.
+        add: new edges: a tensor or an array of row 0 the source, row 1 the target; or a list of
+            (source, target) tuples, of numbers, or of names where these are strings; or what an
+            importer of `el.convert` found.
         weight: what new edges start at: a number, or one for each in the order of `add`, or "init"
             for a draw by the fan-in of their target, as it is then.
-        optimizer: what trains the weights. Its state follows the edges, and starts anew for new
-            ones: with zeros, but for the sums of Adagrad and the step sizes of Rprop.
+        optimizer: what trains the weights. Leave it out only if there is none: new edges would go
+            on with the momenta of others. Its state follows the edges, and starts anew for new
+            ones: with zeros, but for the sums of Adagrad and the step sizes of Rprop. Steps are
+            counted for all edges together, so that Adam moves new ones further at first.
         index: for edges that share parameters by `rules.tie`, the parameter of each new edge.
         scale: likewise, what each is multiplied with; 1 by default.
         generator: of the draws of "init".
@@ -63,20 +65,19 @@ def rewire(
         >>> layer.weight.tolist()
         [1.0, 0.5, 3.0]
     """
-    _check_layer(layer)
-    change = change_of(layer, keep, add)
-    number = 0 if change is None else len(change.added)
-    new = _new(layer, number, weight, index, scale)
+    try:
+        plan = _planned(layer, keep, add, (weight, index, scale), optimizer, generator)
+    except (TypeError, ValueError) as error:
+        if group is not None:
+            check_same(group, repr(error))  # or the others would wait
+        raise
     if group is not None:
-        check_same(group, layer, change, new)
-    if change is None:
+        check_same(group, None if plan is None else (plan.change.topology.edge_index, plan.start))
+    if plan is None:
         return EdgeMap.identity(layer.num_edges)
-    found = rules.followed(layer.rules, layer.topology, change, new)
+    change, found, moved, start, drawn = plan
     (parameter,) = layer.edge_parameters()
     entries = found[0].entries if found else change.edges
-    moved = [] if optimizer is None else state.moved_state(optimizer, parameter, entries)
-    start = _start(layer, change, new, generator)
-    drawn = layer._is_drawn and new.weight is None
     layer._take_topology(change.topology)  # which may refuse it: nothing was changed before
     rules.commit(found)
     if found and found[0].edges is not None:
@@ -89,6 +90,38 @@ def rewire(
     if drawn:
         layer._mark_drawn()
     return change.edges
+
+
+class _Plan(NamedTuple):
+    """A change that fits, before anything is changed."""
+
+    change: Change
+    rules: list[rules.Followed]
+    moved: list[state.Moved]
+    start: Tensor  # (num_edges,)
+    is_drawn: bool
+
+
+def _planned(
+    layer: EdgeModule,
+    keep: Any,
+    add: Any,
+    given: tuple[Any, Any, Any],  # weight, index and scale of the new edges
+    optimizer: Any,
+    generator: torch.Generator | None,
+) -> _Plan | None:
+    """Return what is to change, or None if nothing is."""
+    _check_layer(layer)
+    change = change_of(layer, keep, add)
+    new = _new(layer, 0 if change is None else len(change.added), *given)
+    if change is None:
+        return None
+    found = rules.followed(layer.rules, layer.topology, change, new)
+    (parameter,) = layer.edge_parameters()
+    entries = found[0].entries if found else change.edges
+    moved = [] if optimizer is None else state.moved_state(optimizer, parameter, entries)
+    start = _start(layer, change, new, generator)
+    return _Plan(change, found, moved, start, layer._is_drawn and new.weight is None)
 
 
 def _check_layer(layer: Any) -> None:

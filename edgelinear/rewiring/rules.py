@@ -43,8 +43,10 @@ def followed(rules: list[nn.Module], before: Topology, change: Change, new: New)
                 "it off by `torch.nn.utils.parametrize.remove_parametrizations`."
             )
         found.append(follow(rule, before, change, new))
-    if new.shared is not None and not any(isinstance(rule, Tied) for rule in rules):
-        raise ValueError("`index` says which parameter new edges share, and no edges here share.")
+    is_tied = any(isinstance(rule, Tied) for rule in rules)
+    for name, given in (("index", new.shared), ("scale", new.scale)):
+        if given is not None and not is_tied:
+            raise ValueError(f"`{name}` is for edges that share parameters, and none here do.")
     return found
 
 
@@ -79,7 +81,7 @@ def _of_sources(signs: Tensor, before: Topology, sources: Tensor, new: New) -> T
             f"new edges out of {node} need a sign, and it has {what} so far: pass a `weight` for "
             "each new edge that has it."
         )
-    if new.weight is not None:
+    if new.weight is not None and new.shared is None:
         wrong = new.weight.to(low) * sign <= 0
         if wrong.any():
             at = int(wrong.nonzero()[0])
@@ -106,6 +108,10 @@ def _tied(rule: Tied, before: Topology, change: Change, new: New) -> Followed:
             raise ValueError(
                 f"`index` must be from 0 to {rule.number - 1}, the parameters that there are, got "
                 f"{int(new.shared.min())} to {int(new.shared.max())}."
+            )
+        if new.weight is not None and bool((new.weight != 0).any()):
+            raise ValueError(
+                "`weight` must be left out where edges share parameters, which say what it is."
             )
         added = change.added.to(index.device)
         index[added] = new.shared.to(index)

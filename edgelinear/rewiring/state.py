@@ -36,6 +36,11 @@ def moved_state(optimizer: Any, parameter: nn.Parameter, entries: EdgeMap) -> li
             "`optimizer` does not hold the weight of this layer: pass the one that trains it, or "
             "None if there is none."
         )
+    if isinstance(optimizer, torch.optim.LBFGS):  # which keeps all of it with one parameter
+        raise ValueError(
+            "the state of LBFGS is no number for each edge, but of all parameters together: rewire "
+            "without `optimizer`, and make a new one."
+        )
     state = optimizer.state.get(parameter, {})
     found = []
     for name, value in state.items():

@@ -293,6 +293,13 @@ def test_tied_edges_share_their_parameter_after_a_change():
     assert all(torch.equal(optimizer.state[parameter][k], v) for k, v in state.items())
 
 
+def test_weights_of_tied_edges_are_refused():
+    layer = el.rules.tie(layer_of([(0, 0), (1, 0)]), [0, 0])
+    with pytest.raises(ValueError, match="`weight` must be left out"):
+        el.rewire(layer, add=[(3, 0)], index=[0], weight=3.0)
+    assert layer.num_edges == 2
+
+
 def test_frozen_edges_stay_frozen_and_new_ones_move():
     layer = el.rules.freeze(layer_of([(0, 0), (1, 0), (2, 1), (3, 1)]), [True, False, True, False])
     optimizer = torch.optim.Adam(layer.parameters(), 0.1)
@@ -338,7 +345,12 @@ REFUSED = {
     "floats": (dict(keep=[0.5]), "truth values or the numbers of edges"),
     "weights": (dict(add=[(4, 4)], weight=[1.0, 2.0]), "each of the 1 new edges"),
     "word": (dict(add=[(4, 4)], weight="zeros"), "numbers or \"init\", got 'zeros'"),
-    "index": (dict(add=[(4, 4)], index=[0]), "no edges here share"),
+    "index": (dict(add=[(4, 4)], index=[0]), "`index` is for edges that share"),
+    "scale": (dict(add=[(4, 4)], scale=5.0), "`scale` is for edges that share"),
+    "one edge": (dict(add=(4, 4)), "list of edges, got \\(4, 4\\): write `\\[\\(4, 4\\)\\]`"),
+    "one name": (dict(add=("ab", "cd")), "list of edges, got \\('ab', 'cd'\\)"),
+    "topology": (dict(add=el.Topology(9, 5, [(8, 0)])), "source 8 at edge 0 is outside"),
+    "bytes": (dict(keep=torch.ones(3, dtype=torch.uint8)), "got uint8: `.bool\\(\\)`"),
 }
 
 

@@ -81,6 +81,21 @@ def test_other_changes_in_other_processes_are_refused_in_both(two_processes):
 
 
 @work
+def draw_apart(path, rank):
+    layer = make_layer()
+    torch.manual_seed(rank)
+    with pytest.raises(RuntimeError, match="what it starts at, from generators with the same seed"):
+        el.rewire(layer, add=[(4, 0)], weight="init", group=dist.group.WORLD)
+    with pytest.raises((RuntimeError, ValueError), match="different ways|edges from 0 to 4"):
+        el.rewire(layer, keep=[7] if rank else [0], group=dist.group.WORLD)
+    return layer.num_edges
+
+
+def test_other_draws_and_errors_of_one_process_are_refused_in_both(two_processes):
+    assert two_processes(draw_apart) == [5, 5]
+
+
+@work
 def rewire_shards(path, rank):
     layer = fully_shard(make_layer())
     with pytest.raises(ValueError, match="the weights are sharded"):
