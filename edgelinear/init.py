@@ -6,6 +6,15 @@ import torch
 from torch import Tensor
 
 
+def bound_by_fan_in(
+    fan_in: Tensor,  # (out_features,)
+    targets: Tensor | None = None,
+) -> Tensor:
+    """Return 1/sqrt(fan_in) of each target, or of the target of each element, in float32."""
+    bound = torch.where(fan_in > 0, fan_in.clamp(min=1).to(torch.float32).rsqrt(), 0.0)
+    return bound if targets is None else bound[targets]
+
+
 @torch.no_grad()
 def init_by_fan_in(
     parameter: Tensor,
@@ -20,9 +29,7 @@ def init_by_fan_in(
     """
     if parameter.is_meta:
         return
-    bound = torch.where(fan_in > 0, fan_in.clamp(min=1).to(torch.float32).rsqrt(), 0.0)
-    if targets is not None:
-        bound = bound[targets]
+    bound = bound_by_fan_in(fan_in, targets)
     bound = bound.to(parameter.device, parameter.dtype).reshape(-1, *[1] * (parameter.dim() - 1))
     # All values are drawn, also where this process keeps a shard of them: processes have the same
     # seed, and would draw the same numbers for different shards.

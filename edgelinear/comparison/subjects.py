@@ -67,14 +67,7 @@ def _of_network(net: EdgeNetwork, batch: int) -> Subject:
     _check_sums(net)
 
     def contender(name: str) -> Contender:
-        twin = EdgeNetwork(
-            net.num_nodes,
-            net.topology,
-            net.inputs,
-            net.outputs,
-            activation=net.activations,
-            **_options(net, name),
-        )
+        twin = _twin(net, name)
         return _own(net, twin, twin.forward)
 
     others, left_out = _compositions(net, cells_of_levels(net), "the matrices of all levels")
@@ -94,18 +87,14 @@ def _of_recurrent(net: EdgeRNN, batch: int, steps: int) -> Subject:
     _check_sums(net)
 
     def contender(name: str) -> Contender:
-        twin = EdgeRNN(
-            net.num_nodes,
-            net.topology,
-            net.inputs,
-            net.outputs,
-            activation=net.activations,
+        twin = _twin(
+            net,
+            name,
             leak=net.leak.detach() if isinstance(net.leak, Tensor) else net.leak,
             input_weight=None if net.input_weight is None else net.input_weight.detach(),
             equation=net.equation,
             clamp_inputs=net.clamp_inputs,
             steps_per_input=net.steps_per_input,
-            **_options(net, name),
         )
         return _own(net, twin, lambda x: twin(x)[0])
 
@@ -131,17 +120,24 @@ def _check_sums(net: EdgeNetwork | EdgeRNN) -> None:
         )
 
 
-def _options(net: EdgeNetwork | EdgeRNN, backend: str) -> dict[str, Any]:
+def _twin(net: EdgeNetwork | EdgeRNN, backend: str, **options: Any) -> Any:
+    """Return a network like this one on a backend, with biases at 0."""
     weight = net.weight.detach()
-    return {
-        "bias": net.bias is not None,
-        "weight": weight,
-        "response": net.response,
-        "aggregation": net._aggregations,
-        "backend": backend,
-        "device": weight.device,
-        "dtype": weight.dtype,
-    }
+    return type(net)(
+        net.num_nodes,
+        net.topology,
+        net.inputs,
+        net.outputs,
+        activation=net.activations,
+        bias=net.bias is not None,
+        weight=weight,
+        response=net.response,
+        aggregation=net._aggregations,
+        backend=backend,
+        device=weight.device,
+        dtype=weight.dtype,
+        **options,
+    )
 
 
 def _own(

@@ -9,7 +9,7 @@ from torch import Tensor, fx, nn
 from edgelinear import backends, reach
 from edgelinear.baselines import MaskedLinear
 from edgelinear.functional import edge_linear
-from edgelinear.init import init_by_fan_in
+from edgelinear.init import bound_by_fan_in, init_by_fan_in
 from edgelinear.layers import dense
 from edgelinear.layers.constructors import Constructors
 from edgelinear.layers.module import check_options
@@ -119,8 +119,7 @@ class EdgeLinear(Constructors):
             init_by_fan_in(self.bias, topology.fan_in)
 
     def _init_bound(self, topology: Topology) -> Tensor:
-        fan_in = topology.fan_in.cpu().clamp(min=1).float()
-        return fan_in.rsqrt()[topology.dst.cpu().long()]
+        return bound_by_fan_in(topology.fan_in, topology.dst.long()).cpu()
 
     def backend_for(self, x: Tensor) -> str:
         """Return the name of the backend that would run this input, of shape (*, in_features)."""

@@ -105,6 +105,11 @@ class EdgeModule(Called, HasEntries):
         """Number of edges, which is that of weights."""
         return self.topology.num_edges
 
+    def _named(self, src: int, dst: int) -> str:
+        """Return an edge as messages show it, by names where there are some."""
+        ends = zip((src, dst), (self._in_names, self._out_names), strict=True)
+        return " -> ".join(str(at) if names is None else repr(names[at]) for at, names in ends)
+
     @property
     def density(self) -> float:
         """Edges over possible edges, and 0 where there are no inputs or no outputs."""

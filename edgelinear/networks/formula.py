@@ -87,9 +87,8 @@ class Formula:
             for block in part.blocks:
                 shape = block.sources.shape
                 sources = take(values, 1, block.sources.flatten())
-                sources = sources.reshape(
-                    values.shape[0], *shape
-                )  # `unflatten` would fix the batch of a trace
+                # Not `unflatten`, which would fix the batch of a trace.
+                sources = sources.reshape(values.shape[0], *shape)
                 weights = take(weight, 0, block.edges.flatten()).view(shape)
                 parts.append(aggregate(block, sources * weights))
             z = take(torch.cat(parts, 1), 1, part.order) if part.blocks else parts[0]

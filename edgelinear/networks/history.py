@@ -78,7 +78,7 @@ def forward(
         )
         take(states[1 : count + 1], plan.outputs, y, start)
     last = x.new_empty(batch, nodes)
-    _copy(states[count].t(), last, plan.place)
+    cpp.kernels().copy(states[count].t(), last, plan.place)
     return y, last, values if keep else None, drive
 
 
@@ -116,7 +116,7 @@ def step(
         mixed=after,
     )
     last = x.new_empty(batch, nodes)
-    _copy(after.t(), last, plan.place)
+    cpp.kernels().copy(after.t(), last, plan.place)
     return last
 
 
@@ -141,21 +141,13 @@ def first_state(state: Tensor | None, to: Tensor, plan: Plan) -> None:
     if state is None:
         to.zero_()
     else:
-        _copy(library.unit_stride(state), to.t(), plan.order)
+        cpp.kernels().copy(library.unit_stride(state), to.t(), plan.order)
 
 
 def activate(states: Tensor, to: Tensor, plan: Plan) -> None:
     """Apply the activation of each node, with the bits of the kernels, as sums of no edges do."""
     view = plan.topology._target_view
     cpp.kernels().run_pass(plan.table, view, to, to, added=states, starts_empty=True)
-
-
-def _copy(source: Tensor, to: Tensor, rows: Tensor) -> None:
-    """Copy some features of (batch, features) to another."""
-    if to.shape[0] == 1:
-        torch.index_select(source[0], 0, rows, out=to[0])
-    else:
-        cpp.kernels().copy(source, to, rows)
 
 
 def take(history: Tensor, places: Tensor, to: Tensor, start: int) -> None:
@@ -165,10 +157,12 @@ def take(history: Tensor, places: Tensor, to: Tensor, start: int) -> None:
     flat = to.view(batch, -1)[:, start * number : (start + steps) * number]
     if steps * number > _ROWS:
         for step in range(steps):
-            _copy(history[step].t(), flat[:, step * number : (step + 1) * number], places)
+            cpp.kernels().copy(
+                history[step].t(), flat[:, step * number : (step + 1) * number], places
+            )
     else:
         rows = (torch.arange(steps)[:, None] * nodes + places).view(-1)
-        _copy(history.view(steps * nodes, batch).t(), flat, rows)
+        cpp.kernels().copy(history.view(steps * nodes, batch).t(), flat, rows)
 
 
 def part_of(nodes: int, batch: int, steps: int) -> int:

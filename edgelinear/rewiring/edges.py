@@ -53,9 +53,10 @@ def change_of(layer: EdgeModule, keep: Any, add: Any) -> Change | None:
         added = len(kept) + np.arange(len(order))
     if found.any():
         at, edge = present[0][0], kept[present[1][0]]
+        shown = layer._named(*edges[:, at].tolist())
         raise ValueError(
-            f"`add` has the edge {_named(layer, edges[:, at])}, which is there already (edge "
-            f"{edge}): leave it out, or do not keep that one."
+            f"`add` has the edge {shown}, which is there already (edge {edge}): leave it out, or "
+            "do not keep that one."
         )
     old = np.full(len(kept) + len(order), -1)
     is_old = np.ones(len(old), bool)
@@ -162,15 +163,5 @@ def _check_different(
     twice = np.flatnonzero(np.diff(cells[order]) == 0)
     if twice.size:
         first, second = order[twice[0]], order[twice[0] + 1]
-        raise ValueError(
-            f"`add` has the edge {_named(layer, edges[:, first])} twice (its edges {first} and "
-            f"{second})."
-        )
-
-
-def _named(layer: EdgeModule, ends: np.ndarray) -> str:
-    shown = [
-        int(node) if names is None else repr(names[node])
-        for node, names in zip(ends, (layer._in_names, layer._out_names), strict=True)
-    ]
-    return f"{shown[0]} -> {shown[1]}"
+        shown = layer._named(*edges[:, first].tolist())
+        raise ValueError(f"`add` has the edge {shown} twice (its edges {first} and {second}).")

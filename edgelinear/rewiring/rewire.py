@@ -75,21 +75,14 @@ def rewire(
         check_same(group, None if plan is None else (plan.change.topology.edge_index, plan.start))
     if plan is None:
         return EdgeMap.identity(layer.num_edges)
-    change, found, moved, start, drawn = plan
     (parameter,) = layer.edge_parameters()
-    entries = found[0].entries if found else change.edges
-    layer._take_topology(change.topology)  # which may refuse it: nothing was changed before
-    rules.commit(found)
-    if found and found[0].edges is not None:
-        start = start[found[0].edges]
-    values = (
-        entries.follow(parameter.data, fill=start) if len(start) else entries.follow(parameter.data)
-    )
-    refill(parameter, values)
-    state.commit(moved)
-    if drawn:
+    layer._take_topology(plan.change.topology)  # which may refuse it: nothing was changed before
+    rules.commit(plan.rules)
+    refill(parameter, plan.values)
+    state.commit(plan.moved)
+    if plan.is_drawn:
         layer._mark_drawn()
-    return change.edges
+    return plan.change.edges
 
 
 class _Plan(NamedTuple):
@@ -98,7 +91,8 @@ class _Plan(NamedTuple):
     change: Change
     rules: list[rules.Followed]
     moved: list[state.Moved]
-    start: Tensor  # (num_edges,)
+    start: Tensor  # (num_edges,): zeros but for new edges
+    values: Tensor  # of the parameter that the weight follows
     is_drawn: bool
 
 
@@ -118,10 +112,12 @@ def _planned(
         return None
     found = rules.followed(layer.rules, layer.topology, change, new)
     (parameter,) = layer.edge_parameters()
-    entries = found[0].entries if found else change.edges
+    entries, edges = (found[0].entries, found[0].edges) if found else (change.edges, None)
     moved = [] if optimizer is None else state.moved_state(optimizer, parameter, entries)
     start = _start(layer, change, new, generator)
-    return _Plan(change, found, moved, start, layer._is_drawn and new.weight is None)
+    fill = start if edges is None else start[edges]
+    values = entries.follow(parameter.detach(), fill=fill)
+    return _Plan(change, found, moved, start, values, layer._is_drawn and new.weight is None)
 
 
 def _check_layer(layer: Any) -> None:

@@ -34,9 +34,10 @@ def projected(
     if not len(moved) or (on_conflict != "error" and (on_conflict == "project" or layer._is_drawn)):
         return after, None
     edge = int(moved[0])
+    ends = layer._named(int(layer.topology.src[edge]), int(layer.topology.dst[edge]))
     what = (
         f"{len(moved)} of {layer.num_edges} weights, as that of edge {edge} "
-        f"({_ends(layer, edge)}) from {before[edge]:g} to {after[edge]:g}"
+        f"({ends}) from {before[edge]:g} to {after[edge]:g}"
     )
     if on_conflict == "error":
         raise ValueError(
@@ -47,13 +48,6 @@ def projected(
         f'`{name}` changed {what}. Pass on_conflict="error" to refuse such weights, or '
         'on_conflict="project" to change them without a word.'
     )
-
-
-def _ends(layer: EdgeModule, edge: int) -> str:
-    src, dst = int(layer.topology.src[edge]), int(layer.topology.dst[edge])
-    inputs, outputs = layer._in_names, layer._out_names  # a network's are those of all nodes
-    source = repr(inputs[src]) if inputs else src
-    return f"{source} -> {repr(outputs[dst]) if outputs else dst}"
 
 
 def per_edge(layer: EdgeModule, name: str, values: Any) -> Tensor:

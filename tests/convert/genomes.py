@@ -7,6 +7,7 @@ from pathlib import Path
 import neat
 import torch
 from neat.innovation import InnovationTracker
+from torch.testing import assert_close
 
 from edgelinear.networks.formula import AGGREGATIONS
 from edgelinear.networks.neat import NEAT_ACTIVATIONS
@@ -142,3 +143,25 @@ def hand_made(nodes, connections, **options):
     for number, (source, target, weight) in enumerate(connections):
         genome.add_connection(config.genome_config, source, target, weight, True, number)
     return genome, config
+
+
+def assert_gradients_are_differences(net, genome, total):
+    """Compare gradients with central differences of what neat-python computes of a genome."""
+    names, step = net.node_names, 1e-6
+
+    def difference(gene, attribute):
+        value, found = getattr(gene, attribute), []
+        for moved in (value + step, value - step):
+            setattr(gene, attribute, moved)
+            found.append(total())
+        setattr(gene, attribute, value)
+        return (found[0] - found[1]) / (2 * step)
+
+    close = {"rtol": 1e-5, "atol": 1e-7}  # of central differences
+    for edge, (source, target) in enumerate(net.edge_index.T.tolist()):
+        gene = genome.connections[names[source], names[target]]
+        assert_close(net.weight.grad[edge], difference(gene, "weight"), **close)
+    for node in range(net.in_features, net.num_nodes):
+        gene = genome.nodes[names[node]]
+        assert_close(net.bias.grad[node], difference(gene, "bias"), **close)
+        assert_close(net.response.grad[node], difference(gene, "response"), **close)

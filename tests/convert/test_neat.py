@@ -7,7 +7,17 @@ import pickle
 import neat
 import pytest
 import torch
-from genomes import CLOSE, SMOOTH, configuration, evolved, feed_forward, hand_made, of_neat, samples
+from genomes import (
+    CLOSE,
+    SMOOTH,
+    assert_gradients_are_differences,
+    configuration,
+    evolved,
+    feed_forward,
+    hand_made,
+    of_neat,
+    samples,
+)
 from neat.export import export_network_json
 from torch.testing import assert_close
 
@@ -154,24 +164,9 @@ def test_gradients_are_the_differences_that_neat_computes():
     x = samples(5)
     net = el.EdgeNetwork.from_neat(genome, config)
     net(x).sum().backward()
-    names, step = net.node_names, 1e-6
-
-    def difference(gene, attribute):
-        value, found = getattr(gene, attribute), []
-        for moved in (value + step, value - step):
-            setattr(gene, attribute, moved)
-            found.append(of_neat(feed_forward(genome, config), x).sum())
-        setattr(gene, attribute, value)
-        return (found[0] - found[1]) / (2 * step)
-
-    close = {"rtol": 1e-5, "atol": 1e-7}  # of central differences
-    for edge, (source, target) in enumerate(net.edge_index.T.tolist()):
-        gene = genome.connections[names[source], names[target]]
-        assert_close(net.weight.grad[edge], difference(gene, "weight"), **close)
-    for node in range(net.in_features, net.num_nodes):
-        gene = genome.nodes[names[node]]
-        assert_close(net.bias.grad[node], difference(gene, "bias"), **close)
-        assert_close(net.response.grad[node], difference(gene, "response"), **close)
+    assert_gradients_are_differences(
+        net, genome, lambda: of_neat(feed_forward(genome, config), x).sum()
+    )
 
 
 @pytest.mark.parametrize("aggregation", AGGREGATIONS)

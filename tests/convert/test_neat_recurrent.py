@@ -6,7 +6,14 @@ import json
 import neat
 import pytest
 import torch
-from genomes import CLOSE, SMOOTH, configuration, evolved, hand_made
+from genomes import (
+    CLOSE,
+    SMOOTH,
+    assert_gradients_are_differences,
+    configuration,
+    evolved,
+    hand_made,
+)
 from neat.export import export_network_json
 from torch.testing import assert_close
 
@@ -116,24 +123,7 @@ def test_gradients_are_the_differences_that_neat_computes():
     genome = evolved(config, 4, mutations=60)
     net = el.EdgeRNN.from_neat(genome, config)
     net(x)[0].sum().backward()
-    names, step = net.node_names, 1e-6
-
-    def difference(gene, attribute):
-        value, found = getattr(gene, attribute), []
-        for moved in (value + step, value - step):
-            setattr(gene, attribute, moved)
-            found.append(of_neat(created(genome, config), x).sum())
-        setattr(gene, attribute, value)
-        return (found[0] - found[1]) / (2 * step)
-
-    close = {"rtol": 1e-5, "atol": 1e-7}  # of central differences
-    for edge, (source, target) in enumerate(net.edge_index.T.tolist()):
-        gene = genome.connections[names[source], names[target]]
-        assert_close(net.weight.grad[edge], difference(gene, "weight"), **close)
-    for node in range(net.in_features, net.num_nodes):
-        gene = genome.nodes[names[node]]
-        assert_close(net.bias.grad[node], difference(gene, "bias"), **close)
-        assert_close(net.response.grad[node], difference(gene, "response"), **close)
+    assert_gradients_are_differences(net, genome, lambda: of_neat(created(genome, config), x).sum())
 
 
 def test_other_aggregations_are_refused_with_their_node():
