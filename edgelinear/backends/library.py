@@ -230,11 +230,11 @@ class Kernels:
             *(0, 0, 0, batch),
             address(state),
             address(pairs),
-            0 if added is None else (len(added) if pairs is None else len(pairs)),
+            0 if added is None else (added if pairs is None else pairs).shape[0],
             *map(address, (added, leak, previous, mixed, drive)),
             mode,
             address(groups),
-            len(groups) - 1,
+            groups.shape[0] - 1,
             steps,
             *moves,
             *(reverse, starts_empty),
@@ -246,12 +246,15 @@ class Kernels:
         _check_threads(lacks)
 
     def copy(self, source: Tensor, to: Tensor, rows: Tensor | None = None) -> None:
-        """Copy (batch, features) to another, converting; `rows` are the features to take."""
+        """Copy (batch, features) to another, converting; `rows` are the features to take.
+
+        `to` may have more features, which stay as they are.
+        """
         fields = (
             *_address_and_strides(source),
             *_address_and_strides(to),
             0 if rows is None else rows.data_ptr(),
-            to.shape[1],
+            (source.shape[1] if rows is None else rows.shape[0]),
             to.shape[0],
             DTYPES[source.dtype],
             DTYPES[to.dtype],

@@ -22,7 +22,7 @@ def levels(
     kernels = cpp.kernels()
     h = kernels.state(x, view.indptr.shape[0] - 1, x.shape[0])
     if x.numel():
-        kernels.copy(library.unit_stride(x), h[: x.shape[1]].t())
+        kernels.copy(library.unit_stride(x), h.t())
     if not h.numel():
         return h
     for first, last, compiled in _parts(plan.groups, plan.groups_of_inputs):
