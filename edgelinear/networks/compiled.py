@@ -25,6 +25,9 @@ def levels(
         kernels.copy(library.unit_stride(x), h.t())
     if not h.numel():
         return h
+    if plan.is_compiled:
+        kernels.run_pass(plan.table_of_others, view, weight, h, bias=bias)
+        return h
     for first, last, compiled in _parts(plan.groups, plan.groups_of_inputs):
         kernels.run_pass(plan.table[first : last + 1], view, weight, h, bias=bias)
         if not compiled:
@@ -61,9 +64,8 @@ def pull(
     h: Tensor,  # (num_nodes, batch): what `levels` gave
     grad: Tensor,  # (batch, outputs)
     pairs: Tensor,  # (outputs, 2)
-    table: Tensor,
+    table: Tensor,  # of the groups whose gradients are asked for
     factors: Tensor | None,  # (num_nodes, batch): derivatives, where kernels have none
-    skip: int,  # groups at the start whose gradient nobody asks for
 ) -> Tensor:  # (num_nodes, batch)
     """Return the gradient by the sum of each node, from that by the outputs."""
     kernels = cpp.kernels()
@@ -73,7 +75,7 @@ def pull(
     gradient = kernels.state(h, *h.shape)
     if gradient.numel():
         kernels.run_pass(
-            table[skip:],
+            table,
             view,
             weight,
             gradient,

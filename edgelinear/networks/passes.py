@@ -243,9 +243,9 @@ def _pull(
         factors = None
         if not plan.is_compiled:
             factors = _derivatives(weight, bias, h, plan, backend).contiguous()
-        skip = 0 if needs[2] else plan.groups_of_inputs
+        table = plan.table if needs[2] else plan.table_of_others
         view, ordered = topology._source_view, _ordered(weight, topology, True)
-        return compiled.pull(view, ordered, h, grad, plan.pairs, plan.table, factors, skip)
+        return compiled.pull(view, ordered, h, grad, plan.pairs, table, factors)
 
 
 def _solve_gradients(

@@ -107,6 +107,11 @@ class Plan:
         return torch.tensor(self.rows, device="cpu")
 
     @cached_property
+    def table_of_others(self) -> Tensor:
+        """The rows of the table after those of the first level."""
+        return self.table[self.groups_of_inputs :]
+
+    @cached_property
     def groups_of_inputs(self) -> int:
         """How many groups the first level has."""
         return sum(row[LEVEL] == 0 for row in self.rows[:-1])
