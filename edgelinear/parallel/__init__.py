@@ -1,0 +1,1 @@
+from edgelinear.parallel.style import EdgeParallel
