@@ -1,10 +1,11 @@
 """What moves between processes: linear maps of rows, each with its transpose.
 
 A move takes (rows, batch) of each process to (other rows, batch). Its gradient is its transpose, and
-that of the transpose the move itself, so that derivatives of every order follow.
+that of the transpose is the move, so that derivatives of every order follow. Rows that meet are added
+in the order of ranks, in float32 at least: bits are the same from run to run.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -12,11 +13,13 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from edgelinear.topology.shares import bounds
+
 
 class Move:
     """A linear map of the rows of all processes of a group."""
 
-    T: "Move"
+    T: Any  # its transpose, whose transpose it is
 
     def __call__(self, x: Tensor) -> Tensor:  # (rows, batch) -> (rows, batch)
         return _Moved.apply(x, self)
@@ -24,6 +27,14 @@ class Move:
     def run(self, x: Tensor) -> Tensor:
         """Move these rows, without a graph."""
         raise NotImplementedError
+
+    def to(self, device: torch.device) -> "Move":
+        """Return this move with its indices on `device`."""
+        raise NotImplementedError
+
+    def _and(self, transpose: "Move") -> "Move":
+        transpose.__dict__["T"] = self
+        return transpose
 
 
 class _Moved(torch.autograd.Function):
@@ -37,7 +48,7 @@ class _Moved(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple:
-        return ctx.move.T(grads[0]), None
+        return ctx.move.T(grads[0].contiguous()), None
 
     @staticmethod
     def jvp(ctx: Any, tangent: Any, _: Any) -> Any:
@@ -46,106 +57,129 @@ class _Moved(torch.autograd.Function):
 
 @dataclass(frozen=True, eq=False)
 class Exchange(Move):
-    """Rows go from one process to others, and are added up where they arrive, in order of ranks."""
+    """Each process sends rows to others, and adds up those that it receives."""
 
     group: Any
-    rows: int  # of what comes out
-    sent: Tensor  # rows that go out, those for the first rank first
-    sent_to: list[int]  # how many for each rank
+    size: int  # rows of what goes in
+    sent: Tensor  # which of them go out, those for the first rank first
+    sent_to: list[int]  # how many to each rank
     received: Tensor  # where each row that comes in is added
     received_from: list[int]
-    width: int  # rows of what goes in
+    into: int  # rows of what comes out
 
     @cached_property
-    def T(self) -> "Exchange":  # type: ignore[override]
-        back = replace(
-            self,
-            rows=self.width,
-            sent=self.received,
-            sent_to=self.received_from,
-            received=self.sent,
-            received_from=self.sent_to,
-            width=self.rows,
-        )
-        back.__dict__["T"] = self
-        return back
+    def T(self) -> Move:
+        there = (self.group, self.into, self.received, self.received_from)
+        return self._and(Exchange(*there, self.sent, self.sent_to, self.size))
 
     def run(self, x: Tensor) -> Tensor:
-        came = x.new_empty(len(self.received), *x.shape[1:])
         out = x.index_select(0, self.sent)
+        came = x.new_empty(len(self.received), *x.shape[1:])
         dist.all_to_all_single(came, out, self.received_from, self.sent_to, group=self.group)
-        return add_rows(came, self.received, self.rows)
+        return added(came, self.received, self.into).to(x.dtype)
 
 
 @dataclass(frozen=True, eq=False)
-class Selection(Move):
-    """Rows of what every process has in full: nothing moves, but back."""
+class Gather(Move):
+    """Every process gets all rows, which lie in chunks over the processes, and takes some."""
 
     group: Any
-    rows: Tensor  # those that are taken here
     size: int  # of all rows
+    taken: Tensor
 
     @cached_property
-    def T(self) -> "Sum":  # type: ignore[override]
-        back = Sum(self.group, self.rows, self.size)
-        back.__dict__["T"] = self
-        return back
+    def T(self) -> Move:
+        return self._and(Scatter(self.group, self.size, self.taken))
 
     def run(self, x: Tensor) -> Tensor:
-        return x.index_select(0, self.rows)
+        each = -(-self.size // dist.get_world_size(self.group))
+        return gathered(x, each, self.group).index_select(0, self.taken)
+
+
+@dataclass(frozen=True, eq=False)
+class Scatter(Move):
+    """Every process has some of all rows, which are added up and left in chunks."""
+
+    group: Any
+    size: int
+    given: Tensor
+
+    @cached_property
+    def T(self) -> Move:
+        return self._and(Gather(self.group, self.size, self.given))
+
+    def run(self, x: Tensor) -> Tensor:
+        parts, rank = dist.get_world_size(self.group), dist.get_rank(self.group)
+        each = -(-self.size // parts)
+        whole = added(x, self.given, parts * each).to(x.dtype)
+        came = torch.empty_like(whole)
+        dist.all_to_all_single(came, whole, group=self.group)
+        start, stop = bounds(self.size, parts, rank)
+        return add_in_order(came.view(parts, each, *x.shape[1:]))[: stop - start]
+
+
+@dataclass(frozen=True, eq=False)
+class Select(Move):
+    """Every process has all rows, and takes some: nothing moves, but in the transpose."""
+
+    group: Any
+    size: int  # of all rows
+    taken: Tensor
+    of_all: list[Tensor] | None  # those of each rank, where their sum need not be of all rows
+
+    @cached_property
+    def T(self) -> Move:
+        return self._and(Sum(self.group, self.size, self.taken, self.of_all))
+
+    def run(self, x: Tensor) -> Tensor:
+        return x.index_select(0, self.taken)
 
 
 @dataclass(frozen=True, eq=False)
 class Sum(Move):
-    """Rows that processes have some of each are added up, in full everywhere."""
+    """Every process has some of all rows, which are added up and given to all."""
 
     group: Any
-    rows: Tensor  # where those here are added
     size: int
+    given: Tensor
+    of_all: list[Tensor] | None
 
     @cached_property
-    def T(self) -> "Selection":  # type: ignore[override]
-        back = Selection(self.group, self.rows, self.size)
-        back.__dict__["T"] = self
-        return back
+    def T(self) -> Move:
+        return self._and(Select(self.group, self.size, self.given, self.of_all))
 
     def run(self, x: Tensor) -> Tensor:
-        total = add_rows(x, self.rows, self.size)
-        dist.all_reduce(total, group=self.group)
-        return total
+        if self.of_all is None:
+            total = added(x, self.given, self.size)
+            dist.all_reduce(total, group=self.group)
+            return total.to(x.dtype)
+        most = max(1, *map(len, self.of_all))
+        whole = gathered(x, most, self.group)
+        wide = torch.promote_types(x.dtype, torch.float32)
+        total = x.new_zeros(self.size, *x.shape[1:], dtype=wide)
+        for rows, at in zip(whole.split(most), self.of_all, strict=True):
+            total.index_add_(0, at, rows[: len(at)].to(total.dtype))
+        return total.to(x.dtype)
 
 
-def add_rows(rows: Tensor, at: Tensor, size: int) -> Tensor:
-    """Return `size` rows, to which these are added; half types are summed in float32."""
+def gathered(rows: Tensor, most: int, group: Any) -> Tensor:
+    """Return the rows of all ranks, each padded to the same number."""
+    padded = rows.new_zeros(most, *rows.shape[1:])
+    padded[: len(rows)] = rows
+    whole = rows.new_empty(dist.get_world_size(group) * most, *rows.shape[1:])
+    dist.all_gather_into_tensor(whole, padded, group=group)
+    return whole
+
+
+def added(rows: Tensor, at: Tensor, size: int) -> Tensor:
+    """Return `size` rows of zeros, to which these are added, in float32 at least."""
     wide = torch.promote_types(rows.dtype, torch.float32)
     total = torch.zeros(size, *rows.shape[1:], dtype=wide, device=rows.device)
-    return total.index_add_(0, at, rows.to(wide)).to(rows.dtype)
+    return total.index_add_(0, at, rows.to(wide))
 
 
-def chunk(size: int, parts: int, part: int) -> tuple[int, int]:
-    """Return the range of a part, as `torch.chunk` cuts and DTensor shards."""
-    each = -(-size // parts)
-    return min(part * each, size), min((part + 1) * each, size)
-
-
-def fetch(needs: Tensor, size: int, group: Any) -> Exchange:
-    """Return the move from rows in chunks over all ranks to those that each needs, (number,).
-
-    All ranks of the group call it together.
-    """
-    parts, rank = dist.get_world_size(group), dist.get_rank(group)
-    start, stop = chunk(size, parts, rank)
-    each = max(1, -(-size // parts))
-    order = torch.argsort(needs // each, stable=True)
-    wanted = torch.bincount(needs // each, minlength=parts).tolist()
-    asked = exchange_counts(wanted, group)
-    ids = needs.new_empty(sum(asked))
-    dist.all_to_all_single(ids, needs[order].contiguous(), asked, wanted, group=group)
-    return Exchange(group, len(needs), ids - start, asked, order, wanted, stop - start)
-
-
-def exchange_counts(counts: list[int], group: Any) -> list[int]:
-    """Send one number to each rank, and return those that come in."""
-    came = torch.empty(len(counts), dtype=torch.int64)
-    dist.all_to_all_single(came, torch.tensor(counts), group=group)
-    return came.tolist()
+def add_in_order(parts: Tensor) -> Tensor:  # (parts, rows, batch) -> (rows, batch)
+    total = parts[0].to(torch.promote_types(parts.dtype, torch.float32))
+    for rows in parts[1:]:
+        total = total + rows
+    return total.to(parts.dtype)
