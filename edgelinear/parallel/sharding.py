@@ -1,0 +1,142 @@
+"""`Sharding`: which edges a process holds of a layer, and what moves for it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import DTensor, Partial, Placement, Replicate, Shard
+
+from edgelinear.parallel.moves import Exchange, Gather, Move, Select
+from edgelinear.topology import Topology
+from edgelinear.topology.shares import Share, bounds
+
+# Of what an all-gather moves, how much send lists may move at most: they copy rows besides.
+_HALO_PAYS = 0.75
+
+
+@dataclass(frozen=True, eq=False)
+class Axes:
+    """Which axes of a mesh share the edges, and which one shares the samples, if any does."""
+
+    mesh: DeviceMesh
+    data: int | None
+    layouts: tuple[tuple[Placement, ...], tuple[Placement, ...]]  # of inputs and outputs, by axis
+    group: Any  # of the processes that share the edges
+
+    @property
+    def parts(self) -> int:
+        return dist.get_world_size(self.group)
+
+    @property
+    def part(self) -> int:
+        return dist.get_rank(self.group)
+
+    def placements(self, placement: Placement) -> list[Placement]:
+        """Return those of a parameter: so over the axes of edges, in full over that of samples."""
+        return [
+            Replicate() if axis == self.data else placement for axis in range(self.mesh.ndim)
+        ]
+
+    def local(self, parameter: Any) -> Tensor:
+        """Return what is here of a parameter; gradients of other samples are added to its own."""
+        kept = parameter.placements
+        grads = [Partial() if axis == self.data else p for axis, p in enumerate(kept)]
+        return parameter.redistribute(placements=kept).to_local(grad_placements=grads)
+
+    def whole(self, local: Tensor, placement: Placement, shape: torch.Size) -> DTensor:
+        """Return a DTensor of what the processes have of it."""
+        return self._of(local, self.placements(placement), shape)
+
+    def _of(self, local: Tensor, placements: Any, shape: torch.Size) -> DTensor:
+        stride = torch.empty(shape, device="meta").stride()
+        return DTensor.from_local(
+            local, self.mesh, placements, run_check=False, shape=shape, stride=stride
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Sharding:
+    """What a process needs to compute with its share of the edges: no parameters."""
+
+    axes: Axes
+    share: Share
+    local: Topology  # from the inputs that the edges here read, to the targets that they reach
+    inputs: Tensor  # which inputs these are
+    targets: Tensor  # which targets: a range
+    fan_in: Tensor  # of these targets, in the whole wiring
+    bring: Move  # inputs to those here
+    send: Move  # sums of the targets here to the outputs
+    use_local_output: bool
+
+    @classmethod
+    def of(cls, share: Share, axes: Axes, use_local_output: bool, halo: Any) -> "Sharding":
+        src, dst = share.edge_index
+        first, last = (int(dst[0]), int(dst[-1]) + 1) if len(dst) else (0, 0)
+        targets = torch.arange(first, last)
+        inputs, columns = torch.unique(src, return_inverse=True)
+        ends = torch.stack([columns, dst - first])
+        local = Topology(len(inputs), len(targets), ends, duplicates="keep")
+        into, out = (on_edges(axes, layouts) for layouts in axes.layouts)
+        back = _fetch(targets, share.out_features, Shard(-1), axes, True)
+        total = back.run(back.T.run(local.fan_in.double()[:, None]))[:, 0]
+        bring = _fetch(inputs, share.in_features, into, axes, halo)
+        send = _fetch(targets, share.out_features, out, axes, True).T
+        return cls(
+            axes, share, local, inputs, targets, total.long(), bring, send, use_local_output
+        )
+
+    def __deepcopy__(self, memo: dict) -> "Sharding":
+        return self
+
+
+def on_edges(axes: Axes, layouts: tuple[Placement, ...]) -> Placement:
+    """Return the layout over the axes of edges."""
+    return next(layout for axis, layout in enumerate(layouts) if axis != axes.data)
+
+
+def _fetch(needs: Tensor, size: int, layout: Placement, axes: Axes, halo: Any) -> Move:
+    """Return the move of all rows, laid out so over the processes, to those that are needed here.
+
+    All processes call it together.
+    """
+    group, parts = axes.group, axes.parts
+    if isinstance(layout, Replicate):
+        counts = gather_counts([len(needs)], group)[:, 0].tolist()
+        of_all = None
+        if parts * max(counts) <= 2 * size:  # where an all-gather moves less than a sum of all
+            of_all = _gather_ids(needs, counts, group)
+        return Select(group, size, needs, of_all)
+    each = max(1, -(-size // parts))
+    owner = needs // each
+    wanted = torch.bincount(owner, minlength=parts)
+    table = gather_counts(wanted.tolist(), group)  # [who needs, who has]
+    moved = int(table.sum() - table.diagonal().sum())
+    if halo is False or (halo == "auto" and moved > _HALO_PAYS * (parts - 1) * size):
+        return Gather(group, size, needs)
+    start, stop = bounds(size, parts, axes.part)
+    sent_to = table[:, axes.part].tolist()
+    asked = needs.new_empty(sum(sent_to))
+    # `needs` are in order, so that those of the first owner come first.
+    dist.all_to_all_single(asked, needs, sent_to, wanted.tolist(), group=group)
+    here = torch.arange(len(needs))
+    return Exchange(group, stop - start, asked - start, sent_to, here, wanted.tolist(), len(needs))
+
+
+def gather_counts(counts: list[int], group: Any) -> Tensor:  # (parts, number)
+    """Return the numbers of all processes, a row each."""
+    mine = torch.tensor(counts)
+    found = mine.new_empty(dist.get_world_size(group) * len(counts))
+    dist.all_gather_into_tensor(found, mine, group=group)
+    return found.view(-1, len(counts))
+
+
+def _gather_ids(ids: Tensor, counts: list[int], group: Any) -> list[Tensor]:
+    most = max(1, *counts)
+    padded = ids.new_zeros(most)
+    padded[: len(ids)] = ids
+    found = ids.new_empty(len(counts) * most)
+    dist.all_gather_into_tensor(found, padded, group=group)
+    return [some[:count] for some, count in zip(found.split(most), counts, strict=True)]
