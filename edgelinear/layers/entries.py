@@ -69,6 +69,8 @@ class Entry(Tensor):
     def of(cls, tensor: Tensor, key: str) -> Tensor:
         if without_overrides is None:
             return tensor
+        if hasattr(tensor, "device_mesh"):  # many processes hold a part of it
+            return with_local(tensor, cls.of(tensor.to_local(), key))
         entry = tensor.as_subclass(cls)
         entry.key = key
         return entry
@@ -105,6 +107,20 @@ class Entry(Tensor):
 
     def __repr__(self, **_: Any) -> str:  # type: ignore[override]
         return repr(self.as_subclass(Tensor))
+
+
+def with_local(tensor: Any, local: Tensor) -> Tensor:
+    """Return a DTensor like another one, of another part that is here."""
+    from torch.distributed.tensor import DTensor
+
+    return DTensor.from_local(
+        local,
+        tensor.device_mesh,
+        tensor.placements,
+        run_check=False,
+        shape=tensor.shape,
+        stride=tensor.stride(),
+    )
 
 
 class Buffers(dict):

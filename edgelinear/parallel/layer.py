@@ -1,15 +1,18 @@
 """`Sharded`: what an `EdgeLinear` becomes whose edges are shared by many processes."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, Replicate, Shard
 
 from edgelinear import _torch
 from edgelinear.functional import edge_linear
-from edgelinear.layers import EdgeLinear
+from edgelinear.layers import EdgeLinear, checkpoint
+from edgelinear.layers.entries import Comparison, with_local
 from edgelinear.parallel.sharding import Sharding, on_edges
 from edgelinear.topology import Topology
 from edgelinear.topology.shares import Share, bounds
@@ -56,6 +59,11 @@ class Sharded(EdgeLinear):
         return self.num_edges / max(1, self.in_features * self.out_features)
 
     @property
+    def shape(self) -> Tensor:
+        """(in_features, out_features) as a tensor: the entry of this name in a state dict."""
+        return torch.tensor((self.in_features, self.out_features), device="cpu")
+
+    @property
     def edge_index(self) -> Any:
         """The edges of all processes, a DTensor (2, num_edges): row 0 the source, row 1 the target."""
         sharding = self._sharding
@@ -95,6 +103,60 @@ class Sharded(EdgeLinear):
 
     def _place_topology(self) -> None:
         """The wiring stays where the mesh is."""
+
+    def _compare(self, state: Mapping[str, Tensor], prefix: str, assign: bool) -> Comparison:
+        keys = [prefix + key for key in checkpoint.WIRING]
+        missing = [key for key in keys if key not in state]
+        if len(missing) < len(keys) or prefix + "weight" in state:
+            refused = [self._refuse(state, prefix)] if not missing else []
+        else:
+            refused = []
+        found: list = [None] * self._sharding.axes.parts
+        dist.all_gather_object(found, [s for s in refused if s], self._sharding.axes.group)
+        return Comparison(next(filter(None, found), []), missing)
+
+    def _refuse(self, state: Mapping[str, Tensor], prefix: str) -> str | None:
+        """Return None if the saved wiring is this one, or a sentence that says that it is not."""
+        saved, shape = (state[prefix + key] for key in checkpoint.WIRING)
+        share = self.share
+        there = [*shape.tolist(), saved.shape[-1]]
+        here = [share.in_features, share.out_features, share.num_edges]
+        if there != here:
+            return (
+                f"`{prefix}edge_index` in this checkpoint is another wiring ({there[2]} edges from "
+                f"{there[0]} to {there[1]} features there, {here[2]} from {here[0]} to {here[1]} here)."
+            )
+        if isinstance(saved, DTensor):
+            edges = saved.redistribute(placements=self.edge_index.placements).to_local()
+        else:
+            edges = saved[:, share.start : share.start + share.edge_index.shape[1]]
+        if torch.equal(edges, share.edge_index):
+            return None
+        differs = int((edges != share.edge_index).any(0).nonzero()[0])
+        (src, dst), (other, target) = share.edge_index[:, differs].tolist(), edges[:, differs].tolist()
+        return (
+            f"`{prefix}edge_index` in this checkpoint is another wiring, or in another order (edge "
+            f"{share.start + differs} is {src} -> {dst} here, {other} -> {target} there): a layer "
+            "whose edges are shared has them in (target, source) order, as `topology.sorted()`."
+        )
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *rest: Any) -> None:
+        whole = {}
+        for name, parameter in self.named_parameters(recurse=False):
+            value = state_dict.get(prefix + name)
+            if isinstance(value, Tensor) and not isinstance(value, DTensor):  # of one process
+                whole[prefix + name] = self._part(value, parameter)
+        super()._load_from_state_dict({**state_dict, **whole}, prefix, *rest)
+
+    def _part(self, value: Tensor, parameter: Any) -> Tensor:
+        """Return what of the value of a whole parameter is here."""
+        axes = self._sharding.axes
+        if value.shape != parameter.shape:
+            return value
+        shard = parameter.placements != tuple(axes.placements(Replicate()))
+        size, number = value.shape[0], len(parameter.to_local())
+        start = bounds(size, axes.parts, axes.part)[0] if shard else 0
+        return with_local(parameter, value[start : start + number])
 
     def extra_repr(self) -> str:
         sharding = self._sharding
