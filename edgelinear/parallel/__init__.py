@@ -1,1 +1,6 @@
+"""One layer over many processes."""
+
+from edgelinear.parallel.layer import ShardedEdgeLinear
 from edgelinear.parallel.style import EdgeParallel
+
+__all__ = ["EdgeParallel", "ShardedEdgeLinear"]

@@ -20,6 +20,17 @@ class Move:
     """A linear map of the rows of all processes of a group."""
 
     T: Any  # its transpose, whose transpose it is
+    kind: str  # as it is called in messages
+
+    @property
+    def comes_in(self) -> int:
+        """How many rows come here from other processes."""
+        return 0
+
+    @property
+    def goes_out(self) -> int:
+        """How many rows go from here to other processes, each counted as often as it goes."""
+        return 0
 
     def __call__(self, x: Tensor) -> Tensor:  # (rows, batch) -> (rows, batch)
         return _Moved.apply(x, self)
@@ -66,11 +77,20 @@ class Exchange(Move):
     received: Tensor  # where each row that comes in is added
     received_from: list[int]
     into: int  # rows of what comes out
+    kind = "halo"
 
     @cached_property
     def T(self) -> Move:
         there = (self.group, self.into, self.received, self.received_from)
         return self._and(Exchange(*there, self.sent, self.sent_to, self.size))
+
+    @property
+    def comes_in(self) -> int:
+        return sum(self.received_from) - self.received_from[dist.get_rank(self.group)]
+
+    @property
+    def goes_out(self) -> int:
+        return sum(self.sent_to) - self.sent_to[dist.get_rank(self.group)]
 
     def run(self, x: Tensor) -> Tensor:
         out = x.index_select(0, self.sent)
@@ -86,6 +106,15 @@ class Gather(Move):
     group: Any
     size: int  # of all rows
     taken: Tensor
+    kind = "all-gather"
+
+    @property
+    def comes_in(self) -> int:
+        return self.size - own(self.size, self.group)
+
+    @property
+    def goes_out(self) -> int:
+        return own(self.size, self.group) * (dist.get_world_size(self.group) - 1)
 
     @cached_property
     def T(self) -> Move:
@@ -103,19 +132,28 @@ class Scatter(Move):
     group: Any
     size: int
     given: Tensor
+    kind = "reduce-scatter"
+
+    @property
+    def comes_in(self) -> int:
+        return self.T.goes_out
+
+    @property
+    def goes_out(self) -> int:
+        return self.T.comes_in
 
     @cached_property
     def T(self) -> Move:
         return self._and(Gather(self.group, self.size, self.given))
 
     def run(self, x: Tensor) -> Tensor:
-        parts, rank = dist.get_world_size(self.group), dist.get_rank(self.group)
+        parts = dist.get_world_size(self.group)
         each = -(-self.size // parts)
         whole = added(x, self.given, parts * each).to(x.dtype)
         came = torch.empty_like(whole)
         dist.all_to_all_single(came, whole, group=self.group)
-        start, stop = bounds(self.size, parts, rank)
-        return add_in_order(came.view(parts, each, *x.shape[1:]))[: stop - start]
+        rows = add_in_order(came.view(parts, each, *x.shape[1:]))
+        return rows[: own(self.size, self.group)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +164,7 @@ class Select(Move):
     size: int  # of all rows
     taken: Tensor
     of_all: list[Tensor] | None  # those of each rank, where their sum need not be of all rows
+    kind = "nothing"
 
     @cached_property
     def T(self) -> Move:
@@ -144,6 +183,19 @@ class Sum(Move):
     given: Tensor
     of_all: list[Tensor] | None
 
+    @property
+    def kind(self) -> str:  # type: ignore[override]
+        return "all-reduce" if self.of_all is None else "all-gather"
+
+    @property
+    def comes_in(self) -> int:
+        parts = dist.get_world_size(self.group)
+        if self.of_all is None:  # as a ring does it
+            return -(-2 * (parts - 1) * self.size // parts)
+        return (parts - 1) * max(map(len, self.of_all))
+
+    goes_out = comes_in
+
     @cached_property
     def T(self) -> Move:
         return self._and(Select(self.group, self.size, self.given, self.of_all))
@@ -160,6 +212,12 @@ class Sum(Move):
         for rows, at in zip(whole.split(most), self.of_all, strict=True):
             total.index_add_(0, at, rows[: len(at)].to(total.dtype))
         return total.to(x.dtype)
+
+
+def own(size: int, group: Any) -> int:
+    """Return how many of the rows are of this process, where they lie in chunks."""
+    start, stop = bounds(size, dist.get_world_size(group), dist.get_rank(group))
+    return stop - start
 
 
 def gathered(rows: Tensor, most: int, group: Any) -> Tensor:

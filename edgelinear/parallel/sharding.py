@@ -47,10 +47,18 @@ class Axes:
         return parameter.redistribute(placements=kept).to_local(grad_placements=grads)
 
     def whole(self, local: Tensor, placement: Placement, shape: torch.Size) -> DTensor:
-        """Return a DTensor of what the processes have of it."""
-        return self._of(local, self.placements(placement), shape)
+        """Return a parameter, or what is like one, of what the processes have of it."""
+        return self.dtensor(local, self.placements(placement), shape)
 
-    def _of(self, local: Tensor, placements: Any, shape: torch.Size) -> DTensor:
+    def shared_seed(self) -> int:
+        """Return a random number that is the same on all processes of the mesh."""
+        seed = torch.randint(2**62, (1,), device="cpu")
+        groups = [self.group] if self.data is None else [self.group, self.mesh.get_group(self.data)]
+        for group in groups:
+            dist.broadcast(seed, group=group, group_src=0)
+        return int(seed)
+
+    def dtensor(self, local: Tensor, placements: Any, shape: torch.Size) -> DTensor:
         stride = torch.empty(shape, device="meta").stride()
         return DTensor.from_local(
             local, self.mesh, placements, run_check=False, shape=shape, stride=stride
@@ -79,7 +87,7 @@ class Sharding:
         inputs, columns = torch.unique(src, return_inverse=True)
         ends = torch.stack([columns, dst - first])
         local = Topology(len(inputs), len(targets), ends, duplicates="keep")
-        into, out = (on_edges(axes, layouts) for layouts in axes.layouts)
+        into, out = (on_edges(axes, side) for side in range(2))
         back = _fetch(targets, share.out_features, Shard(-1), axes, True)
         total = back.run(back.T.run(local.fan_in.double()[:, None]))[:, 0]
         bring = _fetch(inputs, share.in_features, into, axes, halo)
@@ -88,13 +96,23 @@ class Sharding:
             axes, share, local, inputs, targets, total.long(), bring, send, use_local_output
         )
 
+    @property
+    def receives(self) -> int:
+        """How many inputs come from other processes in a pass."""
+        return self.bring.comes_in
+
+    @property
+    def sends(self) -> int:
+        """How many sums go to other processes in a pass."""
+        return self.send.goes_out
+
     def __deepcopy__(self, memo: dict) -> "Sharding":
         return self
 
 
-def on_edges(axes: Axes, layouts: tuple[Placement, ...]) -> Placement:
-    """Return the layout over the axes of edges."""
-    return next(layout for axis, layout in enumerate(layouts) if axis != axes.data)
+def on_edges(axes: Axes, side: int) -> Placement:
+    """Return the layout of inputs (0) or outputs (1) over the axes of edges."""
+    return next(one for axis, one in enumerate(axes.layouts[side]) if axis != axes.data)
 
 
 def _fetch(needs: Tensor, size: int, layout: Placement, axes: Axes, halo: Any) -> Move:

@@ -10,7 +10,7 @@ from torch.distributed.tensor.parallel import ParallelStyle
 
 from edgelinear.layers import EdgeLinear, EdgeNetwork, EdgeRNN
 from edgelinear.parallel.agreement import check_same, together
-from edgelinear.parallel.layer import Sharded, become_sharded
+from edgelinear.parallel.layer import ShardedEdgeLinear, become_sharded, complete
 from edgelinear.parallel.sharding import Axes, Sharding
 from edgelinear.topology.shares import Share, bounds
 
@@ -67,18 +67,20 @@ class EdgeParallel(ParallelStyle):
 
     def _apply(self, module: nn.Module, device_mesh: DeviceMesh) -> nn.Module:
         axes = axes_of(device_mesh, *self.layouts)
-        layer = together(axes.group, lambda: checked(module))
+        layer = together(axes.group, lambda: checked(module, axes))
+        same = {
+            "bias": layer.bias is not None,
+            "type": layer.weight.dtype,
+            "backend": layer.backend,
+            "layouts": (*axes.layouts, self.use_local_output, self.halo),
+        }
+        if isinstance(layer, ShardedEdgeLinear):
+            share = layer.share
+            same["wiring"] = (share.in_features, share.out_features, share.num_edges, share.parts)
+            check_same(axes.group, same)
+            return complete(layer, self._sharding(share, axes))
         topology, order = layer.topology.sorted()
-        check_same(
-            axes.group,
-            {
-                "wiring": topology.digest,
-                "bias": layer.bias is not None,
-                "type": layer.weight.dtype,
-                "backend": layer.backend,
-                "layouts": (axes.layouts, self.use_local_output, self.halo),
-            },
-        )
+        check_same(axes.group, same | {"wiring": topology.digest})
         start, stop = bounds(topology.num_edges, axes.parts, axes.part)
         share = Share(
             topology.in_features,
@@ -88,18 +90,28 @@ class EdgeParallel(ParallelStyle):
             axes.parts,
             topology.edge_index[:, start:stop].clone(),
         )
-        sharding = Sharding.of(share, axes, self.use_local_output, self.halo)
-        return become_sharded(layer, sharding, order)
+        return become_sharded(layer, self._sharding(share, axes), order)
+
+    def _sharding(self, share: Share, axes: Axes) -> Sharding:
+        return Sharding.of(share, axes, self.use_local_output, self.halo)
 
 
-def checked(module: nn.Module) -> EdgeLinear:
+def checked(module: nn.Module, axes: Axes) -> EdgeLinear:
     """Return the module, if its edges can be shared.
 
     Raises:
         TypeError, ValueError: if they cannot be; the message says what to do.
     """
-    if isinstance(module, Sharded):
-        raise ValueError("the edges of this layer are shared already: apply `EdgeParallel` once.")
+    if isinstance(module, ShardedEdgeLinear):
+        share = module.share
+        if module._sharding is not None:
+            raise ValueError("the edges of this layer are shared already: use `EdgeParallel` once.")
+        if (share.part, share.parts) != (axes.part, axes.parts):
+            raise ValueError(
+                f"the share of this layer is number {share.part} of {share.parts}, and this is "
+                f"process {axes.part} of {axes.parts}: use the mesh that `load_shares` was given."
+            )
+        return module
     if isinstance(module, (EdgeNetwork, EdgeRNN)):
         raise TypeError(
             f"`EdgeParallel` must be given to an EdgeLinear, got {type(module).__name__}, whose "
