@@ -108,7 +108,9 @@ class ShardedEdgeLinear(EdgeLinear):
     def edge_index(self) -> Any:
         """The edges of all processes, a DTensor (2, num_edges): row 0 the source, row 1 the target."""
         shape = torch.Size([2, self.num_edges])
-        return self.sharding.axes.whole(self._share.edge_index.clone(), Shard(1), shape)
+        axes = self.sharding.axes
+        edges = self._share.edge_index.to(axes.device, copy=True)
+        return axes.whole(edges, Shard(1), shape)
 
     @property
     def sharding(self) -> Sharding:
@@ -251,6 +253,7 @@ class ShardedEdgeLinear(EdgeLinear):
             edges = saved.redistribute(placements=self.edge_index.placements).to_local()
         else:
             edges = saved[:, share.start : share.start + share.edge_index.shape[1]]
+        edges = edges.cpu()
         if torch.equal(edges, share.edge_index):
             return None
         at = int((edges != share.edge_index).any(0).nonzero()[0])

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Partial, Placement, Replicate, Shard
 
-from edgelinear.parallel.moves import Exchange, Gather, Move, Select
+from edgelinear.parallel.moves import Exchange, Gather, Move, Select, gathered
 from edgelinear.topology import Topology
 from edgelinear.topology.shares import Share, bounds
 
@@ -27,6 +27,11 @@ class Axes:
     group: Any  # of the processes that share the edges
 
     @property
+    def device(self) -> torch.device:
+        """Where the processes of this mesh exchange tensors."""
+        return torch.empty(0, device=self.mesh.device_type).device
+
+    @property
     def parts(self) -> int:
         return dist.get_world_size(self.group)
 
@@ -36,9 +41,7 @@ class Axes:
 
     def placements(self, placement: Placement) -> list[Placement]:
         """Return those of a parameter: so over the axes of edges, in full over that of samples."""
-        return [
-            Replicate() if axis == self.data else placement for axis in range(self.mesh.ndim)
-        ]
+        return [Replicate() if axis == self.data else placement for axis in range(self.mesh.ndim)]
 
     def local(self, parameter: Any) -> Tensor:
         """Return what is here of a parameter; gradients of other samples are added to its own."""
@@ -52,7 +55,7 @@ class Axes:
 
     def shared_seed(self) -> int:
         """Return a random number that is the same on all processes of the mesh."""
-        seed = torch.randint(2**62, (1,), device="cpu")
+        seed = torch.randint(2**62, (1,), device="cpu").to(self.device)
         groups = [self.group] if self.data is None else [self.group, self.mesh.get_group(self.data)]
         for group in groups:
             dist.broadcast(seed, group=group, group_src=0)
@@ -86,15 +89,13 @@ class Sharding:
         targets = torch.arange(first, last)
         inputs, columns = torch.unique(src, return_inverse=True)
         ends = torch.stack([columns, dst - first])
-        local = Topology(len(inputs), len(targets), ends, duplicates="keep")
+        local = Topology(len(inputs), len(targets), ends, duplicates="keep").to(axes.device)
         into, out = (on_edges(axes, side) for side in range(2))
         back = _fetch(targets, share.out_features, Shard(-1), axes, True)
         total = back.run(back.T.run(local.fan_in.double()[:, None]))[:, 0]
         bring = _fetch(inputs, share.in_features, into, axes, halo)
         send = _fetch(targets, share.out_features, out, axes, True).T
-        return cls(
-            axes, share, local, inputs, targets, total.long(), bring, send, use_local_output
-        )
+        return cls(axes, share, local, inputs, targets, total.long(), bring, send, use_local_output)
 
     @property
     def receives(self) -> int:
@@ -120,17 +121,19 @@ def _fetch(needs: Tensor, size: int, layout: Placement, axes: Axes, halo: Any) -
 
     All processes call it together.
     """
-    group, parts = axes.group, axes.parts
+    group, parts, device = axes.group, axes.parts, axes.device
+    needs = needs.to(device)
     if isinstance(layout, Replicate):
-        counts = gather_counts([len(needs)], group)[:, 0].tolist()
+        counts = _gather(needs.new_tensor([len(needs)]), group)[:, 0].tolist()
         of_all = None
         if parts * max(counts) <= 2 * size:  # where an all-gather moves less than a sum of all
-            of_all = _gather_ids(needs, counts, group)
+            padded = needs.new_zeros(max(1, *counts))
+            padded[: len(needs)] = needs
+            found = _gather(padded, group)
+            of_all = [some[:count] for some, count in zip(found, counts, strict=True)]
         return Select(group, size, needs, of_all)
-    each = max(1, -(-size // parts))
-    owner = needs // each
-    wanted = torch.bincount(owner, minlength=parts)
-    table = gather_counts(wanted.tolist(), group)  # [who needs, who has]
+    wanted = torch.bincount(needs // max(1, -(-size // parts)), minlength=parts)
+    table = _gather(wanted, group)  # [who needs, who has]
     moved = int(table.sum() - table.diagonal().sum())
     if halo is False or (halo == "auto" and moved > _HALO_PAYS * (parts - 1) * size):
         return Gather(group, size, needs)
@@ -139,22 +142,10 @@ def _fetch(needs: Tensor, size: int, layout: Placement, axes: Axes, halo: Any) -
     asked = needs.new_empty(sum(sent_to))
     # `needs` are in order, so that those of the first owner come first.
     dist.all_to_all_single(asked, needs, sent_to, wanted.tolist(), group=group)
-    here = torch.arange(len(needs))
+    here = torch.arange(len(needs), device=device)
     return Exchange(group, stop - start, asked - start, sent_to, here, wanted.tolist(), len(needs))
 
 
-def gather_counts(counts: list[int], group: Any) -> Tensor:  # (parts, number)
+def _gather(numbers: Tensor, group: Any) -> Tensor:  # (number,) -> (parts, number)
     """Return the numbers of all processes, a row each."""
-    mine = torch.tensor(counts)
-    found = mine.new_empty(dist.get_world_size(group) * len(counts))
-    dist.all_gather_into_tensor(found, mine, group=group)
-    return found.view(-1, len(counts))
-
-
-def _gather_ids(ids: Tensor, counts: list[int], group: Any) -> list[Tensor]:
-    most = max(1, *counts)
-    padded = ids.new_zeros(most)
-    padded[: len(ids)] = ids
-    found = ids.new_empty(len(counts) * most)
-    dist.all_gather_into_tensor(found, padded, group=group)
-    return [some[:count] for some, count in zip(found.split(most), counts, strict=True)]
+    return gathered(numbers, len(numbers), group).view(-1, len(numbers))
