@@ -204,6 +204,7 @@ def _levels_gradients(
     inputs = plan.num_inputs
     is_plain = grad_h is None and grad is not None and _way(grad, weight, h) is _Way.KERNEL
     if is_plain:
+        assert grad is not None
         gradient = _pull(needs, grad, weight, bias, h, plan, backend)
     else:
         r = torch.zeros_like(h) if grad_h is None else grad_h
