@@ -66,7 +66,7 @@ class Entry(Tensor):
     key: str
 
     @classmethod
-    def of(cls, tensor: Tensor, key: str) -> Tensor:
+    def of(cls, tensor: Any, key: str) -> Tensor:
         if without_overrides is None:
             return tensor
         if hasattr(tensor, "device_mesh"):  # many processes hold a part of it

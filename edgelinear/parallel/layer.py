@@ -25,9 +25,9 @@ class ShardedEdgeLinear(EdgeLinear):
     """An `EdgeLinear` of which each process of a group holds some edges, and no more of the wiring.
 
     `EdgeParallel` turns layers of whole wirings into such ones. Where no process could hold the
-    wiring, a layer begins as one, of the share that `load_shares` gave, and `EdgeParallel` then says
-    how inputs and outputs lie. Edges are in (target, source) order, and so is the weight, a DTensor
-    with a share on each process.
+    wiring, a layer begins as one, of the share that `load_shares` gave, and `EdgeParallel` then
+    says how inputs and outputs lie. Edges are in (target, source) order, and so is the weight, a
+    DTensor with a share on each process.
 
     Args:
         share: the edges of this process.
@@ -67,11 +67,12 @@ class ShardedEdgeLinear(EdgeLinear):
         offset = torch.empty(share.out_features, device="meta", dtype=dtype)
         self.register_parameter("bias", nn.Parameter(offset) if bias else None)
 
-    @property
+    @property  # type: ignore[misc]
     def topology(self) -> Topology:
+        """The whole wiring, which no process has."""
         raise RuntimeError(
             "the wiring of this layer is shared by many processes, and whole on none: this one "
-            "holds `layer.share`. Do this before `EdgeParallel`, or with a layer that is not shared."
+            "holds `layer.share`. Do this before `EdgeParallel`, or with a layer that is whole."
         )
 
     @property
@@ -106,7 +107,7 @@ class ShardedEdgeLinear(EdgeLinear):
 
     @property
     def edge_index(self) -> Any:
-        """The edges of all processes, a DTensor (2, num_edges): row 0 the source, row 1 the target."""
+        """All edges, a DTensor (2, num_edges): row 0 the source, row 1 the target."""
         shape = torch.Size([2, self.num_edges])
         axes = self.sharding.axes
         edges = self._share.edge_index.to(axes.device, copy=True)
@@ -121,8 +122,8 @@ class ShardedEdgeLinear(EdgeLinear):
         """
         if self._sharding is None:
             raise RuntimeError(
-                "this layer has a share of the edges, and nothing says yet which processes have the "
-                "others: give it `EdgeParallel()` by `parallelize_module`."
+                "this layer has a share of the edges, and nothing says yet which processes have "
+                "the others: give it `EdgeParallel()` by `parallelize_module`."
             )
         return self._sharding
 
@@ -200,12 +201,12 @@ class ShardedEdgeLinear(EdgeLinear):
         axes = sharding.axes
         random = torch.Generator().manual_seed(axes.shared_seed() + axes.part)
         bound = bound_by_fan_in(sharding.fan_in, sharding.local.dst.long())
-        _draw(self.weight.to_local(), bound, random)  # type: ignore[operator]
+        _draw(self._as_dtensor("weight").to_local(), bound, random)
         if self.bias is not None:
             if on_edges(axes, 1) == Replicate():
                 random.manual_seed(axes.shared_seed())
             fan_in = sharding.send.run(sharding.local.fan_in.double()[:, None])[:, 0]
-            _draw(self.bias.to_local(), bound_by_fan_in(fan_in), random)  # type: ignore[operator]
+            _draw(self._as_dtensor("bias").to_local(), bound_by_fan_in(fan_in), random)
 
     @torch.no_grad()
     def set_weight(self, values: Any) -> None:

@@ -1,8 +1,8 @@
 """What moves between processes: linear maps of rows, each with its transpose.
 
-A move takes (rows, batch) of each process to (other rows, batch). Its gradient is its transpose, and
-that of the transpose is the move, so that derivatives of every order follow. Rows that meet are added
-in the order of ranks, in float32 at least: bits are the same from run to run.
+A move takes (rows, batch) of each process to (other rows, batch). Its gradient is its transpose,
+and that of the transpose is the move, so that derivatives of every order follow. Rows that meet are
+added in the order of ranks, in float32 at least: bits are the same from run to run.
 """
 
 from dataclasses import dataclass

@@ -20,11 +20,11 @@ Layouts = Placement | tuple[Placement, ...]
 class EdgeParallel(ParallelStyle):
     """Share the edges of an `EdgeLinear` among the processes of a mesh.
 
-    For `torch.distributed.tensor.parallel.parallelize_module`. Each process holds the same number of
-    edges, one after the other in (target, source) order, and no more of the wiring: `layer.share`.
-    The weight is a DTensor in that order, whatever the order before, so that optimizers, clipping
-    and distributed checkpoints work as they do on any DTensor. Only inputs that the edges of a
-    process read, and sums of the targets that they reach, move between processes.
+    For `torch.distributed.tensor.parallel.parallelize_module`. Each process holds an equal part
+    of the edges, in (target, source) order, and no more of the wiring: `layer.share`. The weight is
+    a DTensor in that order, whatever the order before, so that optimizers, clipping and distributed
+    checkpoints work as they do on any DTensor. Only inputs that the edges of a process read, and
+    sums of the targets that they reach, move between processes.
 
     Args:
         input_layouts: how inputs lie over the processes: `Replicate()`, each has all of them; or
@@ -151,8 +151,8 @@ def axes_of(mesh: Any, inputs: Layouts, outputs: Layouts) -> Axes:
         edges = {layout for axis, layout in enumerate(given) if axis != data}
         if edges not in ({Replicate()}, {Shard(-1)}):
             raise ValueError(
-                f"`{name}` must be Replicate() or Shard(-1), the same on all axes that share edges, "
-                "and Shard(0) in both on one that shares samples, got "
+                f"`{name}` must be Replicate() or Shard(-1), the same on all axes that share "
+                "edges, and Shard(0) in both on one that shares samples, got "
                 f"{given[0] if len(given) == 1 else given}."
             )
     axes = [axis for axis in range(mesh.ndim) if axis != data]
