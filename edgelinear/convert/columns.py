@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from edgelinear.convert.shared import as_values, import_optional
+from edgelinear._optional import import_optional
+from edgelinear.convert.shared import as_values
 
 _SHOWN = 40  # columns in a message
 _MINUS = re.compile("[\u2010-\u2015\u2212\ufe63\uff0d](?=[0-9.,])")  # hyphens, dashes, minus signs

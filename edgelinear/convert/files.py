@@ -11,7 +11,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from edgelinear.convert.shared import import_optional
+from edgelinear._optional import import_optional
 
 PACKED = (".gz", ".bz2", ".xz", ".zip")
 _MARK = b"\xef\xbb\xbf"  # of the byte order, in UTF-8

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from edgelinear.convert.shared import import_optional
+from edgelinear._optional import import_optional
 
 KINDS = ("pandas", "polars", "pyarrow", "dask", "modin", "cudf")
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from edgelinear._optional import import_optional
 from edgelinear.convert.files import read_text
 from edgelinear.convert.names import Nodes, place_ends, refuse_alike, stripped
-from edgelinear.convert.shared import checked_wiring, import_optional
+from edgelinear.convert.shared import checked_wiring
 from edgelinear.topology import Wiring
 from edgelinear.topology.wiring import as_list, positions
 

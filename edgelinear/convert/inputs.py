@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from edgelinear._optional import import_optional
 from edgelinear.convert.columns import dense, misfit, plain
 from edgelinear.convert.frames import Frame
 from edgelinear.convert.names import several, stripped
-from edgelinear.convert.shared import import_optional
 from edgelinear.topology import Wiring
 from edgelinear.topology.wiring import HasWiring, wiring_of
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from edgelinear._optional import import_optional
 from edgelinear.convert.columns import is_whole, misfit, refuse_missing, whole_numbers
-from edgelinear.convert.shared import import_optional
 from edgelinear.topology.wiring import is_hashable, positions
 
 _WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]*))(?:\.0+)?")  # "7", or "7.0", as a column of floats has

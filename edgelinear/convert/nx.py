@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from edgelinear._optional import import_optional
 from edgelinear.convert.shared import (
     checked_wiring,
-    import_optional,
     named_nodes,
     weight_array,
 )

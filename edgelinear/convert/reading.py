@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from edgelinear._optional import import_optional
 from edgelinear.convert.columns import check_columns, has_weight, refuse_missing
 from edgelinear.convert.files import line_of, read_text
 from edgelinear.convert.layouts import BLANKS, Layout, Text, find_layout, sample
 from edgelinear.convert.rows import check_rows
-from edgelinear.convert.shared import import_optional
 
 _PLAIN = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _COMMA = r"[+-]?[0-9]*(?:,[0-9]+)?(?:[eE][+-]?[0-9]+)?"

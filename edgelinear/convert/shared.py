@@ -1,6 +1,5 @@
 """The steps that importers share, and those that exporters share."""
 
-import importlib
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -135,12 +134,3 @@ def weight_array(wiring: Wiring) -> np.ndarray | None:  # (num_edges,)
     if weight.dtype in (torch.float16, torch.bfloat16):
         weight = weight.float()
     return weight.numpy().copy()
-
-
-def import_optional(package: str, extra: str = "graph") -> Any:
-    """Return a package of an extra."""
-    try:
-        return importlib.import_module(package)
-    except ImportError:
-        name = package.split(".")[0]
-        raise ImportError(f"this needs {name}: pip install 'edgelinear[{extra}]'.") from None

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from edgelinear._optional import import_optional
 from edgelinear.convert.columns import (
     check_columns,
     column_of,
@@ -18,7 +19,7 @@ from edgelinear.convert.frames import Frame, make_frame
 from edgelinear.convert.layouts import Text
 from edgelinear.convert.names import find_nodes, place_ends, refuse_alike
 from edgelinear.convert.reading import read_table
-from edgelinear.convert.shared import checked_wiring, import_optional, named_nodes, weight_array
+from edgelinear.convert.shared import checked_wiring, named_nodes, weight_array
 from edgelinear.topology import Wiring
 from edgelinear.topology.wiring import HasWiring, as_list, wiring_of
 

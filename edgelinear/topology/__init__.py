@@ -2,7 +2,8 @@
 
 from edgelinear.topology.checks import DUPLICATES
 from edgelinear.topology.edits import EdgeMap
+from edgelinear.topology.shares import Share
 from edgelinear.topology.value import CSR, Topology, _load  # `_load`: pickles name it here
 from edgelinear.topology.wiring import Wiring
 
-__all__ = ["CSR", "DUPLICATES", "EdgeMap", "Topology", "Wiring", "_load"]
+__all__ = ["CSR", "DUPLICATES", "EdgeMap", "Share", "Topology", "Wiring", "_load"]

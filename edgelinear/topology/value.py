@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
+from edgelinear.topology import shares
 from edgelinear.topology.edits import EdgeMap
 from edgelinear.topology.views import CSR, View, checked_views
 
@@ -170,6 +171,26 @@ class Topology:
         edges = self.edge_index[:, permutation]
         ordered = Topology(self.in_features, self.out_features, edges, duplicates="keep")
         return ordered.to(self.device), EdgeMap(permutation)
+
+    def split(self, parts: Any, by: str = "edges") -> list[shares.Share]:
+        """Return the shares of the edges that each of `parts` processes holds: see `Share`.
+
+        Args:
+            parts: how many shares there are; for `by="blocks"` a pair, (targets, sources).
+            by: "edges" for successive edges in (target, source) order; "blocks" for a grid of
+                shares, each of which has some of the targets and some of the sources.
+
+        Raises:
+            TypeError, ValueError: if `parts` is no positive number, or not what `by` asks for.
+
+        Example:
+            >>> topology = Topology(4, 2, [(0, 0), (3, 0), (1, 1), (2, 1)])
+            >>> [share.edge_index.tolist() for share in topology.split(2)]
+            [[[0, 3], [0, 0]], [[1, 2], [1, 1]]]
+            >>> len(topology.split((2, 2), by="blocks"))
+            4
+        """
+        return shares.split(self, parts, by)
 
     def to(self, device: torch.device | str | int) -> "Topology":
         """Return this topology with its indices on `device`: one copy, as long as it is in use."""
