@@ -1,4 +1,4 @@
-"""Two processes of one group, which do pieces of work one after the other."""
+"""Processes of one group, which do pieces of work one after the other."""
 
 import datetime
 import os
@@ -9,21 +9,24 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 
-def in_two_processes(work, path):
-    """Return a function that gives what a piece of work returned in each of two processes.
+def in_processes(work, path, number=2):
+    """Return a function that gives what a piece of work returned in each process.
 
     Args:
         work: functions of a path and a rank, by name.
         path: the folder for what the processes leave.
+        number: how many processes there are.
     """
     context = mp.get_context("spawn")
-    workers = [context.Process(target=run, args=(work, rank, str(path))) for rank in range(2)]
+    workers = [
+        context.Process(target=run, args=(work, rank, number, str(path))) for rank in range(number)
+    ]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join(300)
         worker.kill()
-    outcomes = [torch.load(path / f"results{r}.pt", weights_only=False) for r in range(2)]
+    outcomes = [torch.load(path / f"results{r}.pt", weights_only=False) for r in range(number)]
 
     def results_of(function):
         done = all(function.__name__ in results for results, _ in outcomes)
@@ -33,13 +36,13 @@ def in_two_processes(work, path):
     return results_of
 
 
-def run(work, rank, path):
+def run(work, rank, number, path):
     torch.set_num_threads(1)
     dist.init_process_group(
         "gloo",
         init_method=f"file://{path}/rendezvous",
         rank=rank,
-        world_size=2,
+        world_size=number,
         timeout=datetime.timedelta(seconds=60),
     )
     results, error = {}, "it did not run"

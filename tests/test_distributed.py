@@ -6,7 +6,7 @@ import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 import torch.nn.functional as F
 from problems import SMALL, random
-from processes import in_two_processes
+from processes import in_processes
 from torch import nn
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict import (
@@ -86,7 +86,7 @@ def work(function):
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory):
     """Return a function that gives what a piece of work returned in each of two processes."""
-    return in_two_processes(WORK, tmp_path_factory.mktemp("processes"))
+    return in_processes(WORK, tmp_path_factory.mktemp("processes"))
 
 
 def in_one_process():

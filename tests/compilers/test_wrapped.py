@@ -189,7 +189,7 @@ def values_and_gradients(layer, x, full=lambda tensor: tensor):
     return [full(t).detach() for t in (y, x.grad, layer.weight.grad, layer.bias.grad)]
 
 
-def in_two_processes(rank, path):
+def in_processes(rank, path):
     dist.init_process_group("gloo", init_method=f"file://{path}/store", rank=rank, world_size=2)
     mesh, results = init_device_mesh("cpu", (2,)), {}
     for name, placement in INPUTS.items():
@@ -207,7 +207,7 @@ def in_two_processes(rank, path):
 
 @pytest.mark.slow
 def test_distributed_input_gives_what_one_process_gives(tmp_path):
-    mp.spawn(in_two_processes, (str(tmp_path),), nprocs=2)
+    mp.spawn(in_processes, (str(tmp_path),), nprocs=2)
     layer, x = make_layer(), random(7, 5).requires_grad_()
     twin = nn.Linear(5, 4, dtype=torch.float64)
     with torch.no_grad():

@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from graphs import random_dag, random_graph
-from processes import in_two_processes
+from processes import in_processes
 from torch import nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
@@ -231,7 +231,7 @@ def everything(path, rank):
 def both(tmp_path_factory):
     """Return what each of two processes found."""
     path = tmp_path_factory.mktemp("processes")
-    return in_two_processes({"everything": everything}, path)(everything)
+    return in_processes({"everything": everything}, path)(everything)
 
 
 each = pytest.mark.parametrize("name", MAKERS)

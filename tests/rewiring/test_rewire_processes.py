@@ -5,7 +5,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from problems import random
-from processes import in_two_processes
+from processes import in_processes
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
@@ -31,7 +31,7 @@ def work(function):
 
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory):
-    return in_two_processes(WORK, tmp_path_factory.mktemp("processes"))
+    return in_processes(WORK, tmp_path_factory.mktemp("processes"))
 
 
 def make_layer():
