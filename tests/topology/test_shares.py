@@ -87,7 +87,10 @@ def test_fingerprints_of_shares_add_up_to_that_of_the_wiring(case, parts):
 
 def test_fingerprint_tells_an_edge_from_its_reverse_and_its_neighbours():
     src, dst = np.meshgrid(np.arange(50), np.arange(50))
-    prints = {fingerprint_of(np.array([s]), np.array([t])) for s, t in zip(src.flat, dst.flat)}
+    prints = {
+        fingerprint_of(np.array([s]), np.array([t]))
+        for s, t in zip(src.flat, dst.flat, strict=True)
+    }
     assert len(prints) == 2500
 
 
