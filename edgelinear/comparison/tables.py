@@ -9,6 +9,8 @@ from edgelinear.comparison.units import ms, short, size
 if TYPE_CHECKING:
     import rich.table
 
+Headers = Sequence[tuple[str, str]]  # two lines of each
+
 HEADERS = (
     ("", "contender"),
     ("", "params"),
@@ -29,8 +31,23 @@ LEGEND = (
 
 def plain(rows: Sequence[Row]) -> list[str]:
     """Return the lines of an aligned table."""
-    upper, lower = zip(*HEADERS, strict=True)
-    table = [upper, lower, *map(_cells, rows)]
+    return aligned(HEADERS, list(map(_cells, rows)))
+
+
+def coloured(rows: Sequence[Row], title: str, caption: str) -> "rich.table.Table":
+    """Return the same as a rich table, the fastest step in bold."""
+    fastest = min(rows, key=lambda row: row.step_ms, default=None)
+    styled = [
+        (_cells(row), "red" if not row.agrees else "bold green" if row is fastest else None)
+        for row in rows
+    ]
+    return coloured_table(HEADERS, styled, title, caption)
+
+
+def aligned(headers: Headers, rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table, its first column on the left and the others on the right."""
+    upper, lower = zip(*headers, strict=True)
+    table = [upper, lower, *rows]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = []
     for line in table:
@@ -42,8 +59,13 @@ def plain(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def coloured(rows: Sequence[Row], title: str, caption: str) -> "rich.table.Table":
-    """Return the same as a rich table, the fastest step in bold."""
+def coloured_table(
+    headers: Headers,
+    rows: Sequence[tuple[Sequence[str], str | None]],  # cells and the style of each row
+    title: str,
+    caption: str,
+) -> "rich.table.Table":
+    """Return the same as a rich table."""
     from rich.table import Table
     from rich.text import Text
 
@@ -56,13 +78,11 @@ def coloured(rows: Sequence[Row], title: str, caption: str) -> "rich.table.Table
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    for i, (upper, lower) in enumerate(HEADERS):
+    for i, (upper, lower) in enumerate(headers):
         header = Text(f"{upper}\n{lower}", style="bold")
         table.add_column(header, justify="right" if i else "left", no_wrap=i == 0)
-    fastest = min(rows, key=lambda row: row.step_ms, default=None)
-    for row in rows:
-        style = "red" if not row.agrees else "bold green" if row is fastest else None
-        table.add_row(*map(Text, _cells(row)), style=style)
+    for cells, style in rows:
+        table.add_row(*map(Text, cells), style=style)
     return table
 
 

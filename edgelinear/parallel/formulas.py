@@ -1,0 +1,148 @@
+"""What a process holds and what moves, in numbers: each formula stands here once.
+
+Inputs and outputs lie over the processes by `Shard(-1)`. Rows are features of one sample.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgelinear.topology import Topology
+from edgelinear.topology.shares import bounds, split
+
+_INT32_MAX = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Load:
+    """The edges and rows of the process that has most of each, which is what must fit."""
+
+    edges: int
+    inputs: int  # rows of the input that lie on a process
+    outputs: int  # rows of the output that lie on it
+    needed: int  # inputs that its edges read
+    reached: int  # rows from the first target that its edges reach to the last one
+    fetched: int  # rows that come to it before the product, in a forward pass
+    sent: int  # rows that it sends away after it
+    whole: int  # rows that it holds of all inputs, where it fetches them all
+
+
+def chunk(size: int, parts: int) -> int:
+    """Rows or edges of a process: ceil(size / parts), as `torch.chunk` cuts."""
+    return -(-size // parts)
+
+
+def by_gather(sizes: tuple[int, int], num_edges: int, parts: int) -> Load:
+    """Edge shares, all inputs gathered: whole = N, fetched = N - N / P; sums of N' / P + 1 rows."""
+    edges, inputs, outputs = (chunk(n, parts) for n in (num_edges, *sizes))
+    reached = min(sizes[1], edges, outputs + 1)
+    alone = parts == 1
+    return Load(
+        edges,
+        inputs,
+        outputs,
+        min(sizes[0], edges),
+        reached,
+        0 if alone else sizes[0] - inputs,
+        0 if alone else reached,
+        0 if alone else inputs * parts,
+    )
+
+
+def by_blocks(sizes: tuple[int, int], num_edges: int, grid: tuple[int, int]) -> Load:
+    """Blocks of a grid (R, C): N / C inputs come, and N' / R sums go, of which some are here."""
+    parts = grid[0] * grid[1]
+    edges, inputs, outputs = (chunk(n, parts) for n in (num_edges, *sizes))
+    needed = min(chunk(sizes[0], grid[1]), edges)
+    reached = min(chunk(sizes[1], grid[0]), edges)
+    return Load(
+        edges,
+        inputs,
+        outputs,
+        needed,
+        reached,
+        0 if parts == 1 else needed,
+        0 if parts == 1 else reached,
+        0,
+    )
+
+
+def counted(topology: Topology, grid: tuple[int, int], gather: bool) -> Load:
+    """The same as counted on a topology: the most of any process, rows that lie there left out."""
+    parts = grid[0] * grid[1]
+    sizes = topology.in_features, topology.out_features
+    rows = []
+    for share in split(topology, grid, "blocks"):
+        src, dst = share.edge_index.numpy()
+        needed = np.unique(src)
+        reached = between(dst)
+        elsewhere = [
+            away(ids, size, parts, share.part)
+            for ids, size in zip((needed, reached), sizes, strict=True)
+        ]
+        rows.append((src.size, needed.size, reached.size, *elsewhere))
+    edges, most_needed, most_reached, fetched, sent = map(max, zip(*rows, strict=True))
+    inputs, outputs = (chunk(size, parts) for size in sizes)
+    if gather and parts > 1:
+        whole, fetched = inputs * parts, sizes[0] - fewest(sizes[0], parts)
+    else:
+        whole = 0
+    return Load(edges, inputs, outputs, most_needed, most_reached, fetched, sent, whole)
+
+
+def fewest(size: int, parts: int) -> int:
+    """Rows of the process that has fewest, the last one: to it most come in an all-gather."""
+    start, stop = bounds(size, parts, parts - 1)
+    return stop - start
+
+
+def between(dst: np.ndarray) -> np.ndarray:
+    """The rows that a process computes: from the first target of its edges to the last."""
+    return np.arange(dst.min(), dst.max() + 1) if dst.size else dst
+
+
+def away(rows: np.ndarray, size: int, parts: int, part: int) -> int:
+    """How many of these rows lie on other processes than this one."""
+    start, stop = bounds(size, parts, part)
+    return int(((rows < start) | (rows >= stop)).sum())
+
+
+def weight_bytes(load: Load, itemsize: int) -> int:
+    """Weights, and gradients likewise: edges * itemsize."""
+    return load.edges * itemsize
+
+
+def optimizer_bytes(load: Load, itemsize: int, states: int) -> int:
+    """State of the optimizer: edges * itemsize * states; Adam has two."""
+    return load.edges * itemsize * states
+
+
+def index_bytes(load: Load) -> int:
+    """Indices: 16 bytes an edge for its numbers in the whole, and 4 local ones of 4 bytes each.
+
+    Both views besides have a pointer a row. Local numbers beyond int32 take 8 bytes.
+    """
+    local = 4 if max(load.edges, load.needed, load.reached) <= _INT32_MAX else 8
+    return 16 * load.edges + local * (4 * load.edges + load.needed + load.reached + 2)
+
+
+def activation_bytes(load: Load, batch: int, itemsize: int) -> int:
+    """Values and gradients of rows here, needed and reached, and all inputs twice if gathered."""
+    rows = 2 * (load.inputs + load.outputs + load.needed + load.reached + load.whole)
+    return batch * itemsize * rows
+
+
+def moved_bytes(load: Load, batch: int, itemsize: int) -> int:
+    """Rows that come before the product and go after it, and their gradients, the other way."""
+    return 2 * batch * itemsize * (load.fetched + load.sent)
+
+
+def largest_batch(load: Load, itemsize: int, states: int, memory: int) -> int:
+    """Samples whose activations fit beside weights, gradients, optimizer state and indices."""
+    fixed = (
+        2 * weight_bytes(load, itemsize)
+        + optimizer_bytes(load, itemsize, states)
+        + index_bytes(load)
+    )
+    each = activation_bytes(load, 1, itemsize)
+    return max(0, memory - fixed) // each if each else 0
