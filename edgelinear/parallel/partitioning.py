@@ -9,6 +9,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 from torch import Tensor
 
+from edgelinear._optional import import_optional
 from edgelinear.parallel.formulas import away, between
 from edgelinear.topology import EdgeMap, Topology
 from edgelinear.topology.checks import as_size
@@ -176,12 +177,10 @@ class _Graph:
         """Return candidates: a name, and the old input and output that each new one is."""
         if method != "cuthill_mckee":
             try:
-                import pymetis
+                pymetis = import_optional("pymetis", "partition")
             except ImportError:
                 if method == "metis":
-                    raise ImportError(
-                        'this needs pymetis: pip install pymetis, or pass method="cuthill_mckee".'
-                    ) from None
+                    raise
             else:
                 yield from self._by_metis(pymetis, parts, seed)
         if method != "metis":
