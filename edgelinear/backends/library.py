@@ -8,6 +8,7 @@ import ctypes
 import math
 import os
 import struct
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from ctypes import c_char_p, c_int32, c_int64, c_void_p
 from importlib import resources
@@ -191,8 +192,13 @@ class Kernels:
         steps: int = 1,
         moves: tuple[int, ...] = (0, 0, 0, 0, 0, 0, 0),
         starts_empty: bool = False,
+        parts: Iterable[tuple[int, int]] = (),
     ) -> None:
-        """Compute the `Pass` of kernels.h. Memory after what is gathered is read: see `state`."""
+        """Compute the `Pass` of kernels.h. Memory after what is gathered is read: see `state`.
+
+        `parts` are groups from one to another, which are passed through one part after the other:
+        what makes them may do something in between.
+        """
         batch, dtype = sums.shape[-1], DTYPES[sums.dtype]
         gathered = sums if gathered is None else gathered
 
@@ -225,7 +231,7 @@ class Kernels:
             0,
             address(bias),
         )
-        after = (
+        middle = (
             *(self.parallel_for, 0, 1),
             *(0, 0, 0, batch),
             address(state),
@@ -233,17 +239,18 @@ class Kernels:
             0 if added is None else (len(added) if pairs is None else len(pairs)),
             *map(address, (added, leak, previous, mixed, drive)),
             mode,
-            address(groups),
-            len(groups) - 1,
-            steps,
-            *moves,
-            *(reverse, starts_empty),
         )
-        lacks = self._pass(self._set, _PASS.pack(*before, 0, *after))
-        if lacks > 0:
-            scratch = self.empty(sums, lacks, dtype=torch.uint8)
-            lacks = self._pass(self._set, _PASS.pack(*before, scratch.data_ptr(), *after))
-        _check_threads(lacks)
+        after = (steps, *moves, reverse, starts_empty)
+        table, row_bytes = address(groups), groups.stride(0) * groups.element_size()
+        scratch_at = 0  # all parts need as much
+        for first, last in parts or ((0, len(groups) - 1),):
+            rest = (*middle, table + first * row_bytes, last - first, *after)
+            lacks = self._pass(self._set, _PASS.pack(*before, scratch_at, *rest))
+            if lacks > 0:
+                scratch = self.empty(sums, lacks, dtype=torch.uint8)
+                scratch_at = scratch.data_ptr()
+                lacks = self._pass(self._set, _PASS.pack(*before, scratch_at, *rest))
+            _check_threads(lacks)
 
     def copy(self, source: Tensor, to: Tensor, rows: Tensor | None = None) -> None:
         """Copy (batch, features) to another, converting; `rows` are the features to take."""
