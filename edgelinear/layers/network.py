@@ -19,10 +19,6 @@ from edgelinear.networks.formula import Formula
 from edgelinear.networks.plan import FIRST, LEVEL, Plan
 from edgelinear.topology import EdgeMap, Topology
 
-# Edges up to which the form for compiled transforms is made beforehand, so that it is there for
-# Dynamo, which cannot make it. In larger networks they break the graph once.
-_SMALL = 100_000
-
 
 class EdgeNetwork(Evolved):
     """Compute a directed acyclic graph: each node is `f(bias + sum of weight[e] * source)`.
@@ -123,7 +119,10 @@ class EdgeNetwork(Evolved):
     def _set_plan(self) -> None:
         functions = self._set_factors()
         self._plan = Plan.of(self._topology, self._inputs, self._outputs, functions)
-        self._prepare_formula()
+        self._set_formula()
+
+    def _set_formula(self) -> None:
+        self._formula = Formula(self._plan, self._aggregations)
 
     def _check_edges(self, topology: Topology) -> None:
         nodes.check_inputs(topology, self._inputs, self.node_names)
@@ -142,18 +141,12 @@ class EdgeNetwork(Evolved):
             device="meta",
         )
 
-    def _prepare_formula(self) -> None:
-        self._formula: Formula | None = None
-        is_needed = self._is_other is not None or not self._plan.is_named
-        if is_needed or self.num_edges <= _SMALL:
-            self._make_formula()
-
     def _place_topology(self) -> None:
         before = self.__dict__.get("_plan")
         super()._place_topology()
         if before is not None and before is not self._plan:  # on another device
             self._move_factors()
-            self._prepare_formula()
+            self._set_formula()
 
     @property
     def level(self) -> Tensor:
@@ -295,9 +288,8 @@ class EdgeNetwork(Evolved):
         weight, response = self._scaled(weight if weight.dtype == x.dtype else weight.to(x.dtype))
         bias = self._scaled_bias(x.dtype)
         if self._needs_formula():
-            formula = self._make_formula() if self._formula is None else self._formula
             offset = None if bias is None else take(bias, 0, plan.order)
-            h = formula(weight, offset, response, x, self.backend)
+            h = self._formula(weight, offset, response, x, self.backend)
             y = take(h, 1, plan.outputs if of_outputs else plan.place)
         else:
             y, h = passes.levels(weight, bias, x, plan, self.backend)
@@ -314,12 +306,6 @@ class EdgeNetwork(Evolved):
                 return True
             return torch.compiler.is_dynamo_compiling() and _torch.is_compiled_transform()
         return False
-
-    def _make_formula(self) -> Formula:
-        with torch.inference_mode(False):
-            by_place = [self._aggregations[node] for node in self._plan.order.tolist()]
-            self._formula = Formula(self._plan, by_place)
-        return self._formula
 
     def extra_repr(self) -> str:
         level = self.level
