@@ -14,7 +14,8 @@ from edgelinear.layers import nodes
 from edgelinear.layers.evolved import Evolved
 from edgelinear.layers.graph import GraphModule
 from edgelinear.layers.module import refill
-from edgelinear.networks import passes
+from edgelinear.networks import aggregated, passes
+from edgelinear.networks.aggregated import Split
 from edgelinear.networks.formula import Formula
 from edgelinear.networks.plan import FIRST, LEVEL, Plan
 from edgelinear.topology import EdgeMap, Topology
@@ -47,8 +48,9 @@ class EdgeNetwork(Evolved):
         response: (num_nodes,) initial values of learnable factors of what nodes aggregate, as NEAT
             has them.
         aggregation: "sum", "mean", "product", "max", "min", "median" or "maxabs" of what comes in;
-            one, a list, or a dict of some nodes. Others than sums and means are computed level by
-            level, and hold batch * edges products.
+            one, a list, or a dict of some nodes. Others than sums and means hold batch * edges
+            products where the compiled kernels do not compute them: under compilers and transforms,
+            in derivatives of derivatives, and by other backends.
         duplicates: what to do with an edge given twice: see `EdgeLinear`.
         node_names: (num_nodes,) strings or whole numbers.
         backend: "auto", or a name in `edgelinear.backends.BACKENDS`.
@@ -66,7 +68,7 @@ class EdgeNetwork(Evolved):
         [0, 0, 1, 2, 3]
     """
 
-    _derived = ("_plan", "_factor", "_scale", "_is_other", "_formula")
+    _derived = ("_plan", "_factor", "_scale", "_is_other", "_formula", "_split")
     _of_graph = (*GraphModule._of_graph, "_aggregations")
     _given: tuple
 
@@ -119,10 +121,12 @@ class EdgeNetwork(Evolved):
     def _set_plan(self) -> None:
         functions = self._set_factors()
         self._plan = Plan.of(self._topology, self._inputs, self._outputs, functions)
-        self._set_formula()
+        self._set_forms()
 
-    def _set_formula(self) -> None:
+    def _set_forms(self) -> None:
+        """Set the other forms of the plan, which are made when they are first needed."""
         self._formula = Formula(self._plan, self._aggregations)
+        self._split: Split | None = None
 
     def _check_edges(self, topology: Topology) -> None:
         nodes.check_inputs(topology, self._inputs, self.node_names)
@@ -146,7 +150,7 @@ class EdgeNetwork(Evolved):
         super()._place_topology()
         if before is not None and before is not self._plan:  # on another device
             self._move_factors()
-            self._set_formula()
+            self._set_forms()
 
     @property
     def level(self) -> Tensor:
@@ -287,20 +291,25 @@ class EdgeNetwork(Evolved):
         plan = self._plan
         weight, response = self._scaled(weight if weight.dtype == x.dtype else weight.to(x.dtype))
         bias = self._scaled_bias(x.dtype)
-        if self._needs_formula():
-            offset = None if bias is None else take(bias, 0, plan.order)
-            h = self._formula(weight, offset, response, x, self.backend)
-            y = take(h, 1, plan.outputs if of_outputs else plan.place)
-        else:
+        if self._is_other is None and not self._needs_formula():
             y, h = passes.levels(weight, bias, x, plan, self.backend)
             if not of_outputs:
                 y = take(h, 0, plan.place).t().contiguous()
+        else:
+            wanted = plan.outputs if of_outputs else plan.place
+            offset = None if bias is None else take(bias, 0, plan.order)
+            terms = weight, offset, response, x
+            if aggregated.is_fast(*terms, plan, self.backend):
+                if self._split is None:
+                    self._split = Split.of(plan, self._aggregations)
+                h = aggregated.levels(*terms, self._split, self._formula, self.backend)
+                y = h.index_select(0, wanted).t().contiguous()
+            else:
+                y = take(self._formula(*terms, self.backend), 1, wanted)
         y = y if y.dtype == dtype else y.to(dtype)
         return y if len(batch) == 1 else y.view(*batch, y.shape[1])
 
     def _needs_formula(self) -> bool:
-        if self._is_other is not None:
-            return True
         if torch.compiler.is_compiling() or torch.jit.is_tracing():
             if torch.onnx.is_in_onnx_export() or not self._plan.is_named:
                 return True

@@ -19,6 +19,7 @@ def levels(
     bias: Tensor | None,  # (num_nodes,)
     x: Tensor,  # (batch, inputs)
     plan: Plan,
+    aggregates: library.Aggregates | None = None,
 ) -> Tensor:  # (num_nodes, batch)
     """Return the values of all nodes: `h[t] = f(bias[t] + sum of weight[e] * h[s])`."""
     kernels = cpp.kernels()
@@ -33,7 +34,7 @@ def levels(
             yield first, last
             generic.activate(h, plan, left)
 
-    kernels.run_pass(plan.table, view, weight, h, bias=bias, parts=parts())
+    kernels.run_pass(plan.table, view, weight, h, bias=bias, aggregates=aggregates, parts=parts())
     return h
 
 

@@ -1,7 +1,8 @@
 """A network by `edge_linear` and torch's own operators, level by level.
 
-It is for aggregations other than sums and means, for functions of one's own under a compiler, and
-for ONNX. Every level copies those before it.
+It is for what the kernels and the operators of networks do not do: functions of one's own under a
+compiler, ONNX, and aggregations other than sums and means on other devices, under compilers and
+transforms, and where derivatives have derivatives. Every level copies those before it.
 """
 
 from collections.abc import Sequence
@@ -117,7 +118,9 @@ def aggregate(block: Block, messages: Tensor) -> Tensor:  # (batch, nodes, slots
         return messages.gather(-1, at).squeeze(-1)
     ordered = filled(torch.inf).sort(-1).values
     middle = torch.stack([(block.count - 1) // 2, block.count // 2], -1)
-    return ordered.gather(-1, middle.expand(messages.shape[0], -1, -1)).mean(-1)
+    last = block.is_edge.shape[-1] - 1  # where NaN is, if there is any
+    middle = torch.where(ordered[..., -1:].isnan(), last, middle)
+    return ordered.gather(-1, middle).mean(-1)
 
 
 def _parts(plan: Plan, aggregations: Sequence[str]) -> list[Part]:
