@@ -126,15 +126,14 @@ struct Messages {
     }
 };
 
-// Calls `function(messages, i)` for i in [0, count), each thread with messages of its own.
+// Calls `function(messages, begin, end)` on parts of [0, count), each with messages of its own.
 template <class A, class Function>
 bool with_messages(const Pass& pass, int64_t count, int64_t edges, Function function) {
     const int64_t shares = smaller(count, shares_of(pass.call));
     return parallel(pass.call, shares, 2 * edges * pass.call.batch, [&](int64_t begin, int64_t end) {
         for (int64_t share = begin; share < end; share++) {
             Messages<A> messages(pass, share);
-            for (int64_t i = share * count / shares; i < (share + 1) * count / shares; i++)
-                function(messages, i);
+            function(messages, share * count / shares, (share + 1) * count / shares);
         }
     });
 }
@@ -171,14 +170,16 @@ bool aggregate_level(const Pass& pass, const Call& call, int64_t first) {
     const Aggregates& nodes = pass.aggregates;
     const Range range(nodes, first, first + call.view.rows);
     const int64_t vectors = ceil_div(call.batch, W), count = (range.end - range.begin) * vectors;
-    return with_messages<A>(pass, count, range.edges, [&](Messages<A>& messages, int64_t i) {
-        const int64_t n = range.begin + i / vectors, sample = i % vectors * W;
-        const int64_t row = nodes.nodes[n].row - first;
-        const int64_t column = pass.finish.sample + sample, present = call.batch - sample;
-        Vec<A, W> z = messages.template aggregate<false>(n, column, present);
-        z = response_of<A>(nodes, n) * z;
-        if (call.bias) z = z + static_cast<const A*>(call.bias)[row];
-        finish_vector<A, W>(call, z, row, sample);
+    return with_messages<A>(pass, count, range.edges, [&](auto& messages, int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; i++) {
+            const int64_t n = range.begin + i / vectors, sample = i % vectors * W;
+            const int64_t row = nodes.nodes[n].row - first;
+            const int64_t column = pass.finish.sample + sample, present = call.batch - sample;
+            Vec<A, W> z = messages.template aggregate<false>(n, column, present);
+            z = response_of<A>(nodes, n) * z;
+            if (call.bias) z = z + static_cast<const A*>(call.bias)[row];
+            finish_vector<A, W>(call, z, row, sample);
+        }
     });
 }
 
@@ -190,23 +191,25 @@ bool push_level(const Pass& pass, int64_t first, int64_t last) {
     const Aggregates& nodes = pass.aggregates;
     const Range range(nodes, first, last);
     const int64_t batch = pass.call.batch, vectors = ceil_div(batch, W);
-    A* added = static_cast<A*>(const_cast<void*>(pass.finish.added));
-    return with_messages<A>(pass, vectors, range.edges, [&](Messages<A>& messages, int64_t i) {
-        const int64_t sample = i * W, present = batch - sample, column = pass.finish.sample + sample;
-        for (int64_t n = range.begin; n < range.end; n++) {
-            const Node& node = nodes.nodes[n];
-            const V by_sum = gradient_of<A>(pass, n, sample, present);
-            const V gradient = response_of<A>(nodes, n) * by_sum;
-            messages.template aggregate<true>(n, column, present);
-            const A* weight = static_cast<const A*>(nodes.weight) + node.begin;
-            const int64_t* sources = nodes.sources + node.begin;
-            for (int64_t e = 0; e < messages.edges(n); e++) {
-                A* to = added + sources[e] * messages.stride + column;
-                const V slope = messages.messages[e];
-                const V part = slope == A(0) ? V{} : gradient * slope * weight[e];
-                store_as<A, W>(to, load_as<A, W>(to, present) + part, present);
-            }
+    A* added = static_cast<A*>(const_cast<void*>(pass.finish.added)) + pass.finish.sample;
+    auto push = [&](Messages<A>& messages, int64_t n, int64_t sample) {
+        const Node& node = nodes.nodes[n];
+        const int64_t present = batch - sample;
+        const V gradient = response_of<A>(nodes, n) * gradient_of<A>(pass, n, sample, present);
+        messages.template aggregate<true>(n, pass.finish.sample + sample, present);
+        const A* weight = static_cast<const A*>(nodes.weight) + node.begin;
+        const int64_t* sources = nodes.sources + node.begin;
+        for (int64_t e = 0; e < messages.edges(n); e++) {
+            A* to = added + sources[e] * messages.stride + sample;
+            const V slope = messages.messages[e];
+            const V part = slope == A(0) ? V{} : gradient * slope * weight[e];
+            store_as<A, W>(to, load_as<A, W>(to, present) + part, present);
         }
+    };
+    // Samples are shared out, as nodes may have the same sources.
+    return with_messages<A>(pass, vectors, range.edges, [&](auto& messages, int64_t begin, int64_t end) {
+        for (int64_t n = range.begin; n < range.end; n++)
+            for (int64_t i = begin; i < end; i++) push(messages, n, i * W);
     });
 }
 
@@ -223,13 +226,13 @@ bool collect(const Pass& pass) {
         for (int lane = 0; lane < W; lane++) sum += lanes[lane];
         return sum;
     };
-    return with_messages<A>(pass, nodes.count, edges, [&](Messages<A>& messages, int64_t n) {
-        const int64_t begin = nodes.nodes[n].begin, count = messages.edges(n);
+    auto of_node = [&](Messages<A>& messages, int64_t n) {
+        const int64_t first = nodes.nodes[n].begin, count = messages.edges(n);
         for (int64_t e = 0; e < count; e++) messages.sums[e] = V{};
         V by_response = {};
         for (int64_t sample = 0; sample < batch; sample += W) {
             const int64_t present = batch - sample;
-            decltype(V{} < V{}) absent = {};
+            typename Messages<A>::Index absent = {};
             for (int64_t lane = present; lane < W; lane++) absent[lane] = -1;
             const V by_sum = gradient_of<A>(pass, n, sample, present);
             const V gradient = response_of<A>(nodes, n) * by_sum;
@@ -237,12 +240,15 @@ bool collect(const Pass& pass) {
             by_response += absent ? V{} : by_sum * value;
             for (int64_t e = 0; e < count; e++) {
                 const V slope = messages.messages[e];
-                const V part = gradient * slope * messages.source(begin + e, sample, present);
+                const V part = gradient * slope * messages.source(first + e, sample, present);
                 messages.sums[e] += (absent | (slope == A(0))) ? V{} : part;
             }
         }
-        A* by_weight = static_cast<A*>(nodes.grad_weight) + begin;
+        A* by_weight = static_cast<A*>(nodes.grad_weight) + first;
         for (int64_t e = 0; e < count; e++) by_weight[e] = total(messages.sums[e]);
         if (nodes.response) static_cast<A*>(nodes.grad_response)[n] = total(by_response);
+    };
+    return with_messages<A>(pass, nodes.count, edges, [&](auto& messages, int64_t begin, int64_t end) {
+        for (int64_t n = begin; n < end; n++) of_node(messages, n);
     });
 }

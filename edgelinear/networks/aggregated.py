@@ -188,7 +188,7 @@ def _by_kernels(
         mode=mode,
         reverse=True,
         state=state,
-        added=grad.clone(memory_format=torch.contiguous_format),  # which the kernels add to
+        added=kernels.empty(h, *h.shape).copy_(grad),  # which the kernels add to
         aggregates=aggregates,
     )
     grad_weight = grad_bias = grad_response = grad_x = None

@@ -209,18 +209,26 @@ def test_median_of_nan_is_nan():
             assert function(x).isnan().tolist() == [[False], [True], [False]]
 
 
-@pytest.mark.parametrize("aggregation", OTHERS)
-def test_nothing_travels_from_a_message_that_is_not_chosen(aggregation):
-    net = el.EdgeNetwork(
-        4, [(0, 3), (1, 3), (2, 3)], range(3), [3], aggregation=aggregation,
-        output_activation="identity", weight=[1.0, 1.0, 1.0],
-    )  # fmt: skip
+@pytest.mark.parametrize("aggregation", ["max", "min", "median"])
+@pytest.mark.parametrize("is_weight", [True, False], ids=["weight", "source"])
+def test_no_inf_comes_back_from_a_message_that_is_not_chosen(is_weight, aggregation):
     large = -torch.inf if aggregation == "max" else torch.inf
-    if aggregation in ("product", "maxabs"):
-        large = 0.0
-    x = torch.tensor([[large, 3.0, 2.0]], requires_grad=True)
-    gradients = torch.autograd.grad(net(x).sum(), [net.weight, net.bias, x])
+    weight, x = torch.ones(3), torch.tensor([[1.0, 3.0, 2.0]])
+    (weight if is_weight else x[0])[0] = large
+    net = el.EdgeNetwork(
+        4, [(0, 3), (1, 3), (2, 3)], range(3), [3], aggregation=aggregation, weight=weight
+    )
+    gradients = torch.autograd.grad(net(x.requires_grad_()).sum(), [net.weight, net.bias, x])
     assert all(g.isfinite().all() for g in gradients)
+
+
+def test_inf_in_a_weight_leaves_the_other_gradients_finite():
+    net = network(["product"], ["identity"], 7, ends=[(0, 6), (1, 6), (2, 6)])
+    with torch.no_grad():
+        net.weight[0] = torch.inf
+    x = torch.randn(3, 4, dtype=torch.float64)
+    truth = outcome(net, lambda x: node_by_node(net, x), x)
+    assert_close(outcome(net, net.nodes, x), zeros_for_none(truth, net, x))
 
 
 @pytest.mark.parametrize("batch", [1, 5, 16, 40, 200])
