@@ -162,10 +162,19 @@ def _derivatives(
 
     It follows from h itself, or else from the sums, which are computed once more.
     """
-    codes = {row[ACTIVATION] for row in plan.rows[:-1]}
     z = None
-    if any(code >= len(NAMES) or not ACTIVATIONS[NAMES[code]].from_h for code in codes):
+    if _needs_sums(plan):
         z = ops.spmm(weight, h, plan.topology, backend, bias=bias, feature_major=True)
+    return _slopes(z, h, plan)
+
+
+def _needs_sums(plan: Plan) -> bool:
+    codes = {row[ACTIVATION] for row in plan.rows[:-1]}
+    return any(code >= len(NAMES) or not ACTIVATIONS[NAMES[code]].from_h for code in codes)
+
+
+def _slopes(z: Tensor | None, h: Tensor, plan: Plan) -> Tensor:
+    """Return the derivatives of activations at sums z, or from h alone."""
     # Groups of one activation go together: there are fewer of these than of levels.
     groups: dict[int, list[int]] = {}
     for number, row in enumerate(plan.rows[:-1]):
