@@ -233,7 +233,7 @@ class Schedule(ABC):
 
     def __repr__(self) -> str:
         edges = sum(layer.num_edges for layer in self.layers.values())
-        until = "" if self.until is None else f" of {self.until}"
+        until = "" if self.until is None else f", until={self.until}"
         grown = sum(update.grown for update in self.history)
         dropped = sum(update.dropped for update in self.history)
         return (

@@ -55,7 +55,7 @@ class SET(Exchange):
         ...     optimizer.step()
         ...     edges = schedule.step()
         >>> schedule
-        SET(step=10 of 8, updates=3, every=2, fraction=0.3 (cosine, now 0), per=layer, ...)
+        SET(step=10, until=8, updates=3, every=2, fraction=0.3 (cosine, now 0), per=layer, ...)
         >>> layer.num_edges
         40
     """
