@@ -199,6 +199,19 @@ def test_a_step_whose_gradients_are_not_finite_is_made_up_for_by_the_next():
     assert updates == [0, 0, 0, 1, 1, 2, 2, 3]
 
 
+def test_that_an_update_waits_is_saved():
+    layer = layer_of((6, 5), 12)
+    optimizer = torch.optim.SGD(layer.parameters(), 0.0)
+    schedule = el.dynamic.RigL(layer, optimizer, every=2)
+    schedule.step()
+    (layer(inputs(4, 6)).sum() * float("inf")).backward()
+    schedule.step()
+    again = el.dynamic.RigL(layer, optimizer, every=2)
+    again.load_state_dict(schedule.state_dict())
+    train(layer, optimizer, again, inputs(4, 6))
+    assert (again.steps, again.updates) == (3, 1)
+
+
 def test_a_step_that_a_grad_scaler_skips_is_made_up_for():
     layer = layer_of((6, 5), 12).float()
     optimizer = torch.optim.SGD(layer.parameters(), 0.0)
@@ -217,13 +230,14 @@ def test_a_step_that_a_grad_scaler_skips_is_made_up_for():
 
 def test_hooks_of_others_come_after_and_nested_inputs_count():
     layer = layer_of((6, 5), 12)
-    layer.register_forward_hook(lambda layer, args, y: y.clamp(min=0.0))
+    factor = torch.arange(1.0, 6.0, dtype=torch.float64)
+    layer.register_forward_hook(lambda layer, args, y: y * factor)
     optimizer = torch.optim.SGD(layer.parameters(), 0.0)
     schedule = el.dynamic.RigL(layer, optimizer, fraction=0.5, every=1)
     parts = [inputs(3, 6), inputs(2, 6, seed=2)]
     dense = layer.to_dense().detach().requires_grad_()
-    y = F.linear(torch.cat(parts), dense, layer.bias.detach()).relu()
-    y.square().sum().backward()
+    y = F.linear(torch.cat(parts), dense, layer.bias.detach())
+    (y * factor).square().sum().backward()
     dropped = dropped_by_hand(layer, 6)
     expected = set(pairs(layer)) - set(dropped)
     expected |= set(grown_by_hand(dense.grad, layer, dropped, "layer"))
