@@ -128,13 +128,17 @@ class Exchange(Schedule):
         if self.per == "target":  # a target with all of its edges has no others to choose from
             fan_in = np.bincount(dst[may_go], minlength=room.width.size)
             may_go &= (fan_in < room.width)[dst]
-        sizes = np.where(may_go, magnitudes(name, layer), np.inf)
+        sizes = magnitudes(name, layer)
+        if not may_go.all():
+            sizes = np.where(may_go, sizes, np.inf)
         number = int(self.fraction * self._left(self.steps) * layer.num_edges)
         keep = ~smallest(sizes, min(number, int(may_go.sum())))
         if keep.all():
             return Change(keep, np.zeros((2, 0), np.int64))
         dropped = np.flatnonzero(~keep)
-        taken = np.sort(cells[keep & (cells >= 0)])
+        taken = cells[keep & (cells >= 0)]
+        if (taken[1:] < taken[:-1]).any():
+            taken.sort()
         if self.per == "target":
             count = np.bincount(dst[dropped], minlength=room.width.size)
         else:
@@ -183,7 +187,8 @@ def _cells(name: str, layer: EdgeModule, room: Room) -> np.ndarray:
     Raises:
         ValueError: if there is every edge that there could be.
     """
-    cells = room.cells(layer.topology.edge_index.cpu().numpy())
+    topology = layer.topology
+    cells = room.cells(topology.src.cpu().numpy(), topology.dst.cpu().numpy())
     if np.count_nonzero(cells >= 0) == room.first[-1]:
         raise ValueError(
             f"{shown(name)} has all of the {room.first[-1]} edges that it could have, and no other "

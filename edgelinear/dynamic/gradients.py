@@ -115,11 +115,12 @@ class _Chosen:
         self.count = count
         self.bound = -0.5  # what an added one must be above: all sizes are 0 at least
         self._parts: list[tuple[np.ndarray, np.ndarray]] = []
+        self._number = 0
 
     def add(self, sizes: np.ndarray, cells: np.ndarray) -> None:
         self._parts.append((sizes, cells))
-        number = sum(part[1].size for part in self._parts)
-        if number > self.count + _BLOCK // 4:
+        self._number += cells.size
+        if self._number > self.count + _BLOCK // 4:
             self._reduce()
 
     def cells(self) -> np.ndarray:
@@ -129,6 +130,7 @@ class _Chosen:
     def _reduce(self) -> None:
         sizes, cells = (np.concatenate(part) for part in zip(*self._parts, strict=True))
         chosen = smallest(-sizes, min(self.count, sizes.size))
-        self._parts = [(sizes[chosen], cells[chosen])]
-        if self.count and chosen.sum() == self.count:
-            self.bound = float(sizes[chosen].min())
+        sizes, cells = sizes[chosen], cells[chosen]
+        self._parts, self._number = [(sizes, cells)], cells.size
+        if 0 < self.count == cells.size:
+            self.bound = float(sizes.min())

@@ -28,9 +28,8 @@ class Room:
         self.place = np.full(num_sources, num_sources)  # of each source in the order
         self.place[sources] = np.arange(sources.size)
 
-    def cells(self, edges: np.ndarray) -> np.ndarray:
+    def cells(self, src: np.ndarray, dst: np.ndarray) -> np.ndarray:
         """Return the cell of each edge, and -1 where it has none."""
-        src, dst = edges
         place = self.place[src]
         return np.where(place < self.width[dst], self.first[dst] + place, -1)
 

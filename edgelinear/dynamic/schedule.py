@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from edgelinear.dynamic.choice import layers_of, shown
@@ -267,14 +267,15 @@ def magnitudes(name: str, layer: EdgeModule) -> np.ndarray:  # (num_edges,)
     Raises:
         ValueError: if one of them is not finite.
     """
-    sizes: Tensor = layer.weight.detach().abs()
-    if not bool(sizes.isfinite().all()):
-        edge = int((~sizes.isfinite()).nonzero()[0])
+    weight = layer.weight.detach()
+    sizes = weight.abs().to(torch.promote_types(weight.dtype, torch.float32)).cpu().numpy()
+    if not np.isfinite(sizes.max(initial=0.0)):  # which is NaN where one is
+        edge = int(np.flatnonzero(~np.isfinite(sizes))[0])
         raise ValueError(
-            f"{shown(name)} has the weight {float(layer.weight[edge])} at edge {edge}, which no "
+            f"{shown(name)} has the weight {float(weight[edge])} at edge {edge}, which no "
             "magnitude tells from others: the training has diverged, go back to a checkpoint."
         )
-    return sizes.to(torch.promote_types(sizes.dtype, torch.float32)).cpu().numpy()
+    return sizes
 
 
 def _as_fraction(value: Any) -> float:

@@ -33,11 +33,11 @@ def allowed(room):
 def test_cells_number_the_edges_that_may_be(room):
     edges = allowed(room)
     ends = np.array(edges, np.int64).reshape(-1, 2).T
-    assert room.cells(ends).tolist() == list(range(len(edges)))
+    assert room.cells(*ends).tolist() == list(range(len(edges)))
     assert list(map(tuple, room.edges(np.arange(len(edges))).T.tolist())) == edges
     every = set(product(range(room.place.size), range(room.width.size)))
     others = np.array(sorted(every - set(edges)), np.int64).reshape(-1, 2).T
-    assert (room.cells(others) == -1).all()
+    assert (room.cells(*others) == -1).all()
 
 
 @given(room=rooms(), data=st.data(), per_target=st.booleans())
