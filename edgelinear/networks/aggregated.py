@@ -153,7 +153,13 @@ def _by_formula(
         weight, bias, response, x = views
         h = formula(weight, bias, response, x, backend).t()
         wanted = [view for view, need in zip(views, needs, strict=True) if need]
-        found = iter(torch.autograd.grad(h, wanted, grad, create_graph=has_graph))
+        if not h.requires_grad:  # there are no edges
+            return tuple(
+                torch.zeros_like(t) if need else None
+                for t, need in zip(tensors, needs, strict=True)
+            )
+        options = {"create_graph": has_graph, "materialize_grads": True}
+        found = iter(torch.autograd.grad(h, wanted, grad, **options))
     return tuple(next(found) if need else None for need in needs)
 
 
