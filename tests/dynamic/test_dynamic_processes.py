@@ -5,7 +5,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from by_hand import layer_of, pairs
-from processes import in_two_processes
+from processes import Work
 from torch import nn
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch.nn.parallel import DistributedDataParallel
@@ -14,19 +14,8 @@ from torch.testing import assert_close
 import edgelinear as el
 
 pytestmark = pytest.mark.slow
-WORK = {}
-
-
-def work(function):
-    WORK[function.__name__] = function
-    return function
-
-
-@pytest.fixture(scope="module")
-def two_processes(tmp_path_factory):
-    if not (dist.is_available() and dist.is_gloo_available()):
-        pytest.skip("torch has no gloo")
-    return in_two_processes(WORK, tmp_path_factory.mktemp("processes"))
+work = Work()
+two_processes = work.fixture()
 
 
 def make_model():
