@@ -16,11 +16,11 @@ HERE = Path(__file__).parent
 KEY = ["case", "batch", "threads"]
 BARS = {(case.name, case.batch): case.bar for case in CASES}
 LEGEND = (
-    "Milliseconds; {machine}, torch {torch}, commits {commits}. The yard is one `edge_linear` of all "
-    "edges at once, as often as there are steps; ratios are those of minima, the others medians. "
-    "Contenders compute the same, to 1e-4 of the largest value, but for edge2torch (no activations "
-    "here), ncps (another equation) and the yard itself. `neat_python` and `reservoirpy` have no "
-    "gradients. One is absent where its matrices or messages are too large."
+    "Milliseconds; {machine}, torch {torch}, commits {commits}. The yard is one `edge_linear` of "
+    "all edges at once, as often as there are steps; ratios are those of minima, the others "
+    "medians. Contenders compute the same, to 1e-4 of the largest value, but for edge2torch (no "
+    "activations here), ncps (another equation) and the yard itself. `neat_python` and "
+    "`reservoirpy` have no gradients. One is absent where its matrices or messages are too large."
 )
 
 

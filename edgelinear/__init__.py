@@ -11,7 +11,7 @@ from edgelinear.rewiring import rewire
 from edgelinear.topology import CSR, EdgeMap, Topology
 
 if TYPE_CHECKING:
-    from edgelinear import data, parallel, plot
+    from edgelinear import data, dynamic, parallel, plot
     from edgelinear.comparison import Comparison, compare
     from edgelinear.trials import ControlsReport, controls
 
@@ -34,6 +34,7 @@ __all__ = [
     "convert",
     "data",
     "densify",
+    "dynamic",
     "edge_linear",
     "generators",
     "null_models",
@@ -47,6 +48,7 @@ __all__ = [
 # What a layer does not need is imported when it is first asked for.
 _LAZY = {
     "data": "data",
+    "dynamic": "dynamic",
     "parallel": "parallel",
     "plot": "plot",
     "Comparison": "comparison",

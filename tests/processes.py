@@ -4,9 +4,33 @@ import datetime
 import os
 import traceback
 
+import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+
+
+class Work(dict):
+    """Pieces of work of a test file, by name: a decorator of functions of a path and a rank.
+
+    Starting processes takes longer than all that they do, so the same ones do all of it.
+    """
+
+    def __call__(self, function):
+        self[function.__name__] = function
+        return function
+
+    def fixture(self, *numbers):
+        """Return the fixture that has done it in two processes, or in each of these numbers."""
+
+        @pytest.fixture(scope="module", params=numbers or (2,))
+        def processes(request, tmp_path_factory):
+            if not (dist.is_available() and dist.is_gloo_available()):
+                pytest.skip("torch has no gloo")
+            path = tmp_path_factory.mktemp(f"processes{request.param}")
+            return in_processes(self, path, request.param)
+
+        return processes
 
 
 def in_processes(work, path, number=2):
@@ -15,7 +39,7 @@ def in_processes(work, path, number=2):
     Args:
         work: functions of a path and a rank, by name.
         path: the folder for what the processes leave.
-        number: how many processes there are.
+        number: how many processes there are, which the function has as `number`.
     """
     context = mp.get_context("spawn")
     workers = [
@@ -33,6 +57,7 @@ def in_processes(work, path, number=2):
         assert done, "\n".join(f"rank {r}: {error}" for r, (_, error) in enumerate(outcomes))
         return [results[function.__name__] for results, _ in outcomes]
 
+    results_of.number = number
     return results_of
 
 

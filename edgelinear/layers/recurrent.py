@@ -74,7 +74,8 @@ class EdgeRNN(Evolved):
             they are an `nn.Parameter`; or "learn", for a parameter that starts at 1.
         clamp_inputs: whether the nodes of inputs are x[t] itself, in step t already, as in NEAT:
             `h[t-1]` has x[t] in their place. Nothing may lead into them then, and what they compute
-            has no say. Without it, a node that an input feeds by an edge gets it one step later.
+            has no say: they send x itself, under either equation. Without it, a node that an input
+            feeds by an edge gets it one step later.
         response: (num_nodes,) initial values of learnable factors of the sums of W.
         aggregation: "sum" or "mean" of what comes in; one, a list, or a dict of some nodes.
         steps_per_input: how many steps are made with each input; the last of them is returned.

@@ -131,6 +131,12 @@ class Plan:
         """Whether every activation has a name."""
         return len(self.functions) == 0  # Dynamo knows no `not` of tuples
 
+    def over(self, topology: Topology) -> "Plan":
+        """Return the plan of the same nodes with other edges."""
+        rows = np.array(self.rows)
+        level, codes = rows[:-1, [LEVEL, ACTIVATION]].repeat(np.diff(rows[:, FIRST]), 0).T
+        return replace(self, topology=topology, groups=_groups(topology, level, codes), _ranges={})
+
     def activations(self, start: int, stop: int) -> list[tuple[int, int, int]]:
         """Return the first and last place and the code of each group from `start` to `stop`."""
         first, last = (bisect_left(self.rows, (place,)) for place in (start, stop))

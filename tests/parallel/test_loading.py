@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from problems import random, random_edges
-from processes import in_processes
+from processes import Work
 from torch.distributed.device_mesh import init_device_mesh
 
 import edgelinear as el
@@ -28,20 +28,8 @@ HAS_ARROW = importlib.util.find_spec("pyarrow") is not None
 needs_arrow = pytest.mark.skipif(not HAS_ARROW, reason="pyarrow is not installed")
 SIZES = dict(in_features=40, out_features=30)
 HUGE = 2**40
-WORK = {}
-
-
-def work(function):
-    WORK[function.__name__] = function
-    return function
-
-
-@pytest.fixture(scope="module", params=[2, 3, 4])
-def processes(request, tmp_path_factory):
-    path = tmp_path_factory.mktemp(f"processes{request.param}")
-    results = in_processes(WORK, path, request.param)
-    results.number = request.param
-    return results
+work = Work()
+processes = work.fixture(2, 3, 4)
 
 
 def edges_and_weight(seed=0, number=500):
