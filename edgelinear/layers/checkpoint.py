@@ -1,6 +1,7 @@
 """The wiring in a state dict: checked like any other, compared, and never taken unasked."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,9 +61,19 @@ def compare(
             if other_wiring is not None:
                 return Comparison([other_wiring])
         refused += _refuse_rules(rules, state, prefix)
-    names = {}
     sizes = wiring.topology.in_features, wiring.topology.out_features
-    for key, size in zip(NAMES, sizes, strict=True):
+    other_names, names = compare_names((wiring.in_names, wiring.out_names), sizes, state, prefix)
+    refused += other_names
+    return Comparison([sentence for sentence in refused if sentence is not None], missing, names)
+
+
+def compare_names(
+    ours: tuple[Any, Any], sizes: tuple[int, int], state: Mapping[str, Tensor], prefix: str
+) -> tuple[list[str | None], dict[str, list]]:
+    """Return what is refused of saved names of inputs and outputs, and those that there are."""
+    refused: list[str | None] = []
+    names: dict[str, list] = {}
+    for key, here, size in zip(NAMES, ours, sizes, strict=True):
         try:
             saved = saved_names(state, prefix + key, size)
         except ValueError as error:
@@ -70,8 +81,8 @@ def compare(
             continue
         if saved is not None:
             names[key] = saved
-            refused.append(refuse_names(getattr(wiring, key), saved, prefix + key))
-    return Comparison([sentence for sentence in refused if sentence is not None], missing, names)
+            refused.append(refuse_names(here, saved, prefix + key))
+    return refused, names
 
 
 def saved_topology(state: Mapping[str, Tensor], prefix: str = "") -> Topology:

@@ -82,7 +82,7 @@ class Entry(Tensor):
         with without_overrides():
             result = func(*args, **(kwargs or {}))
         # What a loader takes of it to write into; all else that comes of it is a plain tensor.
-        if func in (Tensor.detach, Tensor.narrow) and isinstance(args[0], cls):
+        if func in (Tensor.detach, Tensor.narrow, Tensor.view_as) and isinstance(args[0], cls):
             return cls.of(result, args[0].key)
         return result
 

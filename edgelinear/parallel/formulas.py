@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgelinear.topology import Topology
-from edgelinear.topology.shares import bounds, split
+from edgelinear.topology.shares import part_bounds, split
 
 _INT32_MAX = 2**31 - 1
 
@@ -27,14 +27,18 @@ class Load:
     whole: int  # rows that it holds of all inputs, where it fetches them all
 
 
-def chunk(size: int, parts: int) -> int:
-    """Rows or edges of a process: ceil(size / parts), as `torch.chunk` cuts."""
-    return -(-size // parts)
+def chunk(size: int, grid: tuple[int, int]) -> int:
+    """Rows or edges of a process: cut over the rows of a grid as `torch.chunk` does, then again."""
+    rows = -(-size // grid[0])
+    return -(-rows // grid[1])
 
 
 def by_gather(sizes: tuple[int, int], num_edges: int, parts: int) -> Load:
-    """Edge shares, all inputs gathered: whole = N, fetched = N - N / P; sums of N' / P + 1 rows."""
-    edges, inputs, outputs = (chunk(n, parts) for n in (num_edges, *sizes))
+    """Edge shares, all inputs gathered: whole = N, fetched = N - N / P; sums of N' / P + 1 rows.
+
+    What is gathered is padded to as many rows of each process.
+    """
+    edges, inputs, outputs = (chunk(n, (parts, 1)) for n in (num_edges, *sizes))
     reached = min(sizes[1], edges, outputs + 1)
     alone = parts == 1
     return Load(
@@ -43,7 +47,7 @@ def by_gather(sizes: tuple[int, int], num_edges: int, parts: int) -> Load:
         outputs,
         min(sizes[0], edges),
         reached,
-        0 if alone else sizes[0] - inputs,
+        inputs * (parts - 1),
         0 if alone else reached,
         0 if alone else inputs * parts,
     )
@@ -51,18 +55,18 @@ def by_gather(sizes: tuple[int, int], num_edges: int, parts: int) -> Load:
 
 def by_blocks(sizes: tuple[int, int], num_edges: int, grid: tuple[int, int]) -> Load:
     """Blocks of a grid (R, C): N / C inputs come, and N' / R sums go, of which some are here."""
-    parts = grid[0] * grid[1]
-    edges, inputs, outputs = (chunk(n, parts) for n in (num_edges, *sizes))
-    needed = min(chunk(sizes[0], grid[1]), edges)
-    reached = min(chunk(sizes[1], grid[0]), edges)
+    alone = grid == (1, 1)
+    edges, inputs, outputs = (chunk(n, grid) for n in (num_edges, *sizes))
+    needed = min(chunk(sizes[0], (1, grid[1])), edges)
+    reached = min(chunk(sizes[1], (grid[0], 1)), edges)
     return Load(
         edges,
         inputs,
         outputs,
         needed,
         reached,
-        0 if parts == 1 else needed,
-        0 if parts == 1 else reached,
+        0 if alone else needed,
+        0 if alone else reached,
         0,
     )
 
@@ -77,23 +81,16 @@ def counted(topology: Topology, grid: tuple[int, int], gather: bool) -> Load:
         needed = np.unique(src)
         reached = between(dst)
         elsewhere = [
-            away(ids, size, parts, share.part)
+            away(ids, size, grid, share.part)
             for ids, size in zip((needed, reached), sizes, strict=True)
         ]
         rows.append((src.size, needed.size, reached.size, *elsewhere))
     edges, most_needed, most_reached, fetched, sent = map(max, zip(*rows, strict=True))
-    inputs, outputs = (chunk(size, parts) for size in sizes)
+    inputs, outputs = (chunk(size, grid) for size in sizes)
+    whole = 0
     if gather and parts > 1:
-        whole, fetched = inputs * parts, sizes[0] - fewest(sizes[0], parts)
-    else:
-        whole = 0
+        whole, fetched = inputs * parts, inputs * (parts - 1)
     return Load(edges, inputs, outputs, most_needed, most_reached, fetched, sent, whole)
-
-
-def fewest(size: int, parts: int) -> int:
-    """Rows of the process that has fewest, the last one: to it most come in an all-gather."""
-    start, stop = bounds(size, parts, parts - 1)
-    return stop - start
 
 
 def between(dst: np.ndarray) -> np.ndarray:
@@ -101,9 +98,9 @@ def between(dst: np.ndarray) -> np.ndarray:
     return np.arange(dst.min(), dst.max() + 1) if dst.size else dst
 
 
-def away(rows: np.ndarray, size: int, parts: int, part: int) -> int:
+def away(rows: np.ndarray, size: int, grid: tuple[int, int], part: int) -> int:
     """How many of these rows lie on other processes than this one."""
-    start, stop = bounds(size, parts, part)
+    start, stop = part_bounds(size, grid, part)
     return int(((rows < start) | (rows >= stop)).sum())
 
 

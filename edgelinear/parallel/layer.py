@@ -7,16 +7,17 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor, Replicate, Shard
+from torch.distributed.tensor import DTensor, Placement, Replicate, Shard
 
 from edgelinear import _torch
 from edgelinear.functional import edge_linear
 from edgelinear.init import bound_by_fan_in
-from edgelinear.layers import EdgeLinear, checkpoint
+from edgelinear.layers import EdgeLinear
 from edgelinear.layers.assignment import as_weight
-from edgelinear.layers.entries import Comparison, with_local
+from edgelinear.layers.entries import Comparison
 from edgelinear.layers.module import check_options
-from edgelinear.parallel.sharding import Axes, Sharding, on_edges
+from edgelinear.parallel import saved
+from edgelinear.parallel.sharding import Sharding, on_edges
 from edgelinear.topology import Topology
 from edgelinear.topology.shares import Share, bounds
 
@@ -26,8 +27,9 @@ class ShardedEdgeLinear(EdgeLinear):
 
     `EdgeParallel` turns layers of whole wirings into such ones. Where no process could hold the
     wiring, a layer begins as one, of the share that `load_shares` gave, and `EdgeParallel` then
-    says how inputs and outputs lie. Edges are in (target, source) order, and so is the weight, a
-    DTensor with a share on each process.
+    says how inputs and outputs lie, and draws the parameters: weights that came with the edges
+    stay. Edges are in (target, source) order, and so is the weight, a DTensor with a share on each
+    process.
 
     Args:
         share: the edges of this process.
@@ -127,8 +129,11 @@ class ShardedEdgeLinear(EdgeLinear):
             )
         return self._sharding
 
+    @torch.compiler.disable  # what moves, and sizes that differ among processes, gain nothing
     def forward(self, input: Tensor) -> Tensor:  # (*, inputs here) -> (*, outputs here)
         """Return the outputs, laid out as `EdgeParallel` was told.
+
+        A compiler leaves this layer as it is, and breaks the graph around it.
 
         Raises:
             TypeError, ValueError, RuntimeError: as `edge_linear` does, or if the weight or the
@@ -157,26 +162,41 @@ class ShardedEdgeLinear(EdgeLinear):
             input = input.redistribute(axes.mesh, layouts).to_local()
         size = self.in_features
         if layout == Shard(-1):
-            start, stop = bounds(size, axes.parts, axes.part)
+            start, stop = axes.bounds(size)
             size = stop - start
-        if not isinstance(input, Tensor) or input.dim() == 0 or input.shape[-1] != size:
+        least = 1 + (axes.data is not None)
+        if not isinstance(input, Tensor) or input.dim() < least or input.shape[-1] != size:
             got = tuple(input.shape) if isinstance(input, Tensor) else type(input).__name__
+            samples = ", and samples in its first dimension" if least == 2 else ""
             raise ValueError(
-                f"`input` must have {size} of the {self.in_features} features on this process, as "
-                f"`input_layouts` is {layout}, got {got}."
+                f"`input` must have {size} of the {self.in_features} features in its last "
+                f"dimension on this process{samples}, as `input_layouts` is {layout}, got {got}."
+            )
+        if input.device != axes.device:
+            raise ValueError(
+                f"`input` is on {input.device}, and the processes of this layer exchange tensors "
+                f"on {axes.device}: use `input.to({str(axes.device)!r})`."
             )
         if _torch.is_any_autocast() and torch.is_autocast_enabled(input.device.type):
             if input.dtype != torch.float64:  # what moves is smaller so
                 input = input.to(torch.get_autocast_dtype(input.device.type))
         return input
 
+    def _placements(self, name: str) -> list[Placement]:
+        """Return how a parameter lies over the mesh."""
+        axes = self.sharding.axes
+        is_whole = name == "bias" and on_edges(axes, 1) == Replicate()
+        return axes.placements(Replicate() if is_whole else Shard(0))
+
     def _as_dtensor(self, name: str) -> Any:
-        parameter = getattr(self, name)
-        if not isinstance(parameter, DTensor):
+        parameter, expected = getattr(self, name), self._placements(name)
+        found = getattr(parameter, "placements", type(parameter).__name__)
+        if not isinstance(parameter, DTensor) or list(found) != expected:
             raise TypeError(
-                f"`{name}` of a layer whose edges are shared must be a DTensor, got "
-                f"{type(parameter).__name__}: set its numbers by `layer.set_weight`, or "
-                "`layer.load_state_dict`, and add rules to layers that are whole on each process."
+                f"`{name}` of a layer whose edges are shared must stay the DTensor that it was, "
+                f"{expected}, got {found}: set its numbers by `layer.set_weight` or "
+                "`layer.load_state_dict`, before `fully_shard`, and leave rules to layers that are "
+                "whole on each process."
             )
         return parameter
 
@@ -185,9 +205,16 @@ class ShardedEdgeLinear(EdgeLinear):
         shape = [*y.shape[:-1], self.out_features]
         layouts = axes.layouts[1]
         if axes.data is not None:
+            group = axes.mesh.get_group(axes.data)
             number = y.new_tensor(y.shape[0], dtype=torch.int64)
-            dist.all_reduce(number, group=axes.mesh.get_group(axes.data))
+            dist.all_reduce(number, group=group)
             shape[0] = int(number)
+            start, stop = bounds(shape[0], dist.get_world_size(group), dist.get_rank(group))
+            if y.shape[0] != stop - start:
+                raise ValueError(
+                    f"a DTensor of {shape[0]} samples has {stop - start} of them on this process, "
+                    f"got {y.shape[0]}: cut them as `torch.chunk` does, or use local outputs."
+                )
         layouts = tuple(Shard(y.dim() - 1) if one == Shard(-1) else one for one in layouts)
         return axes.dtensor(y, layouts, torch.Size(shape))
 
@@ -232,55 +259,20 @@ class ShardedEdgeLinear(EdgeLinear):
         """The wiring stays where the mesh is."""
 
     def _compare(self, state: Mapping[str, Tensor], prefix: str, assign: bool) -> Comparison:
-        missing = [prefix + key for key in checkpoint.WIRING if prefix + key not in state]
-        refused = None if missing else self._refuse(state, prefix)
-        if len(missing) == len(checkpoint.WIRING) and prefix + "weight" not in state:
-            missing = []
-        found: list = [None] * self.sharding.axes.parts
-        dist.all_gather_object(found, refused, self.sharding.axes.group)
-        return Comparison([said for said in found if said is not None][:1], missing)
-
-    def _refuse(self, state: Mapping[str, Tensor], prefix: str) -> str | None:
-        """Return None if the saved wiring is this one, or a sentence that says that it is not."""
-        saved, shape = (state[prefix + key] for key in checkpoint.WIRING)
-        share, what = self._share, f"`{prefix}edge_index` in this checkpoint is another wiring"
-        there = (*shape.tolist(), saved.shape[-1])
-        if there != (self.in_features, self.out_features, self.num_edges):
-            return (
-                f"{what}: {there[0]} -> {there[1]} features and {there[2]} edges there, "
-                f"{self.in_features} -> {self.out_features} and {self.num_edges} here."
-            )
-        if isinstance(saved, DTensor):
-            edges = saved.redistribute(placements=self.edge_index.placements).to_local()
-        else:
-            edges = saved[:, share.start : share.start + share.edge_index.shape[1]]
-        edges = edges.cpu()
-        if torch.equal(edges, share.edge_index):
-            return None
-        at = int((edges != share.edge_index).any(0).nonzero()[0])
-        ours, theirs = share.edge_index[:, at].tolist(), edges[:, at].tolist()
-        return (
-            f"{what}, or has another order: edge {share.start + at} is {ours[0]} -> {ours[1]} here "
-            f"and {theirs[0]} -> {theirs[1]} there. Where edges are shared they are in (target, "
-            "source) order, as those of `topology.sorted()`."
-        )
+        names = self._in_names, self._out_names
+        return saved.compare(self.share, self.sharding.axes, names, state, prefix)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *rest: Any) -> None:
         for name, parameter in self.named_parameters(recurse=False):
             value = state_dict.get(prefix + name)
             if isinstance(value, Tensor) and not isinstance(value, DTensor):  # of one process
-                state_dict[prefix + name] = self._part(value, parameter)
+                if list(getattr(parameter, "placements", [])) != self._placements(name):
+                    raise ValueError(
+                        f"`{prefix}{name}` is sharded further, as by `fully_shard`: load the state "
+                        "dict of one process before that, or use `torch.distributed.checkpoint`."
+                    )
+                state_dict[prefix + name] = saved.part(value, parameter, self.sharding.axes)
         super()._load_from_state_dict(state_dict, prefix, *rest)
-
-    def _part(self, value: Tensor, parameter: Any) -> Tensor:
-        """Return what of the value of a whole parameter is here."""
-        axes = self.sharding.axes
-        if value.shape != parameter.shape:
-            return value
-        start, number = 0, len(parameter.to_local())
-        if list(parameter.placements) != axes.placements(Replicate()):
-            start = bounds(len(value), axes.parts, axes.part)[0]
-        return with_local(parameter, value[start : start + number])
 
     def extra_repr(self) -> str:
         share = self._share
@@ -289,65 +281,11 @@ class ShardedEdgeLinear(EdgeLinear):
             f"edges={share.edge_index.shape[1]} of {share.num_edges}, "
         )
         if self._sharding is not None:
-            sharding = self._sharding
-            shown += (
-                f"process={share.part} of {share.parts}, receives={sharding.receives}, "
-                f"by={sharding.bring.kind}, sends={sharding.sends}, "
-            )
+            shown += f"{self._sharding}, "
         return f"{shown}bias={self.bias is not None}, backend={self.backend}"
 
 
 def _draw(to: Tensor, bound: Tensor, random: torch.Generator) -> None:
     values = torch.empty(to.shape, dtype=torch.promote_types(to.dtype, torch.float32))
     values.uniform_(-1.0, 1.0, generator=random)
-    to.copy_(values * bound)
-
-
-@torch.no_grad()
-def become_sharded(layer: EdgeLinear, sharding: Sharding, order: Tensor) -> ShardedEdgeLinear:
-    """Turn a layer of the whole wiring into one of a share of it.
-
-    `order` has where the edges of all processes, one after the other, stand in the layer.
-    """
-    axes, share = sharding.axes, sharding.share
-    weight, bias, kind = layer.weight, layer.bias, type(layer)
-    here = order[share.start : share.start + share.edge_index.shape[1]]
-    if kind is EdgeLinear:
-        layer.__class__ = ShardedEdgeLinear
-    else:
-        layer.__class__ = type(f"Sharded{kind.__name__}", (ShardedEdgeLinear, kind), {})
-    assert isinstance(layer, ShardedEdgeLinear)
-    layer._share, layer._sharding = share, sharding
-    del layer._topology
-    layer._drawn = None
-    local = weight.detach()[here.to(weight.device)]
-    layer.weight = nn.Parameter(
-        axes.whole(local, Shard(0), weight.shape), requires_grad=weight.requires_grad
-    )
-    if bias is not None:
-        layer.bias = nn.Parameter(_shared_bias(bias, axes), requires_grad=bias.requires_grad)
-    return layer
-
-
-@torch.no_grad()
-def complete(layer: ShardedEdgeLinear, sharding: Sharding) -> ShardedEdgeLinear:
-    """Let a layer that began with its share take part, and draw its parameters."""
-    axes, weight, bias = sharding.axes, layer.weight, layer.bias
-    layer._sharding = sharding
-    shape = torch.Size([layer.num_edges])
-    layer.weight = nn.Parameter(axes.whole(weight.detach(), Shard(0), shape))
-    if bias is not None:
-        bias = _shared_bias(bias, axes)
-        local = torch.empty_like(bias.to_local(), device=weight.device)
-        layer.bias = nn.Parameter(with_local(bias, local))
-    if not weight.is_meta:
-        layer.reset_parameters()
-    return layer
-
-
-def _shared_bias(bias: Tensor, axes: Axes) -> Any:
-    local, placement = bias.detach(), on_edges(axes, 1)
-    if placement != Replicate():
-        placement = Shard(0)
-        local = local[slice(*bounds(len(bias), axes.parts, axes.part))]
-    return axes.whole(local.clone(), placement, bias.shape)
+    to.copy_(values * bound.cpu())

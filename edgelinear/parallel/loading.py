@@ -10,7 +10,13 @@ import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import DeviceMesh
 
-from edgelinear.parallel.agreement import check_same, together
+from edgelinear.parallel.agreement import (
+    check_ascends,
+    check_group,
+    check_same,
+    group_of,
+    together,
+)
 from edgelinear.parallel.reading import Block, Source, open_source
 from edgelinear.parallel.sorting import Columns, balanced, gathered, placed, sorted_over
 from edgelinear.topology import Share
@@ -63,9 +69,9 @@ def load_shares(
         ... )
     """
     group, grid = processes_of(mesh, by)
-    given = together(group, lambda: _as_list(edges, own))
+    given = together([group], lambda: _as_list(edges, own))
     check_same(
-        group,
+        [group],
         {"in_features": in_features, "out_features": out_features, "duplicates": duplicates}
         | {"by": by, "grid": grid, "edge_axis": edge_axis, "own": own, "block": block},
     )
@@ -73,10 +79,10 @@ def load_shares(
         return _saved(given, group, grid, own)
     sizes = _sizes(in_features, out_features, duplicates, edge_axis, block)
     sources = together(
-        group, lambda: [open_source(one, i, edge_axis, block) for i, one in enumerate(given)]
+        [group], lambda: [open_source(one, i, edge_axis, block) for i, one in enumerate(given)]
     )
     if not own:
-        check_same(group, {"list of edges": f"{len(given)} files or arrays, {_names(sources)}"})
+        check_same([group], {"list of edges": f"{len(given)} files or arrays, {_names(sources)}"})
     dtype = _agreed_dtype(sources, group)
     reader = _Reader(sources, sizes, dtype, duplicates == "keep", own, block, group)
     return _sorted_share(reader, grid, group)
@@ -91,11 +97,7 @@ def processes_of(mesh: Any, by: str) -> tuple[Any, tuple[int, int]]:
     """
     if by not in BY:
         raise ValueError(f"`by` must be one of {BY}, got {by!r}.")
-    if not (dist.is_available() and dist.is_initialized()):
-        raise RuntimeError(
-            "there is no process group: start the program by `torchrun`, and call "
-            "`torch.distributed.init_device_mesh` or `init_process_group` first."
-        )
+    check_group()
     if not isinstance(mesh, DeviceMesh):
         if not isinstance(mesh, dist.ProcessGroup):
             raise TypeError(
@@ -110,18 +112,9 @@ def processes_of(mesh: Any, by: str) -> tuple[Any, tuple[int, int]]:
             f"by={by!r} needs a mesh of {axes} ax{'i' if axes == 1 else 'e'}s, got {mesh.ndim}: "
             'take those that share the edges, as mesh["edges"].'
         )
-    ranks = mesh.mesh.flatten().tolist()
-    if ranks != sorted(ranks):
-        raise ValueError(f"the ranks of the mesh must ascend, got {ranks}.")
-    if axes == 1:
-        return mesh.get_group(), (mesh.size(), 1)
-    whole = len(ranks) == dist.get_world_size()
-    group = dist.group.WORLD if whole else _group_of(ranks)
-    return group, (mesh.size(0), mesh.size(1))
-
-
-def _group_of(ranks: list[int]) -> Any:
-    return dist.new_group(ranks, use_local_synchronization=True)
+    check_ascends(mesh)
+    grid = (mesh.size(0), mesh.size(1) if axes == 2 else 1)
+    return group_of(mesh), grid
 
 
 def _as_list(edges: Any, own: bool) -> list:
@@ -140,7 +133,7 @@ def _saved(given: list, group: Any, grid: tuple[int, int], own: bool) -> Share:
     """Return the share of this process from the file that holds it."""
     rank, parts = dist.get_rank(group), dist.get_world_size(group)
     listed = given if own else given[rank::parts]
-    headers = together(group, lambda: [_header(path) for path in listed])
+    headers = together([group], lambda: [_header(path) for path in listed])
     found: list = [None] * parts
     dist.all_gather_object(found, headers, group)
     known = [header for headers in found for header in headers]
@@ -160,7 +153,7 @@ def _saved(given: list, group: Any, grid: tuple[int, int], own: bool) -> Share:
             f"no file holds part {missing[0]} of {parts}, among {len(known)} that are listed: list "
             "all files that `share.save` wrote."
         )
-    share = together(group, lambda: Share.load(_mine(paths[rank], listed, own)))
+    share = together([group], lambda: Share.load(_mine(paths[rank], listed, own)))
     _check_fingerprint(share, group)
     return share
 
@@ -321,7 +314,7 @@ def _sorted_share(reader: _Reader, grid: tuple[int, int], group: Any) -> Share:
     height = 3 if reader.keep else 2
     columns = sorted_over(reader, height, reader.dtypes, group)
     if not reader.keep:
-        together(group, lambda: _refuse_repeated(*columns[:2]))
+        together([group], lambda: _refuse_repeated(*columns[:2]))
     if grid[1] > 1:
         columns = _in_blocks(columns, height, reader.dtypes, grid, group)
     else:

@@ -5,6 +5,7 @@ and that of the transpose is the move, so that derivatives of every order follow
 added in the order of ranks, in float32 at least: bits are the same from run to run.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from edgelinear.topology.shares import bounds
+from edgelinear.topology.digests import all_gather
 
 
 class Move:
@@ -37,10 +38,6 @@ class Move:
 
     def run(self, x: Tensor) -> Tensor:
         """Move these rows, without a graph."""
-        raise NotImplementedError
-
-    def to(self, device: torch.device) -> "Move":
-        """Return this move with its indices on `device`."""
         raise NotImplementedError
 
     def _and(self, transpose: "Move") -> "Move":
@@ -72,9 +69,9 @@ class Exchange(Move):
 
     group: Any
     size: int  # rows of what goes in
-    sent: Tensor  # which of them go out, those for the first rank first
+    sent: Tensor | None  # which of them go out, by rank; None for all in their order
     sent_to: list[int]  # how many to each rank
-    received: Tensor  # where each row that comes in is added
+    received: Tensor | None  # where rows that come in are added; None where each is one that is due
     received_from: list[int]
     into: int  # rows of what comes out
     kind = "halo"
@@ -93,67 +90,61 @@ class Exchange(Move):
         return sum(self.sent_to) - self.sent_to[dist.get_rank(self.group)]
 
     def run(self, x: Tensor) -> Tensor:
-        out = x.index_select(0, self.sent)
-        came = x.new_empty(len(self.received), *x.shape[1:])
+        out = x if self.sent is None else x.index_select(0, self.sent)
+        came = x.new_empty(sum(self.received_from), *x.shape[1:])
         dist.all_to_all_single(came, out, self.received_from, self.sent_to, group=self.group)
-        return added(came, self.received, self.into).to(x.dtype)
+        if self.received is None:
+            return came
+        each = self.received_from
+        return added(came.split(each), self.received.split(each), self.into).to(x.dtype)
 
 
 @dataclass(frozen=True, eq=False)
 class Gather(Move):
-    """Every process gets all rows, which lie in chunks over the processes, and takes some."""
+    """Every process gets the rows of all, each padded to as many, and takes some."""
 
     group: Any
-    size: int  # of all rows
+    each: int  # rows that come of each process
+    own: int  # rows of this one
     taken: Tensor
     kind = "all-gather"
 
     @property
     def comes_in(self) -> int:
-        return self.size - own(self.size, self.group)
+        return self.each * (dist.get_world_size(self.group) - 1)
 
-    @property
-    def goes_out(self) -> int:
-        return own(self.size, self.group) * (dist.get_world_size(self.group) - 1)
+    goes_out = comes_in
 
     @cached_property
     def T(self) -> Move:
-        return self._and(Scatter(self.group, self.size, self.taken))
+        return self._and(Scatter(self.group, self.each, self.own, self.taken))
 
     def run(self, x: Tensor) -> Tensor:
-        each = -(-self.size // dist.get_world_size(self.group))
-        return gathered(x, each, self.group).index_select(0, self.taken)
+        return gathered(x, self.each, self.group).index_select(0, self.taken)
 
 
 @dataclass(frozen=True, eq=False)
 class Scatter(Move):
-    """Every process has some of all rows, which are added up and left in chunks."""
+    """The transpose of `Gather`: every process has some of all rows, added up where they lie."""
 
     group: Any
-    size: int
+    each: int
+    own: int
     given: Tensor
     kind = "reduce-scatter"
 
     @property
     def comes_in(self) -> int:
-        return self.T.goes_out
+        return self.each * (dist.get_world_size(self.group) - 1)
 
-    @property
-    def goes_out(self) -> int:
-        return self.T.comes_in
-
-    @cached_property
-    def T(self) -> Move:
-        return self._and(Gather(self.group, self.size, self.given))
+    goes_out = comes_in
 
     def run(self, x: Tensor) -> Tensor:
         parts = dist.get_world_size(self.group)
-        each = -(-self.size // parts)
-        whole = added(x, self.given, parts * each).to(x.dtype)
+        whole = added([x], [self.given], parts * self.each).to(x.dtype)
         came = torch.empty_like(whole)
         dist.all_to_all_single(came, whole, group=self.group)
-        rows = add_in_order(came.view(parts, each, *x.shape[1:]))
-        return rows[: own(self.size, self.group)]
+        return add_in_order(came.view(parts, self.each, *x.shape[1:]))[: self.own]
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +167,7 @@ class Select(Move):
 
 @dataclass(frozen=True, eq=False)
 class Sum(Move):
-    """Every process has some of all rows, which are added up and given to all."""
+    """The transpose of `Select`: every process has some of all rows, added up and given to all."""
 
     group: Any
     size: int
@@ -190,34 +181,29 @@ class Sum(Move):
     @property
     def comes_in(self) -> int:
         parts = dist.get_world_size(self.group)
-        if self.of_all is None:  # as a ring does it
-            return -(-2 * (parts - 1) * self.size // parts)
-        return (parts - 1) * max(map(len, self.of_all))
+        if self.of_all is None:
+            return 2 * (parts - 1) * -(-self.size // parts)
+        return (parts - 1) * max(1, *map(len, self.of_all))
 
     goes_out = comes_in
 
-    @cached_property
-    def T(self) -> Move:
-        return self._and(Select(self.group, self.size, self.given, self.of_all))
-
     def run(self, x: Tensor) -> Tensor:
         if self.of_all is None:
-            total = added(x, self.given, self.size)
-            dist.all_reduce(total, group=self.group)
-            return total.to(x.dtype)
+            return self._reduced(x).to(x.dtype)
         most = max(1, *map(len, self.of_all))
-        whole = gathered(x, most, self.group)
-        wide = torch.promote_types(x.dtype, torch.float32)
-        total = x.new_zeros(self.size, *x.shape[1:], dtype=wide)
-        for rows, at in zip(whole.split(most), self.of_all, strict=True):
-            total.index_add_(0, at, rows[: len(at)].to(total.dtype))
-        return total.to(x.dtype)
+        parts = gathered(x, most, self.group).split(most)
+        rows = [part[: len(at)] for part, at in zip(parts, self.of_all, strict=True)]
+        return added(rows, self.of_all, self.size).to(x.dtype)
 
-
-def own(size: int, group: Any) -> int:
-    """Return how many of the rows are of this process, where they lie in chunks."""
-    start, stop = bounds(size, dist.get_world_size(group), dist.get_rank(group))
-    return stop - start
+    def _reduced(self, x: Tensor) -> Tensor:
+        """Return the sum as an all-reduce moves it, which would have an order of its own."""
+        parts = dist.get_world_size(self.group)
+        each = -(-self.size // parts)
+        whole = added([x], [self.given], parts * each)
+        came = torch.empty_like(whole)
+        dist.all_to_all_single(came, whole, group=self.group)
+        total = add_in_order(came.view(parts, each, *x.shape[1:]))
+        return gathered(total, each, self.group)[: self.size]
 
 
 def gathered(rows: Tensor, most: int, group: Any) -> Tensor:
@@ -225,18 +211,25 @@ def gathered(rows: Tensor, most: int, group: Any) -> Tensor:
     padded = rows.new_zeros(most, *rows.shape[1:])
     padded[: len(rows)] = rows
     whole = rows.new_empty(dist.get_world_size(group) * most, *rows.shape[1:])
-    dist.all_gather_into_tensor(whole, padded, group=group)
+    all_gather(whole, padded, group)
     return whole
 
 
-def added(rows: Tensor, at: Tensor, size: int) -> Tensor:
-    """Return `size` rows of zeros, to which these are added, in float32 at least."""
-    wide = torch.promote_types(rows.dtype, torch.float32)
-    total = torch.zeros(size, *rows.shape[1:], dtype=wide, device=rows.device)
-    return total.index_add_(0, at, rows.to(wide))
+def added(parts: Sequence[Tensor], at: Sequence[Tensor], size: int) -> Tensor:
+    """Return `size` rows of zeros, to which those of each part are added, in float32 at least.
+
+    One part after the other, so that no row is added to twice at once: atomics have no order.
+    """
+    wide = torch.promote_types(parts[0].dtype, torch.float32)
+    total = parts[0].new_zeros(size, *parts[0].shape[1:], dtype=wide)
+    for rows, places in zip(parts, at, strict=True):
+        if len(places):
+            total.index_add_(0, places, rows.to(wide))
+    return total
 
 
 def add_in_order(parts: Tensor) -> Tensor:  # (parts, rows, batch) -> (rows, batch)
+    """Return the sum of all parts, by rank."""
     total = parts[0].to(torch.promote_types(parts.dtype, torch.float32))
     for rows in parts[1:]:
         total = total + rows

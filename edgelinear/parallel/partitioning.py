@@ -154,8 +154,8 @@ def moved_rows(
     moved = []
     for part in range(parts):
         edges = order[slice(*bounds(src.size, parts, part))]
-        come = away(np.unique(src[edges]), sizes[0], parts, part)
-        moved.append((come, away(between(dst[edges]), sizes[1], parts, part)))
+        come = away(np.unique(src[edges]), sizes[0], (parts, 1), part)
+        moved.append((come, away(between(dst[edges]), sizes[1], (parts, 1), part)))
     return [come for come, _ in moved], [go for _, go in moved]
 
 

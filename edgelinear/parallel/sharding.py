@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Partial, Placement, Replicate, Shard
 
+from edgelinear.parallel.agreement import group_of, groups_of
 from edgelinear.parallel.moves import Exchange, Gather, Move, Select, gathered
 from edgelinear.topology import Topology
-from edgelinear.topology.shares import Share, bounds
+from edgelinear.topology.shares import Share, part_bounds
 
 # Of what an all-gather moves, how much send lists may move at most: they copy rows besides.
 _HALO_PAYS = 0.75
@@ -25,6 +26,14 @@ class Axes:
     data: int | None
     layouts: tuple[tuple[Placement, ...], tuple[Placement, ...]]  # of inputs and outputs, by axis
     group: Any  # of the processes that share the edges
+    grid: tuple[int, int]  # of them
+
+    @classmethod
+    def of(cls, mesh: DeviceMesh, data: int | None, layouts: Any) -> "Axes":
+        """Return the roles of these axes: of two that share edges, the first one has targets."""
+        sizes = [mesh.size(axis) for axis in range(mesh.ndim) if axis != data]
+        grid = (sizes[0], sizes[1] if len(sizes) == 2 else 1)
+        return cls(mesh, data, layouts, group_of(mesh, data), grid)
 
     @property
     def device(self) -> torch.device:
@@ -38,6 +47,10 @@ class Axes:
     @property
     def part(self) -> int:
         return dist.get_rank(self.group)
+
+    def bounds(self, size: int) -> tuple[int, int]:
+        """Return where this process's part of so many features begins and ends."""
+        return part_bounds(size, self.grid, self.part)
 
     def placements(self, placement: Placement) -> list[Placement]:
         """Return those of a parameter: so over the axes of edges, in full over that of samples."""
@@ -56,8 +69,7 @@ class Axes:
     def shared_seed(self) -> int:
         """Return a random number that is the same on all processes of the mesh."""
         seed = torch.randint(2**62, (1,), device="cpu").to(self.device)
-        groups = [self.group] if self.data is None else [self.group, self.mesh.get_group(self.data)]
-        for group in groups:
+        for group in groups_of(self.mesh):
             dist.broadcast(seed, group=group, group_src=0)
         return int(seed)
 
@@ -75,11 +87,10 @@ class Sharding:
     axes: Axes
     share: Share
     local: Topology  # from the inputs that the edges here read, to the targets that they reach
-    inputs: Tensor  # which inputs these are
-    targets: Tensor  # which targets: a range
-    fan_in: Tensor  # of these targets, in the whole wiring
+    fan_in: Tensor  # of its targets, in the whole wiring
     bring: Move  # inputs to those here
     send: Move  # sums of the targets here to the outputs
+    counted: tuple[int, int]  # inputs that move to all by send lists, and in an all-gather
     use_local_output: bool
 
     @classmethod
@@ -91,21 +102,22 @@ class Sharding:
         ends = torch.stack([columns, dst - first])
         local = Topology(len(inputs), len(targets), ends, duplicates="keep").to(axes.device)
         into, out = (on_edges(axes, side) for side in range(2))
-        back = _fetch(targets, share.out_features, Shard(-1), axes, True)
-        total = back.run(back.T.run(local.fan_in.double()[:, None]))[:, 0]
-        bring = _fetch(inputs, share.in_features, into, axes, halo)
-        send = _fetch(targets, share.out_features, out, axes, True).T
-        return cls(axes, share, local, inputs, targets, total.long(), bring, send, use_local_output)
+        back, _ = _fetch(targets, share.out_features, Shard(-1), axes, True)
+        total = back.run(back.T.run(local.fan_in.double()[:, None]))[:, 0].long()
+        bring, counted = _fetch(inputs, share.in_features, into, axes, halo)
+        send = _fetch(targets, share.out_features, out, axes, True)[0].T
+        return cls(axes, share, local, total, bring, send, counted, use_local_output)
 
-    @property
-    def receives(self) -> int:
-        """How many inputs come from other processes in a pass."""
-        return self.bring.comes_in
-
-    @property
-    def sends(self) -> int:
-        """How many sums go to other processes in a pass."""
-        return self.send.goes_out
+    def __str__(self) -> str:
+        """Say what this process is, and what moves in a pass."""
+        axes, (lists, whole) = self.axes, self.counted
+        place = f"process={axes.part} of {axes.parts}"
+        if axes.grid[1] > 1:
+            place += f" in a grid of {axes.grid}"
+        chosen = ""
+        if axes.parts > 1 and self.bring.kind != Select.kind:
+            chosen = f" by {self.bring.kind} ({lists} in all by halo, {whole} by all-gather)"
+        return f"{place}, receives={self.bring.comes_in}{chosen}, sends={self.send.goes_out}"
 
     def __deepcopy__(self, memo: dict) -> "Sharding":
         return self
@@ -116,10 +128,13 @@ def on_edges(axes: Axes, side: int) -> Placement:
     return next(one for axis, one in enumerate(axes.layouts[side]) if axis != axes.data)
 
 
-def _fetch(needs: Tensor, size: int, layout: Placement, axes: Axes, halo: Any) -> Move:
+def _fetch(
+    needs: Tensor, size: int, layout: Placement, axes: Axes, halo: Any
+) -> tuple[Move, tuple[int, int]]:
     """Return the move of all rows, laid out so over the processes, to those that are needed here.
 
-    All processes call it together.
+    And how many rows move to all processes by send lists, and in an all-gather. All processes call
+    it together.
     """
     group, parts, device = axes.group, axes.parts, axes.device
     needs = needs.to(device)
@@ -131,19 +146,23 @@ def _fetch(needs: Tensor, size: int, layout: Placement, axes: Axes, halo: Any) -
             padded[: len(needs)] = needs
             found = _gather(padded, group)
             of_all = [some[:count] for some, count in zip(found, counts, strict=True)]
-        return Select(group, size, needs, of_all)
-    wanted = torch.bincount(needs // max(1, -(-size // parts)), minlength=parts)
+        return Select(group, size, needs, of_all), (0, 0)
+    ends = [part_bounds(size, axes.grid, part) for part in range(parts)]
+    starts, stops = torch.tensor(ends, device=device).T.contiguous()
+    owner = torch.searchsorted(stops, needs, right=True)
+    wanted = torch.bincount(owner, minlength=parts)
     table = _gather(wanted, group)  # [who needs, who has]
     moved = int(table.sum() - table.diagonal().sum())
-    if halo is False or (halo == "auto" and moved > _HALO_PAYS * (parts - 1) * size):
-        return Gather(group, size, needs)
-    start, stop = bounds(size, parts, axes.part)
+    each, own = int((stops - starts).max()), int(stops[axes.part] - starts[axes.part])
+    counted = moved, parts * (parts - 1) * each
+    if halo is False or (halo == "auto" and moved > _HALO_PAYS * counted[1]):
+        return Gather(group, each, own, owner * each + needs - starts[owner]), counted
     sent_to = table[:, axes.part].tolist()
     asked = needs.new_empty(sum(sent_to))
     # `needs` are in order, so that those of the first owner come first.
     dist.all_to_all_single(asked, needs, sent_to, wanted.tolist(), group=group)
-    here = torch.arange(len(needs), device=device)
-    return Exchange(group, stop - start, asked - start, sent_to, here, wanted.tolist(), len(needs))
+    sent = asked - starts[axes.part]
+    return Exchange(group, own, sent, sent_to, None, wanted.tolist(), len(needs)), counted
 
 
 def _gather(numbers: Tensor, group: Any) -> Tensor:  # (number,) -> (parts, number)

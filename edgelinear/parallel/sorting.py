@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 
 from edgelinear.parallel.agreement import together
-from edgelinear.topology.digests import device_of
+from edgelinear.topology.digests import all_gather, device_of
 
 Columns = list[np.ndarray]
 
@@ -92,7 +92,7 @@ def sorted_over(
             sample.take(block[:height])
         return sample
 
-    splitters, expected = splitters_of(together(group, sampled), height, group)
+    splitters, expected = splitters_of(together([group], sampled), height, group)
     columns = _dealt(blocks(), splitters, _Kept(dtypes, expected + expected // 8), group)
     order = order_of(columns[:height])
     for i, column in enumerate(columns):
@@ -124,7 +124,7 @@ def _dealt(blocks: Iterable[Columns], splitters: np.ndarray, kept: "_Kept", grou
         each = [2] * size
         came = exchanged(states, each, each, group).reshape(-1, 2)
         if (came[:, 1] == _FAILED).any():
-            together(group, partial(_raise, error))
+            together([group], partial(_raise, error))
         if (came[:, 1] == _DONE).all():
             return kept.columns()
         counts = sent.tolist(), came[:, 0].tolist()
@@ -200,7 +200,7 @@ def gathered(row: np.ndarray, group: Any) -> np.ndarray:  # (processes, number)
     """Return the numbers of all processes, a row each."""
     mine = torch.from_numpy(row).to(device_of(group))
     found = mine.new_empty(dist.get_world_size(group) * mine.numel())
-    dist.all_gather_into_tensor(found, mine, group=group)
+    all_gather(found, mine, group)
     return found.cpu().numpy().reshape(-1, row.size)
 
 

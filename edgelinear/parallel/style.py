@@ -2,17 +2,25 @@
 
 from typing import Any
 
+import torch
 import torch.distributed as dist
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.tensor import Placement, Replicate, Shard
+from torch.distributed.tensor import DTensor, Placement, Replicate, Shard
 from torch.distributed.tensor.parallel import ParallelStyle
 
 from edgelinear.layers import EdgeLinear, EdgeNetwork, EdgeRNN
-from edgelinear.parallel.agreement import check_same, together
-from edgelinear.parallel.layer import ShardedEdgeLinear, become_sharded, complete
+from edgelinear.parallel.agreement import (
+    check_ascends,
+    check_group,
+    check_same,
+    groups_of,
+    together,
+)
+from edgelinear.parallel.layer import ShardedEdgeLinear
+from edgelinear.parallel.making import become_sharded, complete
 from edgelinear.parallel.sharding import Axes, Sharding
-from edgelinear.topology.shares import Share, bounds
+from edgelinear.topology import Share
 
 Layouts = Placement | tuple[Placement, ...]
 
@@ -22,22 +30,27 @@ class EdgeParallel(ParallelStyle):
 
     For `torch.distributed.tensor.parallel.parallelize_module`. Each process holds an equal part
     of the edges, in (target, source) order, and no more of the wiring: `layer.share`. The weight is
-    a DTensor in that order, whatever the order before, so that optimizers, clipping and distributed
-    checkpoints work as they do on any DTensor. Only inputs that the edges of a process read, and
-    sums of the targets that they reach, move between processes.
+    a `Shard(0)` DTensor in that order, whatever the order before, so that optimizers, clipping and
+    distributed checkpoints work as they do on any DTensor. Only inputs that the edges of a process
+    read, and sums of the targets that they reach, move between processes.
 
     Args:
         input_layouts: how inputs lie over the processes: `Replicate()`, each has all of them; or
             `Shard(-1)`, each has its part of the features, as `torch.chunk` cuts them. For a mesh
             of several axes a tuple, with one layout for each: `Shard(0)` where an axis has other
-            samples, as in data parallel training. Where the edges are shared along two axes, a grid
-            of (targets, sources), layouts are the same on both.
+            samples, as in data parallel training. Edges are shared along the other axes: one, or
+            two, a grid of (targets, sources), which have the same layouts.
         output_layouts: likewise, of outputs. Biases lie as outputs do.
         use_local_output: whether outputs are local tensors, or DTensors. Inputs may be either.
         halo: how a process gets `Shard(-1)` inputs that others have: True receives those alone that
             its edges read, False all of them, "auto" what moves less.
 
-    Every process must have built the same layer. Rules go together with FSDP2 and DDP only.
+    Every process must have built the same layer, and goes through it as often, with as many
+    samples. Parameters start as those of the first process, as DTensors do. Gradients are summed
+    over the samples of a `Shard(0)` axis: have the loss divide by the number of all of them, or
+    leave that axis to `fully_shard`. A row whose edges lie on several processes is added up in the
+    order of these, so that bits are the same from run to run. Rules go with FSDP2 and DDP alone,
+    and a compiler leaves such layers as they are.
 
     Raises:
         TypeError, ValueError, RuntimeError: on every process, if a layout or the module does not
@@ -66,34 +79,53 @@ class EdgeParallel(ParallelStyle):
         self.halo = halo
 
     def _apply(self, module: nn.Module, device_mesh: DeviceMesh) -> nn.Module:
-        axes = axes_of(device_mesh, *self.layouts)
-        layer = together(axes.group, lambda: checked(module, axes))
+        check_mesh(device_mesh)
+        groups = groups_of(device_mesh)
+        data, layouts = together(groups, lambda: roles_of(device_mesh, *self.layouts))
+        axes = Axes.of(device_mesh, data, layouts)
+        layer = together(groups, lambda: checked(module, axes))
+        share, order = _share_of(layer, axes)
         same = {
+            "kind": "whole" if order is not None else "a share",
+            "wiring": (share.in_features, share.out_features, share.num_edges, share.fingerprint),
             "bias": layer.bias is not None,
             "type": layer.weight.dtype,
             "backend": layer.backend,
-            "layouts": (*axes.layouts, self.use_local_output, self.halo),
+            "layouts": (*layouts, self.use_local_output, self.halo),
         }
+        check_same(groups, same)
+        sharding = Sharding.of(share, axes, self.use_local_output, self.halo)
         if isinstance(layer, ShardedEdgeLinear):
-            share = layer.share
-            same["wiring"] = (share.in_features, share.out_features, share.num_edges, share.parts)
-            check_same(axes.group, same)
-            return complete(layer, self._sharding(share, axes))
-        topology, order = layer.topology.sorted()
-        check_same(axes.group, same | {"wiring": topology.digest})
-        start, stop = bounds(topology.num_edges, axes.parts, axes.part)
-        share = Share(
-            topology.in_features,
-            topology.out_features,
-            topology.num_edges,
-            axes.part,
-            axes.parts,
-            topology.edge_index[:, start:stop].clone(),
-        )
-        return become_sharded(layer, self._sharding(share, axes), order)
+            return complete(layer, sharding)
+        return become_sharded(layer, sharding, order)
 
-    def _sharding(self, share: Share, axes: Axes) -> Sharding:
-        return Sharding.of(share, axes, self.use_local_output, self.halo)
+
+def _share_of(layer: EdgeLinear, axes: Axes) -> tuple[Share, Any]:
+    """Return the share of this process, and where the edges of all shares stand in a layer."""
+    if isinstance(layer, ShardedEdgeLinear):
+        return layer.share, None
+    shares = layer.topology.split(axes.grid, by="blocks")
+    return shares[axes.part], torch.cat([one.positions for one in shares])  # type: ignore[misc]
+
+
+def check_mesh(mesh: Any) -> None:
+    """Refuse what no processes could agree about.
+
+    Raises:
+        TypeError, RuntimeError, ValueError: if it is no mesh, or one without this process.
+    """
+    if not isinstance(mesh, DeviceMesh):
+        raise TypeError(
+            f"`device_mesh` must be a DeviceMesh, got {type(mesh).__name__}: use "
+            "`init_device_mesh`, and run the script by `torchrun`."
+        )
+    check_group()
+    if mesh.get_coordinate() is None:
+        raise ValueError(
+            f"process {dist.get_rank()} is not in the mesh, which has {mesh.size()} of "
+            f"{dist.get_world_size()}: make it of all, start as many by `torchrun`, or leave the "
+            "layer out on this one."
+        )
 
 
 def checked(module: nn.Module, axes: Axes) -> EdgeLinear:
@@ -106,10 +138,16 @@ def checked(module: nn.Module, axes: Axes) -> EdgeLinear:
         share = module.share
         if module._sharding is not None:
             raise ValueError("the edges of this layer are shared already: use `EdgeParallel` once.")
-        if (share.part, share.parts) != (axes.part, axes.parts):
+        if (share.part, share.grid) != (axes.part, axes.grid):
             raise ValueError(
-                f"the share of this layer is number {share.part} of {share.parts}, and this is "
-                f"process {axes.part} of {axes.parts}: use the mesh that `load_shares` was given."
+                f"the share of this layer is part {share.part} in a grid of {share.grid}, and this "
+                f"is process {axes.part} in {axes.grid}: use the mesh that `load_shares` had, or "
+                "share the edges anew, by in_features and out_features of `load_shares`."
+            )
+        if module.weight.is_meta and share.weight is not None:
+            raise ValueError(
+                "the edges of this share came with weights, which a layer on the meta device has "
+                "no place for: make the layer on a device."
             )
         return module
     if isinstance(module, (EdgeNetwork, EdgeRNN)):
@@ -127,20 +165,23 @@ def checked(module: nn.Module, axes: Axes) -> EdgeLinear:
             "the weight of this layer is computed, by rules or a hook of torch, from parameters "
             "that are not in the order of its edges: use `fully_shard` or DDP, or take them off."
         )
+    if isinstance(module.weight, DTensor):
+        raise ValueError(
+            "the weight of this layer is a DTensor already: use `EdgeParallel` first, and "
+            "`fully_shard` after it."
+        )
     return module
 
 
-def axes_of(mesh: Any, inputs: Layouts, outputs: Layouts) -> Axes:
-    """Return what the axes of a mesh do, by the layouts of what comes in and goes out.
+def roles_of(
+    mesh: DeviceMesh, inputs: Layouts, outputs: Layouts
+) -> tuple[int | None, tuple[tuple[Placement, ...], tuple[Placement, ...]]]:
+    """Return which axis of a mesh shares samples, if any, and the layouts by axis.
 
     Raises:
-        TypeError, ValueError: if layouts do not fit the mesh, or each other.
+        ValueError: if layouts do not fit the mesh, or each other.
     """
-    if not isinstance(mesh, DeviceMesh):
-        raise TypeError(
-            f"`device_mesh` must be a DeviceMesh, got {type(mesh).__name__}: use "
-            "`init_device_mesh` after `init_process_group`, or run the script by `torchrun`."
-        )
+    check_ascends(mesh)
     layouts = (
         _by_axis("input_layouts", inputs, mesh.ndim),
         _by_axis("output_layouts", outputs, mesh.ndim),
@@ -155,24 +196,20 @@ def axes_of(mesh: Any, inputs: Layouts, outputs: Layouts) -> Axes:
                 "edges, and Shard(0) in both on one that shares samples, got "
                 f"{given[0] if len(given) == 1 else given}."
             )
-    axes = [axis for axis in range(mesh.ndim) if axis != data]
-    if len(axes) > 2:
+    shared = mesh.ndim - (data is not None)
+    if shared not in (1, 2):
         raise ValueError(
-            f"edges must be shared along one axis of the mesh or two, got {len(axes)} axes: make "
-            "the mesh of fewer, or take some of it, as `mesh['edges']`."
+            f"edges must be shared along one axis of the mesh or two, got {shared} axes: make the "
+            'mesh of others, or take some of it, as mesh["edges"].'
         )
-    if len(axes) == 1:
-        return Axes(mesh, data, layouts, mesh.get_group(axes[0]))
-    ranks = mesh.mesh if data is None else mesh.mesh.select(data, mesh.get_local_rank(data))
-    group = dist.new_group(ranks.flatten().tolist(), use_local_synchronization=True)
-    return Axes(mesh, data, layouts, group)
+    return data, layouts
 
 
 def _by_axis(name: str, layouts: Any, axes: int) -> tuple[Placement, ...]:
     given = tuple(layouts) if isinstance(layouts, (tuple, list)) else (layouts,)
     if len(given) != axes or not all(isinstance(layout, Placement) for layout in given):
         raise ValueError(
-            f"`{name}` must have a layout for each of the {axes} axes of the mesh, as Replicate() "
-            f"or Shard(-1), got {layouts!r}."
+            f"`{name}` must have a layout for each of the {axes} axes of the mesh: Replicate() or "
+            f"Shard(-1) where it shares edges, Shard(0) where it shares samples, got {layouts!r}."
         )
     return given

@@ -81,5 +81,6 @@ def check_layer(layer: EdgeModule) -> None:
         where = "on the meta device" if weight.device.type == "meta" else "sharded"
         raise ValueError(
             f"rules need the values of the weights, and these are {where}: "
-            "make rules on a device, and shard the layer afterwards."
+            "make rules on a device, and shard the layer by `fully_shard` afterwards; "
+            "`EdgeParallel` takes none."
         )

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 _WINDOW = 2**20  # edges that a process sends at once
 
@@ -15,6 +16,13 @@ def device_of(group: Any) -> torch.device:
     if "cpu:" in dist.get_backend_config(group):
         return torch.device("cpu")
     return torch.accelerator.current_accelerator() or torch.device("cpu")
+
+
+def all_gather(into: Tensor, rows: Tensor, group: Any) -> None:
+    """Fill a tensor with the rows of all processes, by rank."""
+    # `all_gather_into_tensor` is deprecated since torch 2.13, which has the other.
+    gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+    gather(into, rows, group=group)
 
 
 def digest(share: Any, group: Any) -> str:
@@ -72,7 +80,7 @@ def _pivots(edges: np.ndarray, share: Any, group: Any, device: torch.device) -> 
     padded = chosen.new_zeros(2, most)
     padded[:, : chosen.shape[1]] = chosen
     found = padded.new_empty(share.parts, 2, most)
-    dist.all_gather_into_tensor(found.view(-1), padded.view(-1), group=group)
+    all_gather(found.view(-1), padded.view(-1), group)
     rows, columns = share.grid
     pivots = []
     for row in range(rows):
