@@ -2,6 +2,7 @@
 
 import re
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+OVER_PROCESSES = "sharded_graph"
 
 
 def test_readme_code_runs_from_top_to_bottom(tmp_path, monkeypatch):
@@ -64,8 +66,22 @@ def test_example_runs(script, arguments, printed, tmp_path, monkeypatch, capsys)
     assert printed in capsys.readouterr().out
 
 
+@pytest.mark.slow
+def test_example_runs_over_processes(tmp_path):
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    script = [str(ROOT / "examples" / f"{OVER_PROCESSES}.py"), "--edges", "5000", "--steps", "5"]
+    for command in ([*torchrun, *script], script):
+        run = subprocess.run(
+            [sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, timeout=300
+        )
+        assert run.returncode == 0, run.stderr
+        first, last = re.search(r"loss fell from ([.\d]+) to ([.\d]+),", run.stdout).groups()
+        assert float(first) > 1.1 * float(last)
+    assert re.search(r"of each of 2: \d+ MB, [.\d]+ of that of one", run.stdout)
+
+
 def test_every_example_is_run():
     scripts = {path.stem for path in (ROOT / "examples").glob("*.py")}
     marks = test_example_runs.pytestmark
     run = {case[0] for mark in marks if mark.name == "parametrize" for case in mark.args[1]}
-    assert scripts == run
+    assert scripts == {*run, OVER_PROCESSES}

@@ -36,10 +36,13 @@ def chunk(size: int, grid: tuple[int, int]) -> int:
 def by_gather(sizes: tuple[int, int], num_edges: int, parts: int) -> Load:
     """Edge shares, all inputs gathered: whole = N, fetched = N - N / P; sums of N' / P + 1 rows.
 
-    What is gathered is padded to as many rows of each process.
+    What is gathered is padded to as many rows of each process. Where targets have as many edges
+    each, those of a part are its own, but for one that it shares and what rounding up leaves over:
+    sent = 1 + (P - 1) * (ceil(N' / P) - N' / P).
     """
     edges, inputs, outputs = (chunk(n, (parts, 1)) for n in (num_edges, *sizes))
     reached = min(sizes[1], edges, outputs + 1)
+    left_over = chunk((parts - 1) * (outputs * parts - sizes[1]), (parts, 1))
     alone = parts == 1
     return Load(
         edges,
@@ -48,7 +51,7 @@ def by_gather(sizes: tuple[int, int], num_edges: int, parts: int) -> Load:
         min(sizes[0], edges),
         reached,
         inputs * (parts - 1),
-        0 if alone else reached,
+        0 if alone else min(reached, 1 + left_over),
         0 if alone else inputs * parts,
     )
 
