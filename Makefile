@@ -97,6 +97,7 @@ bench-all: $(VENV)/.demo $(VENV)/.pyg
 	-$(BIN)/python benchmarks/environments.py
 	$(BIN)/python benchmarks/run.py --all
 	$(BIN)/python benchmarks/run.py --memory
+	$(BIN)/python benchmarks/parallel.py
 	PYTHONPATH=. benchmarks/.venvs/networks/bin/python benchmarks/networks.py
 
 clean:

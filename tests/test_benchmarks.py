@@ -117,3 +117,17 @@ def test_script_for_a_gpu_checks_and_times_every_contender(tmp_path):
         assert float(row["error"]) < (1e-4 if row["dtype"] == "float32" else 3e-2)
         assert float(row["median_ms"]) > 0
         assert f"  {row['contender']}" in said.stdout
+
+
+@pytest.mark.slow
+def test_script_for_two_processes_checks_and_times_every_way(tmp_path):
+    out = tmp_path / "rows.csv"
+    command = [sys.executable, BENCHMARKS / "parallel.py", "--only", "tiny", "--rounds", "3"]
+    subprocess.run([*command, "--out", out], capture_output=True, text=True, check=True)
+    rows = list(csv.DictReader(out.open()))
+    assert len({row["way"] for row in rows}) == len(rows) == 4
+    for row in rows:
+        assert float(row["median_ms"]) > 0
+        if row["way"].startswith("two"):
+            assert 0 < float(row["error"]) < 1e-4 or row["error"] == "0"
+    assert "| tiny, batch 32 (64 -> 64, 476 edges) |" in out.with_suffix(".md").read_text()
