@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -165,10 +166,11 @@ def _mine(path: str, listed: list, own: bool) -> str:
 
 
 def _header(path: Any) -> dict[str, Any]:
-    if not isinstance(path, (str, os.PathLike)):
+    named = isinstance(path, (str, os.PathLike))
+    if not named or Path(path).suffix in (".npy", ".parquet", ".csv", ".tsv"):
         raise ValueError(
             "edges need sizes: pass in_features and out_features, or list paths of files that "
-            f"`share.save` wrote, got {type(path).__name__}."
+            f"`share.save` wrote, got {path if named else type(path).__name__}."
         )
     header = header_of(path)
     if not all(isinstance(header[name], int) for name in ("part", "parts", "columns")):
@@ -300,14 +302,12 @@ def _check_block(block: Block, name: str, sizes: tuple[int, int]) -> None:
         if wrong.any():
             at = int(wrong.argmax())
             raise ValueError(
-                f"{end} {int(ids[at])} at {block.unit} {block.first + at} of {name} is outside "
+                f"{end} {int(ids[at])} at {block.place(at)} of {name} is outside "
                 f"[0, {size}), as {feature}={size}."
             )
     if block.weight is not None and not np.isfinite(block.weight).all():
         at = int((~np.isfinite(block.weight)).argmax())
-        raise ValueError(
-            f"the weight at {block.unit} {block.first + at} of {name} is {block.weight[at]}."
-        )
+        raise ValueError(f"the weight at {block.place(at)} of {name} is {block.weight[at]}.")
 
 
 def _sorted_share(reader: _Reader, grid: tuple[int, int], group: Any) -> Share:

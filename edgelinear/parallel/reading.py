@@ -2,8 +2,10 @@
 
 import io
 import os
+import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,8 +27,7 @@ class Block(NamedTuple):
     src: np.ndarray  # (number,) int64
     dst: np.ndarray
     weight: np.ndarray | None
-    first: int  # the position of the first in its source
-    unit: str  # what `first` counts
+    place: Callable[[int], str]  # where one of them is in its source, by its number here
 
 
 class Source:
@@ -103,7 +104,7 @@ class _Array(Source):
         weight = None
         if self._weight is not None:
             weight = _values(self._weight[here])
-        yield Block(src, dst, weight, start, "edge")
+        yield Block(src, dst, weight, lambda at: f"edge {start + at}")
 
 
 class _InMemory(_Array):
@@ -169,7 +170,7 @@ class _Table(Source):
             array = arrow.array([], types["weight"]).to_numpy(zero_copy_only=False)
             self.dtype = check_weight(array, 0).dtype
 
-    def _blocks(self, batch: Any, first: int, size: int) -> Iterator[Block]:
+    def _blocks(self, batch: Any, first: int, size: int, of: str = "") -> Iterator[Block]:
         for at in range(0, batch.num_rows, size):
             piece = batch.slice(at, size)
             columns = [piece.column(name) for name in self._columns]
@@ -178,7 +179,8 @@ class _Table(Source):
                     raise ValueError(f"column {name!r} of {self.name} has rows without a value.")
             src, dst, *weight = (column.to_numpy(zero_copy_only=False) for column in columns)
             values = _values(weight[0]) if weight else None
-            yield Block(_ids(src), _ids(dst), values, first + at, "row")
+            where = partial(_row, first + at, of)
+            yield Block(_ids(src), _ids(dst), values, where)
 
 
 class _Parquet(_Table):
@@ -214,8 +216,7 @@ class _Arrow(_Table):
         self.units = self._file.num_record_batches
 
     def read(self, unit: int, size: int) -> Iterator[Block]:
-        for block in self._blocks(self._file.get_batch(unit), 0, size):
-            yield block._replace(unit=f"row of batch {unit}")
+        yield from self._blocks(self._file.get_batch(unit), 0, size, f" of batch {unit}")
 
 
 class _Text(Source):
@@ -257,12 +258,40 @@ class _Text(Source):
                 ndmin=1,
             )
         except (ValueError, UnicodeDecodeError) as error:
-            raise ValueError(
-                f"{self.name} cannot be read as edges, in the lines from byte {begins} on: {error}."
-            ) from error
+            raise ValueError(self._said(error, begins)) from error
         weight = np.ascontiguousarray(rows["weight"]) if len(self._at) == 3 else None
         src, dst = (np.ascontiguousarray(rows[name]) for name in ("source", "target"))
-        yield Block(src, dst, weight, 0, f"line from byte {begins} on,")
+        yield Block(src, dst, weight, lambda at: f"line {self._line(begins, at)}")
+
+    def _said(self, error: Exception, begins: int) -> str:
+        said = str(error).rstrip(".")
+        found = re.search(r" at row (\d+), column \d+$", said)  # as NumPy counts
+        line = f"line {self._line(begins, int(found[1]) if found else 0)}"
+        where = f"in {line}" if found else f"from {line} on"
+        cure = ""
+        if " to int64" in said:
+            cure = ". Nodes must be numbers from 0 on: `pandas.factorize` numbers names"
+        said = said[: found.start()] if found else said
+        return f"{self.name} cannot be read as edges, {where}: {said}{cure}."
+
+    def _line(self, begins: int, row: int) -> int:
+        """Return the number of the line of a row, from 1 on; empty lines are no rows."""
+        number, rows = 0, -1
+        with self._path.open("rb") as file:
+            while begins:
+                before = file.read(min(begins, 2**20))
+                number += before.count(b"\n")
+                begins -= len(before)
+            for line in file:
+                number += 1
+                rows += bool(line.strip())
+                if rows == row:
+                    break
+        return number
+
+
+def _row(first: int, of: str, at: int) -> str:
+    return f"row {first + at}{of}"
 
 
 def columns_of(names: list[str]) -> list[str]:
@@ -270,7 +299,10 @@ def columns_of(names: list[str]) -> list[str]:
     for name in ("source", "target"):
         if names.count(name) != 1:
             shown = ", ".join(map(repr, names[:20]))
-            raise ValueError(f"it must have one column {name!r}; its columns are {shown}")
+            raise ValueError(
+                f"it must have one column {name!r}; its columns are {shown}. Call them `source`, "
+                "`target` and maybe `weight`; a file of text does so in its first line"
+            )
     return ["source", "target", "weight"] if "weight" in names else ["source", "target"]
 
 

@@ -397,7 +397,7 @@ def test_wrong_edges_are_refused_everywhere(processes):
         "outside": "target 30 at edge 333 of array 0 is outside .0, 30., as out_features=30",
         "twice": 'is given twice. Pass duplicates="keep"',
         "nan": "the weight at edge 77 of array 0 is nan",
-        "text": "bad.csv cannot be read as edges, in the lines from byte",
+        "text": "bad.csv cannot be read as edges, in line",
         "absent": "nowhere.npy is not there",
         "axis": r"must have shape \(2, k\), got \(500, 2\): pass edge_axis=0",
         "floats": "must hold integers, got float64",
@@ -461,3 +461,18 @@ def test_no_process_holds_more_than_its_share_and_blocks(processes):
 def test_without_a_process_group_there_is_an_error():
     with pytest.raises(RuntimeError, match="there is no process group: start the program by"):
         load_shares([], None)
+
+
+@pytest.mark.parametrize("wrong, said", [("9,x", "in line {}: "), ("9,99", "at line {} of ")])
+@pytest.mark.parametrize("block", [1, 7, 1000])
+@pytest.mark.parametrize("line", [2, 3, 60, 201])
+def test_lines_of_text_are_counted_from_the_first_one(tmp_path, line, block, wrong, said):
+    lines = ["source,target", *["1,2", ""] * 100]
+    lines[line - 1] = wrong
+    path = tmp_path / "edges.csv"
+    path.write_text("\n".join(lines))
+    source = reading.open_source(path, 0, 1, block)
+    with pytest.raises(ValueError, match=said.format(line)):
+        for unit in range(source.units):
+            for found in source.read(unit, block):
+                loading._check_block(found, str(path), (10, 10))
