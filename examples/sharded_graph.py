@@ -147,20 +147,21 @@ def report(
     dist.all_gather_object(found, here)
     if dist.get_rank() != 0:
         return
-    most = {name: max(one[name] for one in found) for name in here}
     sizes = layer.in_features, layer.out_features, layer.num_edges
     plan = el.parallel.plan(sizes, processes, BATCH)
     print(f"{plan}\n\n{'':12} {plan.ways[0].name:>14} {'measured':>14}")
     for name in ("edges", "weights", "gradients", "optimizer", "indices", "moved"):
-        print(f"{name:12} {getattr(plan.ways[0], name):14,} {most[name]:14,.0f}")
-    known = json.loads(peaks.read_text()) if peaks.exists() else {}
-    known[str(processes)] = most["peak"]
-    peaks.write_text(json.dumps(known))
-    for number, peak in sorted(known.items(), key=lambda one: int(one[0])):
-        share = (
-            f", {peak / known['1']:.2f} of that of one" if "1" in known and number != "1" else ""
+        print(
+            f"{name:12} {getattr(plan.ways[0], name):14,} {max(one[name] for one in found):14,.0f}"
         )
-        print(f"peak of resident memory of each of {number}: {peak / 1e6:,.0f} MB{share}")
+    known = json.loads(peaks.read_text()) if peaks.exists() else {}
+    known[str(processes)] = [one["peak"] for one in found]
+    peaks.write_text(json.dumps(known))
+    for number, each in sorted(known.items(), key=lambda one: int(one[0])):
+        said = " and ".join(f"{peak / 1e6:,.0f} MB" for peak in each)
+        if "1" in known and number != "1":
+            said += f", at most {max(each) / known['1'][0]:.2f} of that of one"
+        print(f"peak of resident memory of each of {number}: {said}")
 
 
 def say(what: object) -> None:

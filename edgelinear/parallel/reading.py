@@ -270,7 +270,7 @@ class _Text(Source):
         where = f"in {line}" if found else f"from {line} on"
         cure = ""
         if " to int64" in said:
-            cure = ". Nodes must be numbers from 0 on: `pandas.factorize` numbers names"
+            cure = ". Nodes must be numbers from 0 on: `el.convert.from_table` numbers names"
         said = said[: found.start()] if found else said
         return f"{self.name} cannot be read as edges, {where}: {said}{cure}."
 
