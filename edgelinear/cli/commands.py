@@ -121,7 +121,8 @@ def compare(
 
     FILE is a table with the columns source, target and perhaps weight (.csv, .tsv, .txt and other
     text, also .gz, .bz2, .xz or .zip; .parquet, .feather, .arrow), or a sparse matrix (.npz of
-    scipy; .mtx, also .gz or .bz2).
+    scipy; .mtx, also .gz or .bz2). Of a checkpoint (.safetensors) it lists the matrices, with their
+    density, and times those that are sparse.
     """
     if (in_features is None) != (out_features is None):
         raise click.UsageError("give both --in-features and --out-features, or neither.")
@@ -140,6 +141,11 @@ def compare(
         "weight": False if no_weight else None,
     }
     given = {name: value for name, value in options.items() if value is not None}
+    if endings(file) == (".safetensors", ""):
+        others = {"layout": layout, "plot": plot}
+        named = [*given, *(name for name, value in others.items() if value is not None)]
+        _look_at(file, batch, seconds, as_json, named)
+        return
     wiring = _read(file, given, layout, duplicates)
     layer = EdgeLinear.from_topology(wiring.topology, weight=wiring.weight)
     bound: dict[str, Any] = {} if seconds is None else {"seconds": seconds}
@@ -156,6 +162,21 @@ def compare(
         click.echo(f"picture: {plot}")
 
 
+def _look_at(
+    path: Path, batch: int, seconds: float | None, as_json: bool, given: Sequence[str]
+) -> None:
+    from edgelinear.conversion import checkpoint
+
+    if given:
+        option = "no-weight" if given[0] == "weight" else given[0].replace("_", "-")
+        raise click.UsageError(f"--{option} is not for a checkpoint, as {path} is.")
+    found = _attempt(path, checkpoint.look_at, path, batch, 15.0 if seconds is None else seconds)
+    if as_json:
+        click.echo(json.dumps(found.to_dict(), indent=2))
+    else:
+        found.show()
+
+
 def _read(path: Path, table: dict[str, Any], layout: str | None, duplicates: str) -> Wiring:
     kind, packed = endings(path)
     if kind not in (*_TABLES, *_MATRICES) or (
@@ -165,7 +186,7 @@ def _read(path: Path, table: dict[str, Any], layout: str | None, duplicates: str
     ):
         raise click.UsageError(
             f"{path} must end in .csv, .tsv, .txt or another ending of tables (with .gz or "
-            "without), .parquet, .feather, .arrow, .npz or .mtx to be understood."
+            "without), .parquet, .feather, .arrow, .npz, .mtx or .safetensors to be understood."
         )
     if kind in _TABLES and layout is not None:
         raise click.UsageError("--layout is for a matrix; the columns of a table have names.")

@@ -1,0 +1,96 @@
+"""The report of `el.sparsify`: tables, values and the sentence."""
+
+import json
+
+import pytest
+import torch
+from pruned_models import mlp, sparsify
+from torch import nn
+
+import edgelinear as el
+from edgelinear.conversion import timing
+
+pytestmark = pytest.mark.usefixtures("few_rounds")
+
+
+@pytest.fixture
+def report(monkeypatch):
+    monkeypatch.setattr(timing, "_times", lambda *_: (4.0, 2.0))
+    monkeypatch.setattr(timing, "time_model", lambda *_: (12.0, 8.0))
+    return sparsify(mlp(), torch.randn(8, 24), when="faster")
+
+
+def test_plain_table(report):
+    lines = str(report).splitlines()
+    assert lines[0].startswith("3 layers, forward and gradients, torch ")
+    start = lines.index(next(line for line in lines if line.startswith("module")))
+    head, first, _, last, total = (line.split() for line in lines[start : start + 5])
+    assert " ".join(head) == "module in -> out density before after before after what was done"
+    assert first[:7] == ["0", "24", "->", "32", "10.03%", "4.00", "2.00"]
+    assert first[-4:] == ["converted:", "2.0", "times", "faster"]
+    assert last[:7] == ["6", "40", "->", "3", "100.00%", "-", "-"]
+    assert total[:4] == ["whole", "model", "12.0", "8.00"]
+    assert len({line.index("%") for line in lines if "%" in line and "->" in line}) == 1
+
+
+def test_rich_table_says_the_same(report):
+    rich = pytest.importorskip("rich.console")
+    console = rich.Console(width=200, record=True, file=open("/dev/null", "w"))
+    console.print(report)
+    text = console.export_text()
+    for cell in ("24 -> 32", "converted: 2.0 times faster", "less than 80% zeros", "whole model"):
+        assert cell in text
+    assert report.sentence in " ".join(text.split())
+
+
+def test_sentence(report):
+    assert report.sentence.startswith(
+        "2 of 3 layers were converted: forward and gradients of the whole model take 8.00 ms "
+        "instead of 12.0, 1.50 times faster"
+    )
+    assert report.sentence.endswith("Left as they are: 1 (less than 80% zeros).")
+
+
+def test_values_are_plain(report):
+    record = json.loads(json.dumps(report.to_dict()))
+    assert record["layers"][0] == {
+        "name": "0",
+        "in_features": 24,
+        "out_features": 32,
+        "density": pytest.approx(77 / 768),
+        "calls": 1,
+        "ms_before": 4.0,
+        "ms_after": 2.0,
+        "bytes_before": 4 * (768 + 32),
+        "bytes_after": report.layers[0].bytes_after,
+        "action": "converted",
+        "reason": "2.0 times faster",
+    }
+    assert (record["ms_before"], record["ms_after"], record["mode"]) == (12.0, 8.0, "training")
+    assert "model" not in record and record["sentence"] == report.sentence
+
+
+def test_bytes_are_those_of_what_is_held(report):
+    layer = report.model[0]
+    wiring = {t.data_ptr(): t.nbytes for t in layer.topology._tensors if t is not None}
+    assert report.layers[0].bytes_after == 4 * (77 + 32) + sum(wiring.values())
+    saved = report.bytes_before - report.bytes_after
+    assert saved == sum(row.bytes_before - row.bytes_after for row in report.layers)
+
+
+def test_nothing_measured_is_nothing_said():
+    report = sparsify(nn.Sequential(nn.Linear(4, 4)), torch.randn(2, 4))
+    assert report.to_dict()["ms_before"] is None
+    assert report.sentence == "No layer was converted. Left as they are: 1 (less than 80% zeros)."
+    assert str(report).count("nan") == 0
+
+
+def test_show_prints_a_plain_table_where_no_terminal_is(report, capsys):
+    report.show()
+    assert capsys.readouterr().out == f"{report}\n"
+
+
+def test_bar_is_drawn_and_goes(capsys):
+    pytest.importorskip("rich")
+    el.sparsify(mlp(), torch.randn(8, 24), seconds=0.1)
+    assert "Error" not in capsys.readouterr().err
