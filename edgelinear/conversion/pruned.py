@@ -49,7 +49,7 @@ def _kept(scores: Tensor, amount: float) -> Tensor:
     number = round(amount * scores.numel())
     kept = torch.ones_like(scores, dtype=torch.bool)
     kept.view(-1)[scores.flatten().topk(number, largest=False).indices] = False
-    return kept & (scores >= 0)
+    return kept
 
 
 def _masked(entry: Found, mask: Tensor) -> Callable[[], None]:

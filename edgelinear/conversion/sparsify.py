@@ -183,7 +183,7 @@ def _found(root: nn.Module, skip: str | Sequence[str], training: bool) -> list[F
         )
     names = dict(root.named_modules(remove_duplicate=False))
     for name in (skip,) if isinstance(skip, str) else skip:
-        if name not in names:
+        if not name or name not in names:
             near = difflib.get_close_matches(str(name), names, 1)
             hint = f": did you mean {near[0]!r}?" if near else ", as `model.named_modules()` has."
             raise ValueError(f"`skip` must name modules of `model`, got {name!r}{hint}")

@@ -255,9 +255,14 @@ def test_measuring_is_bounded():
 # What stays as it was
 
 
+class Draws(nn.Module):
+    def forward(self, x):
+        return x + 0.1 * random.random() + 0.1 * np.random.rand()
+
+
 def test_random_states_modes_buffers_and_gradients_stay():
-    model, x = mlp(), torch.randn(8, 24)
-    model[1].eval()
+    model, x = mlp().append(Draws()), torch.randn(8, 24)
+    model[1].eval(), model[4].eval()
     model(x).sum().backward()
     state = {name: b.clone() for name, b in model.named_buffers()}
     held = dict(model.named_buffers())
@@ -268,7 +273,8 @@ def test_random_states_modes_buffers_and_gradients_stay():
     sparsify(model, x)
     assert torch.equal(torch.rand(3), draws[0])
     assert (random.random(), np.random.rand()) == draws[1:]
-    assert model.training and model[0].training and not model[1].training and model[3].training
+    assert model.training and model[0].training and model[3].training
+    assert not model[1].training and not model[4].training
     for name, buffer in model.named_buffers():
         assert buffer is held[name] and torch.equal(buffer, state[name])
     src, dst = model[0].edge_index
@@ -342,10 +348,11 @@ def test_amount_may_be_that_of_each_layer():
     assert type(model[6]) is nn.Linear and not hasattr(model[6], "weight_mask")
 
 
-def test_amount_counts_what_is_pruned_already():
+@pytest.mark.parametrize(("amount", "edges"), [(0.9, 20), (0.3, 100)])
+def test_amount_counts_what_is_pruned_already(amount, edges):
     model = nn.Sequential(masked(nn.Linear(20, 10), 0.5))
-    sparsify(model, torch.randn(4, 20), amount=0.9)
-    assert model[0].num_edges == 20
+    sparsify(model, torch.randn(4, 20), amount=amount, min_sparsity=0)
+    assert model[0].num_edges == edges
 
 
 @pytest.mark.parametrize("before", [0.0, 0.5])

@@ -43,6 +43,7 @@ OPTIONS = {
     ),
     "seconds": (ValueError, {"seconds": 0}, "`seconds` must be positive, got 0."),
     "skip": (ValueError, {"skip": "head"}, "`skip` must name modules of `model`, got 'head'"),
+    "skip nothing": (ValueError, {"skip": ""}, "`skip` must name modules of `model`, got ''"),
     "skip near": (ValueError, {"skip": ["00"]}, "got '00': did you mean '0'?"),
     "optimizer": (TypeError, {"optimizer": 3}, "must be an optimizer of torch, or a list of them"),
 }
