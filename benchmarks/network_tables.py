@@ -16,11 +16,11 @@ HERE = Path(__file__).parent
 KEY = ["case", "batch", "threads"]
 BARS = {(case.name, case.batch): case.bar for case in CASES}
 LEGEND = (
-    "Milliseconds; {machine}, torch {torch}, commit {commit}. The yard is one `edge_linear` of all "
-    "edges at once, as often as there are steps; ratios are those of minima, the others medians. "
-    "Contenders compute the same, to 1e-4 of the largest value, but for edge2torch (no activations "
-    "here), ncps (another equation) and the yard itself. `neat_python` and `reservoirpy` have no "
-    "gradients. One is absent where its matrices or messages are too large."
+    "Milliseconds; {machine}, torch {torch}, commits {commits}. The yard is one `edge_linear` of "
+    "all edges at once, as often as there are steps; ratios are those of minima, the others "
+    "medians. Contenders compute the same, to 1e-4 of the largest value, but for edge2torch (no "
+    "activations here), ncps (another equation) and the yard itself. `neat_python` and "
+    "`reservoirpy` have no gradients. One is absent where its matrices or messages are too large."
 )
 
 
@@ -29,7 +29,8 @@ def main() -> None:
     parser.add_argument("csv", nargs="?", type=Path, default=HERE / "results" / "networks.csv")
     path = parser.parse_args().csv
     rows = pd.read_csv(path)
-    lines = ["# Whole networks on the CPU", "", LEGEND.format(**rows.iloc[0])]
+    commits = ", ".join(rows.commit.unique())
+    lines = ["# Whole networks on the CPU", "", LEGEND.format(**rows.iloc[0], commits=commits)]
     for title, phase in (("A training step", "step"), ("Without gradients", "inference")):
         lines += ["", f"## {title}", "", *times(rows[rows.phase == phase])]
     lines += ["", "## Memory of a step", "", *memory(rows[rows.phase == "memory"])]

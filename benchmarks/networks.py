@@ -209,14 +209,19 @@ def memory(number: int, name: str) -> dict:
         y = model(x)
     del y
     step()
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
+    give_back()
     Path("/proc/self/clear_refs").write_text("5")
     before = resident("VmRSS")
     results = step()
     peak = resident("VmHWM") - before
     del results
     return {"kept_mib": f"{sum(kept.values()) / 2**20:.1f}", "peak_mib": f"{peak / 2**10:.1f}"}
+
+
+def give_back() -> None:
+    """Return to the system what is free: other processes need it, and memory is counted anew."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
 
 
 def main() -> None:
@@ -245,6 +250,7 @@ def main() -> None:
                 for row in measure(problem, threads)
             ]
             del problem
+            give_back()
             contenders = dict.fromkeys(
                 row["contender"] for row in rows if row.get("phase") == "step"
             )

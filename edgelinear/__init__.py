@@ -10,7 +10,7 @@ from edgelinear.rewiring import rewire
 from edgelinear.topology import CSR, EdgeMap, Topology
 
 if TYPE_CHECKING:
-    from edgelinear import data, plot
+    from edgelinear import data, dynamic, plot
     from edgelinear.comparison import Comparison, compare
     from edgelinear.conversion.densify import densify
     from edgelinear.conversion.report import SparsifyReport
@@ -37,6 +37,7 @@ __all__ = [
     "convert",
     "data",
     "densify",
+    "dynamic",
     "edge_linear",
     "generators",
     "null_models",
@@ -50,6 +51,7 @@ __all__ = [
 # What a layer does not need is imported when it is first asked for.
 _LAZY = {
     "data": "data",
+    "dynamic": "dynamic",
     "plot": "plot",
     "Comparison": "comparison",
     "compare": "comparison",

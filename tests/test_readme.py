@@ -40,6 +40,7 @@ def test_readme_commands_are_targets_of_the_makefile():
     [
         ("custom_connections", [], "GroupedLinear"),
         ("pruned_digits", ["--epochs", "1"], "converted, fine-tuned"),
+        ("learned_wiring", ["--seeds", "1", "--epochs", "1"], "RigL from real"),
         ("karate_club", ["--steps", "3"], "of the 17 other members"),
         ("reactome_pathways", ["--seeds", "2", "--epochs", "1"], "labels by random sets"),
         ("reactome_network", ["--seeds", "2", "--epochs", "1"], "those that decide it are"),

@@ -29,7 +29,7 @@ def test_import_brings_no_pictures_trials_or_comparisons():
     loaded = in_a_fresh_process("import sys, edgelinear; print(*sys.modules)")
     ours = {name for name in loaded if name.startswith("edgelinear.")}
     assert "edgelinear.layers.linear" in ours
-    for name in ("plot", "trials", "comparison", "cli", "data"):
+    for name in ("plot", "trials", "comparison", "cli", "data", "dynamic"):
         assert not any(module.split(".")[1] == name for module in ours), name
     assert not {"matplotlib", "pandas", "networkx", "rich", "click", "scipy.stats"} & {*loaded}
 

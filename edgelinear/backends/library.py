@@ -8,11 +8,12 @@ import ctypes
 import math
 import os
 import struct
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from ctypes import c_char_p, c_int32, c_int64, c_void_p
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -33,7 +34,7 @@ _HUGE = 1 << 22  # bytes from which on huge pages pay
 _LOW = 1 << 40
 
 # The structs of kernels.h: the codes of `struct` for their fields, and their names.
-_INTERFACE = 3
+_INTERFACE = 4
 _CALL_FIELDS = (
     ("4P", "view.indptr", "view.indices", "view.edge_ids", "view.runs"),
     ("4q", "view.rows", "view.columns", "view.edges", "view.num_runs"),
@@ -55,6 +56,9 @@ _PASS_FIELDS = (
     ("q", "finish.num_added"),
     ("5P", "finish.added", "finish.leak", "finish.previous", "finish.mixed", "finish.drive"),
     ("i4x", "finish.mode"),
+    ("4P", *(f"aggregates.{name}" for name in ("nodes", "sources", "weight", "response"))),
+    ("P2q", "aggregates.values", "aggregates.count", "aggregates.most"),
+    ("3P", *(f"aggregates.{name}" for name in ("grad_weight", "grad_response", "scratch"))),
     ("P", "groups"),
     ("2q", "num_groups", "steps"),
     ("3q", "gathered_step", "sums_step", "state_step"),
@@ -73,6 +77,19 @@ _CALL, _PASS, _COPY = (
     struct.Struct("".join(codes for codes, *_ in fields))
     for fields in (_CALL_FIELDS, _PASS_FIELDS, _COPY_FIELDS)
 )
+
+
+class Aggregates(NamedTuple):
+    """The nodes of a pass that aggregate otherwise than by sums: see kernels.h."""
+
+    nodes: Tensor  # (count + 1, 3) int64
+    sources: Tensor  # (edges,) int64
+    weight: Tensor  # (edges,)
+    response: Tensor | None  # (count,)
+    most: int
+    values: Tensor | None = None  # (rows, batch): what is gathered, if None
+    grad_weight: Tensor | None = None  # (edges,)
+    grad_response: Tensor | None = None  # (count,)
 
 
 class Kernels:
@@ -191,8 +208,14 @@ class Kernels:
         steps: int = 1,
         moves: tuple[int, ...] = (0, 0, 0, 0, 0, 0, 0),
         starts_empty: bool = False,
+        aggregates: Aggregates | None = None,
+        parts: Iterable[tuple[int, int]] = (),
     ) -> None:
-        """Compute the `Pass` of kernels.h. Memory after what is gathered is read: see `state`."""
+        """Compute the `Pass` of kernels.h. Memory after what is gathered is read: see `state`.
+
+        `parts` are groups from one to another, which are passed through one part after the other:
+        what makes them may do something in between.
+        """
         batch, dtype = sums.shape[-1], DTYPES[sums.dtype]
         gathered = sums if gathered is None else gathered
 
@@ -225,33 +248,48 @@ class Kernels:
             0,
             address(bias),
         )
-        after = (
+        others: tuple[int, ...] = (0,) * 10
+        if aggregates is not None:
+            nodes, sources, edgewise, response, most, values, *by = aggregates
+            values = gathered if values is None else values
+            others = (
+                *map(address, (nodes, sources, edgewise, response, values)),
+                *(len(nodes) - 1, most),
+                *map(address, by),
+                0,
+            )
+        middle = (
             *(self.parallel_for, 0, 1),
             *(0, 0, 0, batch),
             address(state),
             address(pairs),
-            0 if added is None else (len(added) if pairs is None else len(pairs)),
+            0 if added is None else (added if pairs is None else pairs).shape[0],
             *map(address, (added, leak, previous, mixed, drive)),
             mode,
-            address(groups),
-            len(groups) - 1,
-            steps,
-            *moves,
-            *(reverse, starts_empty),
+            *others,
         )
-        lacks = self._pass(self._set, _PASS.pack(*before, 0, *after))
-        if lacks > 0:
-            scratch = self.empty(sums, lacks, dtype=torch.uint8)
-            lacks = self._pass(self._set, _PASS.pack(*before, scratch.data_ptr(), *after))
-        _check_threads(lacks)
+        after = (steps, *moves, reverse, starts_empty)
+        table, row_bytes = address(groups), groups.stride(0) * groups.element_size()
+        scratch_at = 0  # all parts need as much
+        for first, last in parts or ((0, groups.shape[0] - 1),):
+            rest = (*middle, table + first * row_bytes, last - first, *after)
+            lacks = self._pass(self._set, _PASS.pack(*before, scratch_at, *rest))
+            if lacks > 0:
+                scratch = self.empty(sums, lacks, dtype=torch.uint8)
+                scratch_at = scratch.data_ptr()
+                lacks = self._pass(self._set, _PASS.pack(*before, scratch_at, *rest))
+            _check_threads(lacks)
 
     def copy(self, source: Tensor, to: Tensor, rows: Tensor | None = None) -> None:
-        """Copy (batch, features) to another, converting; `rows` are the features to take."""
+        """Copy (batch, features) to another, converting; `rows` are the features to take.
+
+        `to` may have more features, which stay as they are.
+        """
         fields = (
             *_address_and_strides(source),
             *_address_and_strides(to),
             0 if rows is None else rows.data_ptr(),
-            to.shape[1],
+            (source.shape[1] if rows is None else rows.shape[0]),
             to.shape[0],
             DTYPES[source.dtype],
             DTYPES[to.dtype],

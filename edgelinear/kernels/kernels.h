@@ -3,7 +3,7 @@
 #include <cstdint>
 
 // Raise it with every change to these structs or to what fields mean. `backends/library.py` has the same.
-constexpr int32_t INTERFACE = 3;
+constexpr int32_t INTERFACE = 4;
 
 enum Dtype : int32_t { FLOAT32, FLOAT64, BFLOAT16, FLOAT16 };
 
@@ -97,11 +97,37 @@ struct Call {
     int64_t may_read_beyond;      // whether memory after `gathered` may be read, up to 64 numbers
 };
 
+// What nodes do with the products of weights and sources, other than to add them up.
+// `aggregated.py` has the same.
+enum class Aggregation : int64_t { PRODUCT, MAX, MIN, MEDIAN, MAXABS };
+
+// A node with another aggregation. Its edges are those from `begin` to that of the next node.
+struct Node {
+    int64_t row;
+    Aggregation aggregation;
+    int64_t begin;
+};
+
+// The nodes of a pass that aggregate otherwise; no other edges of the pass lead to them.
+struct Aggregates {
+    const Node* nodes;       // (count + 1,), in order of rows; the last one is an end
+    const int64_t* sources;  // (edges,): the row of each, those of a node in the order given
+    const void* weight;      // (edges,)
+    const void* response;    // (count,): factors of what is aggregated, or null
+    const void* values;      // (rows, batch): those of the sources
+    int64_t count, most;     // nodes, and the most edges of one of them
+    void* grad_weight;       // (edges,): of a pass in reverse, or null
+    void* grad_response;     // (count,)
+    void* scratch;           // set by the pass itself
+};
+
 // A pass over the levels of a network: one walk after the other, each over the rows of a level,
 // into the matrix that it gathers from. From one step to the next, matrices move by so many numbers.
+// Where nodes aggregate otherwise, a pass in reverse adds to `added`, which has all rows then.
 struct Pass {
     Call call;             // of all rows
     Finish finish;
+    Aggregates aggregates;
     const Group* groups;   // and one beyond
     int64_t num_groups;
     int64_t steps;

@@ -7,6 +7,16 @@ inline int64_t room(const Pass& pass, int64_t samples) {
     return chunks * 2 * (samples + 4 * VECTOR_BYTES) * static_cast<int64_t>(sizeof(double)) + 128;
 }
 
+// Finishes the sums of a row for a vector of samples, and writes them.
+template <class A, int W>
+void finish_vector(const Call& call, Vec<A, W> v, int64_t row, int64_t sample) {
+    A sums[W];
+    store(sums, v);
+    finish_sums<A, W, 1>(*call.finish, sums, row, 1, sample, call.batch - sample);
+    A* to = static_cast<A*>(call.sums.data) + row * call.sums.feature_stride + sample;
+    store_as<A, W>(to, load<Vec<A, W>>(sums), call.batch - sample);
+}
+
 // Finishes rows that have nothing to gather: their sums are 0.
 template <class A>
 bool finish_alone(const Call& call) {
@@ -14,14 +24,14 @@ bool finish_alone(const Call& call) {
     const int64_t rows = call.view.rows;
     return parallel(call, rows, rows * call.batch, [&](int64_t begin, int64_t end) {
         for (int64_t row = begin; row < end; row++)
-            for (int64_t sample = 0; sample < call.batch; sample += W) {
-                A sums[W] = {};
-                finish_sums<A, W, 1>(*call.finish, sums, row, 1, sample, call.batch - sample);
-                A* to = static_cast<A*>(call.sums.data) + row * call.sums.feature_stride + sample;
-                store_as<A, W>(to, load<Vec<A, W>>(sums), call.batch - sample);
-            }
+            for (int64_t sample = 0; sample < call.batch; sample += W)
+                finish_vector<A, W>(call, Vec<A, W>{}, row, sample);
     });
 }
+
+inline int64_t shares_of(const Call& call) { return smaller(64, larger(1, call.threads)); }
+
+#include "aggregate.h"
 
 // Walks over the rows of one level: groups from `begin` to `end`.
 template <class A>
@@ -40,7 +50,10 @@ bool walk_level(const Pass& pass, int64_t begin, int64_t end, bool empty) {
     finish.groups += begin;
     finish.row = first;
     call.finish = &finish;
-    return empty ? finish_alone<A>(call) : run(call) == 0;
+    if (empty) return finish_alone<A>(call);
+    if (run(call) != 0) return false;
+    if (!pass.aggregates.count) return true;
+    return pass.reverse ? push_level<A>(pass, first, last) : aggregate_level<A>(pass, call, first);
 }
 
 template <class A, class Pointer>
@@ -81,25 +94,15 @@ inline int32_t on_this_thread(int64_t begin, int64_t end, int64_t, Body body, vo
     return 0;
 }
 
-// Where every thread can have tiles of its own, it takes them through all levels alone; otherwise
-// threads share the rows of each level.
+// Walks over all levels. Where every thread can have tiles of its own, it takes them through all of
+// them alone; otherwise threads share the rows of each level.
 template <class A>
-int64_t pass_of(const Pass& pass) {
+bool walk_tiles(const Pass& pass, int64_t width, int64_t tiles, int64_t shares) {
     const Call& call = pass.call;
-    const int64_t width = best_width<A>(call), tiles = ceil_div(call.batch, larger(1, width));
-    const bool apart = call.threads > 1 && tiles >= call.threads;
-    const int64_t lacks = apart ? tiles * room(pass, width) : room(pass, call.batch);
-    if (!call.scratch) {
-        alignas(64) char own[1 << 15];  // of a small network, which is spared a second call
-        if (lacks > static_cast<int64_t>(sizeof(own))) return lacks;
-        Pass with_own = pass;
-        with_own.call.scratch = own;
-        return pass_of<A>(with_own);
-    }
-    if (!apart) return walk_levels<A>(pass) ? 0 : -1;
     bool walked[64] = {};
-    const int64_t products = call.batch * (call.view.edges + call.view.rows) * pass.steps;
-    const int64_t shares = smaller(64, smaller(tiles, call.threads));
+    const Aggregates& others = pass.aggregates;
+    const int64_t more = others.count ? others.nodes[others.count].begin : 0;
+    const int64_t products = call.batch * (call.view.edges + call.view.rows + more) * pass.steps;
     const bool ok = parallel(call, shares, products, [&](int64_t begin, int64_t end) {
         for (int64_t share = begin; share < end; share++) {
             walked[share] = true;
@@ -111,6 +114,8 @@ int64_t pass_of(const Pass& pass) {
                 one.call.threads = 1;
                 one.call.parallel_for = on_this_thread;
                 one.call.scratch = static_cast<char*>(call.scratch) + t * room(pass, width);
+                one.aggregates.scratch = static_cast<char*>(pass.aggregates.scratch) +
+                                         share * Messages<A>::bytes(pass);
                 move<A>(one.call.gathered.data, sample);
                 move<A>(one.call.sums.data, sample);
                 one.finish.sample = sample;
@@ -119,7 +124,29 @@ int64_t pass_of(const Pass& pass) {
         }
     });
     for (int64_t share = 0; share < shares; share++)
-        if (!walked[share]) return -1;
+        if (!walked[share]) return false;
+    return ok;
+}
+
+// Runs the pass and returns 0, the bytes of scratch that it lacks, or -1 where threads failed.
+template <class A>
+int64_t pass_of(const Pass& given) {
+    Pass pass = given;
+    const Call& call = pass.call;
+    const int64_t width = best_width<A>(call), tiles = ceil_div(call.batch, larger(1, width));
+    const bool apart = call.threads > 1 && tiles >= call.threads;
+    const int64_t walks = apart ? tiles * room(pass, width) : room(pass, call.batch);
+    const int64_t lacks = walks + 63 + shares_of(call) * Messages<A>::bytes(pass);
+    alignas(64) char own[1 << 15];  // of a small network, which is spared a second call
+    if (!call.scratch) {
+        if (lacks > static_cast<int64_t>(sizeof(own))) return lacks;
+        pass.call.scratch = own;
+    }
+    const uintptr_t beyond = reinterpret_cast<uintptr_t>(pass.call.scratch) + walks;
+    pass.aggregates.scratch = reinterpret_cast<void*>((beyond + 63) / 64 * 64);
+    const int64_t shares = smaller(tiles, shares_of(call));
+    bool ok = apart ? walk_tiles<A>(pass, width, tiles, shares) : walk_levels<A>(pass);
+    if (pass.aggregates.grad_weight) ok &= collect<A>(pass);
     return ok ? 0 : -1;
 }
 

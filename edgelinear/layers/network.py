@@ -14,14 +14,11 @@ from edgelinear.layers import nodes
 from edgelinear.layers.evolved import Evolved
 from edgelinear.layers.graph import GraphModule
 from edgelinear.layers.module import refill
-from edgelinear.networks import passes
+from edgelinear.networks import aggregated, passes
+from edgelinear.networks.aggregated import Split
 from edgelinear.networks.formula import Formula
 from edgelinear.networks.plan import FIRST, LEVEL, Plan
 from edgelinear.topology import EdgeMap, Topology
-
-# Edges up to which the form for compiled transforms is made beforehand, so that it is there for
-# Dynamo, which cannot make it. In larger networks they break the graph once.
-_SMALL = 100_000
 
 
 class EdgeNetwork(Evolved):
@@ -51,8 +48,9 @@ class EdgeNetwork(Evolved):
         response: (num_nodes,) initial values of learnable factors of what nodes aggregate, as NEAT
             has them.
         aggregation: "sum", "mean", "product", "max", "min", "median" or "maxabs" of what comes in;
-            one, a list, or a dict of some nodes. Others than sums and means are computed level by
-            level, and hold batch * edges products.
+            one, a list, or a dict of some nodes. Others than sums and means hold batch * edges
+            products where the compiled kernels do not compute them: under compilers and transforms,
+            in derivatives of derivatives, and by other backends.
         duplicates: what to do with an edge given twice: see `EdgeLinear`.
         node_names: (num_nodes,) strings or whole numbers.
         backend: "auto", or a name in `edgelinear.backends.BACKENDS`.
@@ -70,7 +68,7 @@ class EdgeNetwork(Evolved):
         [0, 0, 1, 2, 3]
     """
 
-    _derived = ("_plan", "_factor", "_scale", "_is_other", "_formula")
+    _derived = ("_plan", "_factor", "_scale", "_is_other", "_formula", "_split")
     _of_graph = (*GraphModule._of_graph, "_aggregations")
     _given: tuple
 
@@ -123,7 +121,12 @@ class EdgeNetwork(Evolved):
     def _set_plan(self) -> None:
         functions = self._set_factors()
         self._plan = Plan.of(self._topology, self._inputs, self._outputs, functions)
-        self._prepare_formula()
+        self._set_forms()
+
+    def _set_forms(self) -> None:
+        """Set the other forms of the plan, which are made when they are first needed."""
+        self._formula = Formula(self._plan, self._aggregations)
+        self._split: Split | None = None
 
     def _check_edges(self, topology: Topology) -> None:
         nodes.check_inputs(topology, self._inputs, self.node_names)
@@ -142,18 +145,12 @@ class EdgeNetwork(Evolved):
             device="meta",
         )
 
-    def _prepare_formula(self) -> None:
-        self._formula: Formula | None = None
-        is_needed = self._is_other is not None or not self._plan.is_named
-        if is_needed or self.num_edges <= _SMALL:
-            self._make_formula()
-
     def _place_topology(self) -> None:
         before = self.__dict__.get("_plan")
         super()._place_topology()
         if before is not None and before is not self._plan:  # on another device
             self._move_factors()
-            self._prepare_formula()
+            self._set_forms()
 
     @property
     def level(self) -> Tensor:
@@ -294,32 +291,30 @@ class EdgeNetwork(Evolved):
         plan = self._plan
         weight, response = self._scaled(weight if weight.dtype == x.dtype else weight.to(x.dtype))
         bias = self._scaled_bias(x.dtype)
-        if self._needs_formula():
-            formula = self._make_formula() if self._formula is None else self._formula
-            offset = None if bias is None else take(bias, 0, plan.order)
-            h = formula(weight, offset, response, x, self.backend)
-            y = take(h, 1, plan.outputs if of_outputs else plan.place)
-        else:
+        if self._is_other is None and not self._needs_formula():
             y, h = passes.levels(weight, bias, x, plan, self.backend)
             if not of_outputs:
                 y = take(h, 0, plan.place).t().contiguous()
+        else:
+            wanted = plan.outputs if of_outputs else plan.place
+            offset = None if bias is None else take(bias, 0, plan.order)
+            terms = weight, offset, response, x
+            if aggregated.is_fast(*terms, plan, self.backend):
+                if self._split is None:
+                    self._split = Split.of(plan, self._aggregations)
+                h = aggregated.levels(*terms, self._split, self._formula, self.backend)
+                y = h.index_select(0, wanted).t().contiguous()
+            else:
+                y = take(self._formula(*terms, self.backend), 1, wanted)
         y = y if y.dtype == dtype else y.to(dtype)
         return y if len(batch) == 1 else y.view(*batch, y.shape[1])
 
     def _needs_formula(self) -> bool:
-        if self._is_other is not None:
-            return True
         if torch.compiler.is_compiling() or torch.jit.is_tracing():
             if torch.onnx.is_in_onnx_export() or not self._plan.is_named:
                 return True
             return torch.compiler.is_dynamo_compiling() and _torch.is_compiled_transform()
         return False
-
-    def _make_formula(self) -> Formula:
-        with torch.inference_mode(False):
-            by_place = [self._aggregations[node] for node in self._plan.order.tolist()]
-            self._formula = Formula(self._plan, by_place)
-        return self._formula
 
     def extra_repr(self) -> str:
         level = self.level

@@ -1,6 +1,8 @@
 """Passes through the levels of a network in one call of the compiled kernels."""
 
+from collections.abc import Iterator
 from functools import lru_cache
+from itertools import pairwise
 
 from torch import Tensor
 
@@ -17,40 +19,47 @@ def levels(
     bias: Tensor | None,  # (num_nodes,)
     x: Tensor,  # (batch, inputs)
     plan: Plan,
+    aggregates: library.Aggregates | None = None,
 ) -> Tensor:  # (num_nodes, batch)
     """Return the values of all nodes: `h[t] = f(bias[t] + sum of weight[e] * h[s])`."""
     kernels = cpp.kernels()
     h = kernels.state(x, view.indptr.shape[0] - 1, x.shape[0])
     if x.numel():
-        kernels.copy(library.unit_stride(x), h[: x.shape[1]].t())
+        kernels.copy(library.unit_stride(x), h.t())
     if not h.numel():
         return h
-    for first, last, compiled in _parts(plan.groups, plan.groups_of_inputs):
-        kernels.run_pass(plan.table[first : last + 1], view, weight, h, bias=bias)
-        if not compiled:
-            places = plan.rows[first][FIRST], plan.rows[last][FIRST]
-            generic.activate(h, plan, *places, done=COMPILED)
+
+    def parts() -> Iterator[tuple[int, int]]:
+        for first, last, left in _parts(plan.groups, plan.groups_of_inputs):
+            yield first, last
+            generic.activate(h, plan, left)
+
+    kernels.run_pass(plan.table, view, weight, h, bias=bias, aggregates=aggregates, parts=parts())
     return h
 
 
 @lru_cache(maxsize=256)
-def _parts(groups: str, inputs: int) -> list[tuple[int, int, bool]]:
-    """Cut the groups after the inputs where torch must compute: first, last, whether it need not.
+def _parts(groups: str, inputs: int) -> list[tuple[int, int, list[tuple[int, int, int]]]]:
+    """Cut the groups after the inputs where torch must compute: first, last, and what it does then.
 
     Levels whose activations the kernels all compute go together, others one by one.
     """
     rows = rows_of(groups)
-    parts: list[tuple[int, int, bool]] = []
+    parts: list[tuple[int, int, list[tuple[int, int, int]]]] = []
     start = inputs
     while start < len(rows) - 1:
         stop = start + 1
         while stop < len(rows) - 1 and rows[stop][LEVEL] == rows[start][LEVEL]:
             stop += 1
-        compiled = all(row[ACTIVATION] < COMPILED for row in rows[start:stop])
-        if compiled and parts and parts[-1][2]:
-            parts[-1] = (parts[-1][0], stop, True)
+        left = [
+            (row[FIRST], after[FIRST], row[ACTIVATION])
+            for row, after in pairwise(rows[start : stop + 1])
+            if row[ACTIVATION] >= COMPILED
+        ]
+        if not left and parts and not parts[-1][2]:
+            parts[-1] = (parts[-1][0], stop, [])
         else:
-            parts.append((start, stop, compiled))
+            parts.append((start, stop, left))
         start = stop
     return parts
 
@@ -61,9 +70,8 @@ def pull(
     h: Tensor,  # (num_nodes, batch): what `levels` gave
     grad: Tensor,  # (batch, outputs)
     pairs: Tensor,  # (outputs, 2)
-    table: Tensor,
+    table: Tensor,  # of the groups whose gradients are asked for
     factors: Tensor | None,  # (num_nodes, batch): derivatives, where kernels have none
-    skip: int,  # groups at the start whose gradient nobody asks for
 ) -> Tensor:  # (num_nodes, batch)
     """Return the gradient by the sum of each node, from that by the outputs."""
     kernels = cpp.kernels()
@@ -73,7 +81,7 @@ def pull(
     gradient = kernels.state(h, *h.shape)
     if gradient.numel():
         kernels.run_pass(
-            table[skip:],
+            table,
             view,
             weight,
             gradient,

@@ -1,9 +1,12 @@
 """A network by `edge_linear` and torch's own operators, level by level.
 
-It is for aggregations other than sums and means, for functions of one's own under a compiler, and
-for ONNX. Every level copies those before it.
+It is for what the kernels and the operators of networks do not do: functions of one's own under a
+compiler, ONNX, and aggregations other than sums and means on other devices, under compilers and
+transforms, and where derivatives have derivatives. Every level copies those before it.
 """
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,24 +48,19 @@ class Part:
 
 
 class Formula:
-    """The levels of a plan, one by one."""
+    """The levels of a plan, one by one. They are made when they are first needed."""
 
-    def __init__(self, plan: Plan, aggregations: list[str]) -> None:  # of each place
+    def __init__(self, plan: Plan, aggregations: Sequence[str]) -> None:  # of each node
         self.plan = plan
-        view = plan.topology._target_view
-        indptr = view.indptr.cpu().numpy().astype(np.int64)
-        edges = np.arange(indptr[-1])
-        if view.edge_ids is not None:
-            edges = view.edge_ids.cpu().numpy().astype(np.int64)
-        sources = view.indices.cpu().numpy().astype(np.int64)
-        kinds = np.array(aggregations)
-        is_empty = (np.diff(indptr) == 0) & (kinds != "product")  # which is then 1
-        kinds[is_empty | (kinds == "mean")] = "sum"
-        self.parts = [
-            _part(plan, r.start, r.stop, indptr, edges, sources, kinds)
-            for r in plan.ranges()
-            if r.start >= plan.num_inputs
-        ]
+        self.aggregations = aggregations
+        self.parts: list[Part] | None = None
+
+    @torch.compiler.assume_constant_result  # for Dynamo, which cannot make them
+    def _prepare(self) -> None:
+        if self.parts is None:
+            # In a thread of its own, which is in no mode: no tensor is then a tracer's or a fake.
+            with ThreadPoolExecutor(1) as thread:
+                self.parts = thread.submit(_parts, self.plan, self.aggregations).result()
 
     def __call__(
         self,
@@ -73,6 +71,8 @@ class Formula:
         backend: str,
     ) -> Tensor:  # (batch, num_nodes), by place
         """Return the values of all nodes."""
+        self._prepare()
+        assert self.parts is not None
         values = x
         for part in self.parts:
             parts = []
@@ -118,7 +118,26 @@ def aggregate(block: Block, messages: Tensor) -> Tensor:  # (batch, nodes, slots
         return messages.gather(-1, at).squeeze(-1)
     ordered = filled(torch.inf).sort(-1).values
     middle = torch.stack([(block.count - 1) // 2, block.count // 2], -1)
-    return ordered.gather(-1, middle.expand(messages.shape[0], -1, -1)).mean(-1)
+    last = block.is_edge.shape[-1] - 1  # where NaN is, if there is any
+    middle = torch.where(ordered[..., -1:].isnan(), last, middle)
+    return ordered.gather(-1, middle).mean(-1)
+
+
+def _parts(plan: Plan, aggregations: Sequence[str]) -> list[Part]:
+    view = plan.topology._target_view
+    indptr = view.indptr.cpu().numpy().astype(np.int64)
+    edges = np.arange(indptr[-1])
+    if view.edge_ids is not None:
+        edges = view.edge_ids.cpu().numpy().astype(np.int64)
+    sources = view.indices.cpu().numpy().astype(np.int64)
+    kinds = np.array(aggregations)[plan.order.cpu().numpy()]
+    is_empty = (np.diff(indptr) == 0) & (kinds != "product")  # which is then 1
+    kinds[is_empty | (kinds == "mean")] = "sum"
+    return [
+        _part(plan, r.start, r.stop, indptr, edges, sources, kinds)
+        for r in plan.ranges()
+        if r.start >= plan.num_inputs
+    ]
 
 
 def _part(

@@ -23,14 +23,14 @@ def levels(
             continue
         offset = None if bias is None else bias[r.start : r.stop]
         h[r.start : r.stop] = backend.spmm(weight[r.edges], h.t(), r.topology, offset).t()
-        activate(h, plan, r.start, r.stop)
+        activate(h, plan, plan.activations(r.start, r.stop))
     return h
 
 
-def activate(h: Tensor, plan: Plan, start: int, stop: int, done: int = 1) -> None:
-    """Activate the sums of places from `start` to `stop`, but for codes below `done`."""
-    for first, last, code in plan.activations(start, stop):
-        if code >= done:
+def activate(h: Tensor, plan: Plan, groups: list[tuple[int, int, int]]) -> None:
+    """Activate the sums of groups: their first and last place, and their code."""
+    for first, last, code in groups:
+        if code:  # 0 is the identity
             part = h[first:last]
             part.copy_(plan.function_of(code)(part))
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.utils.flop_counter import register_flop_formula
 
 from edgelinear import _torch, backends, ops
@@ -102,7 +101,7 @@ def _run_levels(
     h = _run_states(weight, bias, x, plan, backend)
     if not _is_cpp(backend, x, weight, plan.topology):
         return h.index_select(0, plan.outputs).t().contiguous(), h
-    y = x.new_empty(x.shape[0], len(plan.outputs))
+    y = x.new_empty(x.shape[0], plan.outputs.shape[0])
     if y.numel():
         cpp.kernels().copy(h.t(), y, plan.outputs)
     return y, h
@@ -145,9 +144,10 @@ def _ordered(weight: Tensor, topology: Topology, transposed: bool) -> Tensor:
     view = topology._source_view if transposed else topology._target_view
     if view.edge_ids is None:
         return weight.contiguous()
-    if len(weight) < _MANY_EDGES or cpp.why_not(weight[None], weight, topology) is not None:
+    edges = weight.shape[0]
+    if edges < _MANY_EDGES or cpp.why_not(weight[None], weight, topology) is not None:
         return weight.index_select(0, view.edge_ids)
-    ordered = cpp.kernels().empty(weight, len(weight))
+    ordered = cpp.kernels().empty(weight, edges)
     cpp.kernels().copy(weight[None], ordered[None], view.edge_ids)
     return ordered
 
@@ -162,10 +162,19 @@ def _derivatives(
 
     It follows from h itself, or else from the sums, which are computed once more.
     """
-    codes = {row[ACTIVATION] for row in plan.rows[:-1]}
     z = None
-    if any(code >= len(NAMES) or not ACTIVATIONS[NAMES[code]].from_h for code in codes):
+    if _needs_sums(plan):
         z = ops.spmm(weight, h, plan.topology, backend, bias=bias, feature_major=True)
+    return _slopes(z, h, plan)
+
+
+def _needs_sums(plan: Plan) -> bool:
+    codes = {row[ACTIVATION] for row in plan.rows[:-1]}
+    return any(code >= len(NAMES) or not ACTIVATIONS[NAMES[code]].from_h for code in codes)
+
+
+def _slopes(z: Tensor | None, h: Tensor, plan: Plan) -> Tensor:
+    """Return the derivatives of activations at sums z, or from h alone."""
     # Groups of one activation go together: there are fewer of these than of levels.
     groups: dict[int, list[int]] = {}
     for number, row in enumerate(plan.rows[:-1]):
@@ -202,7 +211,9 @@ def _levels_gradients(
     backend: str,
 ) -> tuple:
     inputs = plan.num_inputs
-    if grad_h is None and grad is not None and _way(grad, weight, h) is _Way.KERNEL:
+    is_plain = grad_h is None and grad is not None and _way(grad, weight, h) is _Way.KERNEL
+    if is_plain:
+        assert grad is not None
         gradient = _pull(needs, grad, weight, bias, h, plan, backend)
     else:
         r = torch.zeros_like(h) if grad_h is None else grad_h
@@ -212,10 +223,12 @@ def _levels_gradients(
         gradient = solve(weight, d, r, plan, True, backend)
     grad_weight = grad_bias = grad_x = None
     if needs[0]:
-        grad_weight = ops.sddmm(gradient, h, plan.topology, backend=backend, feature_major=True)
+        multiply: Any = ops._run_sddmm if is_plain else ops.sddmm
+        options = {"backend": backend, "feature_major": True}
+        grad_weight = multiply(gradient, h, plan.topology, h.dtype, **options)
     if needs[1]:
         sums = gradient[inputs:].sum(1)
-        grad_bias = F.pad(sums, (inputs, 0))
+        grad_bias = torch.cat([sums.new_zeros(inputs), sums])
     if needs[2]:
         grad_x = gradient[:inputs].t()
     return grad_weight, grad_bias, grad_x
@@ -240,9 +253,9 @@ def _pull(
         factors = None
         if not plan.is_compiled:
             factors = _derivatives(weight, bias, h, plan, backend).contiguous()
-        skip = 0 if needs[2] else plan.groups_of_inputs
+        table = plan.table if needs[2] else plan.table_of_others
         view, ordered = topology._source_view, _ordered(weight, topology, True)
-        return compiled.pull(view, ordered, h, grad, plan.pairs, plan.table, factors, skip)
+        return compiled.pull(view, ordered, h, grad, plan.pairs, table, factors)
 
 
 def _solve_gradients(

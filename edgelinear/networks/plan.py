@@ -107,6 +107,11 @@ class Plan:
         return torch.tensor(self.rows, device="cpu")
 
     @cached_property
+    def table_of_others(self) -> Tensor:
+        """The rows of the table after those of the first level."""
+        return self.table[self.groups_of_inputs :]
+
+    @cached_property
     def groups_of_inputs(self) -> int:
         """How many groups the first level has."""
         return sum(row[LEVEL] == 0 for row in self.rows[:-1])
@@ -125,6 +130,12 @@ class Plan:
     def is_named(self) -> bool:
         """Whether every activation has a name."""
         return len(self.functions) == 0  # Dynamo knows no `not` of tuples
+
+    def over(self, topology: Topology) -> "Plan":
+        """Return the plan of the same nodes with other edges."""
+        rows = np.array(self.rows)
+        level, codes = rows[:-1, [LEVEL, ACTIVATION]].repeat(np.diff(rows[:, FIRST]), 0).T
+        return replace(self, topology=topology, groups=_groups(topology, level, codes), _ranges={})
 
     def activations(self, start: int, stop: int) -> list[tuple[int, int, int]]:
         """Return the first and last place and the code of each group from `start` to `stop`."""

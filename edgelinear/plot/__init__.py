@@ -1,7 +1,7 @@
-"""Pictures of a wiring, a network and a comparison. Each function returns a matplotlib `Figure`.
+"""Pictures of wirings, networks, comparisons and schedules. Each function returns a `Figure`.
 
-The figures belong to no window and to no global state: `figure.savefig("wiring.png")` writes one,
-and a notebook shows it.
+These are of matplotlib, and belong to no window and to no global state:
+`figure.savefig("wiring.png")` writes one, and a notebook shows it.
 """
 
 from edgelinear.plot._bipartite import bipartite
@@ -11,6 +11,7 @@ from edgelinear.plot._degrees import degrees
 from edgelinear.plot._figure import formats
 from edgelinear.plot._matrix import block_counts, matrix
 from edgelinear.plot._network import network
+from edgelinear.plot._rewiring import rewiring
 
 __all__ = [
     "bipartite",
@@ -21,4 +22,5 @@ __all__ = [
     "formats",
     "matrix",
     "network",
+    "rewiring",
 ]

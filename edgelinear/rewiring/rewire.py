@@ -66,26 +66,19 @@ def rewire(
         [1.0, 0.5, 3.0]
     """
     try:
-        plan = _planned(layer, keep, add, (weight, index, scale), optimizer, generator)
+        plan = planned(layer, keep, add, (weight, index, scale), optimizer, generator)
     except (TypeError, ValueError) as error:
         if group is not None:
             check_same(group, repr(error))  # or the others would wait
         raise
     if group is not None:
-        check_same(group, None if plan is None else (plan.change.topology.edge_index, plan.start))
+        check_same(group, None if plan is None else plan.said)
     if plan is None:
         return EdgeMap.identity(layer.num_edges)
-    (parameter,) = layer.edge_parameters()
-    layer._take_topology(plan.change.topology)  # which may refuse it: nothing was changed before
-    rules.commit(plan.rules)
-    refill(parameter, plan.values)
-    state.commit(plan.moved)
-    if plan.is_drawn:
-        layer._mark_drawn()
-    return plan.change.edges
+    return commit(layer, plan)
 
 
-class _Plan(NamedTuple):
+class Plan(NamedTuple):
     """A change that fits, before anything is changed."""
 
     change: Change
@@ -95,17 +88,22 @@ class _Plan(NamedTuple):
     values: Tensor  # of the parameter that the weight follows
     is_drawn: bool
 
+    @property
+    def said(self) -> tuple[Tensor, ...]:
+        """What processes compare."""
+        return self.change.topology.edge_index, self.start
 
-def _planned(
+
+def planned(
     layer: EdgeModule,
     keep: Any,
     add: Any,
     given: tuple[Any, Any, Any],  # weight, index and scale of the new edges
     optimizer: Any,
     generator: torch.Generator | None,
-) -> _Plan | None:
+) -> Plan | None:
     """Return what is to change, or None if nothing is."""
-    _check_layer(layer)
+    check_layer(layer)
     change = change_of(layer, keep, add)
     new = _new(layer, 0 if change is None else len(change.added), *given)
     if change is None:
@@ -117,10 +115,23 @@ def _planned(
     start = _start(layer, change, new, generator)
     fill = start if edges is None else start[edges]
     values = entries.follow(parameter.detach(), fill=fill)
-    return _Plan(change, found, moved, start, values, layer._is_drawn and new.weight is None)
+    return Plan(change, found, moved, start, values, layer._is_drawn and new.weight is None)
 
 
-def _check_layer(layer: Any) -> None:
+def commit(layer: EdgeModule, plan: Plan) -> EdgeMap:
+    """Change the layer, and return which old edge each one is."""
+    (parameter,) = layer.edge_parameters()
+    layer._take_topology(plan.change.topology)  # which may refuse it: nothing was changed before
+    rules.commit(plan.rules)
+    refill(parameter, plan.values)
+    state.commit(plan.moved)
+    if plan.is_drawn:
+        layer._mark_drawn()
+    return plan.change.edges
+
+
+def check_layer(layer: Any) -> None:
+    """Refuse what has no weights of its own that can change."""
     if not isinstance(layer, EdgeModule):
         raise TypeError(
             "`layer` must be an EdgeLinear, an EdgeNetwork or an EdgeRNN, got "
