@@ -147,6 +147,16 @@ def ragged_dimension(nested: Any) -> int:
     return getattr(nested, "_ragged_idx", 1)
 
 
+def is_constant(function: Any) -> Any:
+    """Have Dynamo call a function while it compiles, and take what it returns for a constant.
+
+    As `torch.compiler.assume_constant_result` does, which imports Dynamo first: whoever imports
+    this library would wait for it. Where torch calls the mark otherwise, compiled graphs break.
+    """
+    function._dynamo_marked_constant = True
+    return function
+
+
 def thread_pool() -> int | None:
     """Return the address of torch's own parallel loop, or None where it exports none.
 

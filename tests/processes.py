@@ -4,9 +4,32 @@ import datetime
 import os
 import traceback
 
+import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+
+
+class Work(dict):
+    """Pieces of work of a test file, by name: a decorator of functions of a path and a rank.
+
+    Starting two processes takes longer than all that they do, so one pair does all of it.
+    """
+
+    def __call__(self, function):
+        self[function.__name__] = function
+        return function
+
+    def fixture(self):
+        """Return the fixture that has done it: see `in_two_processes`."""
+
+        @pytest.fixture(scope="module")
+        def two_processes(tmp_path_factory):
+            if not (dist.is_available() and dist.is_gloo_available()):
+                pytest.skip("torch has no gloo")
+            return in_two_processes(self, tmp_path_factory.mktemp("processes"))
+
+        return two_processes
 
 
 def in_two_processes(work, path):

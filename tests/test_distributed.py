@@ -6,7 +6,7 @@ import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 import torch.nn.functional as F
 from problems import SMALL, random
-from processes import in_two_processes
+from processes import Work
 from torch import nn
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict import (
@@ -74,19 +74,8 @@ def full_state(model):
     return get_model_state_dict(model, options=FULL)
 
 
-# Starting two processes takes longer than all that they do, so one pair does all of it.
-WORK = {}
-
-
-def work(function):
-    WORK[function.__name__] = function
-    return function
-
-
-@pytest.fixture(scope="module")
-def two_processes(tmp_path_factory):
-    """Return a function that gives what a piece of work returned in each of two processes."""
-    return in_two_processes(WORK, tmp_path_factory.mktemp("processes"))
+work = Work()
+two_processes = work.fixture()
 
 
 def in_one_process():

@@ -146,7 +146,8 @@ int64_t pass_of(const Pass& given) {
     pass.aggregates.scratch = reinterpret_cast<void*>((beyond + 63) / 64 * 64);
     const int64_t shares = smaller(tiles, shares_of(call));
     bool ok = apart ? walk_tiles<A>(pass, width, tiles, shares) : walk_levels<A>(pass);
-    if (pass.aggregates.grad_weight) ok &= collect<A>(pass);
+    // Without edges there is no gradient of weights, and still one of responses.
+    if (pass.aggregates.grad_weight || pass.aggregates.grad_response) ok &= collect<A>(pass);
     return ok ? 0 : -1;
 }
 

@@ -43,7 +43,11 @@ def as_lengths(lengths: Any, batch: torch.Size) -> Tensor:
         TypeError: if they are no whole numbers.
         ValueError: if they are not as many as sequences.
     """
-    given = torch.as_tensor(lengths)
+    try:
+        given = torch.as_tensor(lengths)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"`lengths` must be whole numbers, got {lengths!r}.") from error
+    given = given if given.numel() else given.long()  # an empty list is one of floats to torch
     if given.is_floating_point() or given.is_complex() or given.dtype == torch.bool:
         raise TypeError(f"`lengths` must be whole numbers, got {given.dtype}.")
     if given.shape != batch:
@@ -108,6 +112,8 @@ class Ragged(NamedTuple):
         checkpoint_every: int | None,
     ) -> tuple[Tensor, Tensor]:
         """Return outputs, 0 beyond the ends of sequences, and the states at these."""
+        if not self.lengths:
+            return advance(x, state, None)
         x = x.index_select(0, self.order)
         state = None if state is None else state.index_select(0, self.order)
         batch, time, _ = x.shape
@@ -122,8 +128,7 @@ class Ragged(NamedTuple):
             y, state = in_parts(advance, part, state, starts, checkpoint_every is not None)
             outputs.append(F.pad(y, (0, 0, 0, 0, 0, batch - going)))
             start = stop
-        if state is None:  # no sequences
-            return advance(x, None, None)
+        assert state is not None
         outputs.append(outputs[0].new_zeros(batch, time - start, outputs[0].shape[2]))
         last = torch.cat([state, *reversed(ended)])
         return torch.cat(outputs, 1).index_select(0, self.place), last.index_select(0, self.place)

@@ -14,14 +14,19 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from edgelinear import _torch, ops
 from edgelinear.backends import cpp
 from edgelinear.backends.library import DERIVE, SCALE, Aggregates
 from edgelinear.networks import compiled
 from edgelinear.networks.formula import AGGREGATIONS, Formula
-from edgelinear.networks.passes import _is_cpp, _needs_sums, _ordered, _slopes
+from edgelinear.networks.passes import (
+    _by_bias,
+    _is_plain_cpp,
+    _needs_sums,
+    _ordered,
+    _slopes,
+)
 from edgelinear.networks.plan import Plan
 from edgelinear.topology import Topology
 
@@ -77,17 +82,7 @@ def is_fast(
     backend: str,
 ) -> bool:
     """Return whether the kernels compute this."""
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
-        return False
-    return (
-        x.numel() > 0
-        and x.dtype == weight.dtype
-        and x.dtype in (torch.float32, torch.float64)
-        and not _torch.is_transforming()
-        and not _torch.is_forward_mode()
-        and _torch.is_memory(weight, bias, response, x)
-        and _is_cpp(backend, x, weight, plan.topology)
-    )
+    return _is_plain_cpp(backend, x, weight, plan.topology, bias, response)
 
 
 def levels(
@@ -153,7 +148,13 @@ def _by_formula(
         weight, bias, response, x = views
         h = formula(weight, bias, response, x, backend).t()
         wanted = [view for view, need in zip(views, needs, strict=True) if need]
-        found = iter(torch.autograd.grad(h, wanted, grad, create_graph=has_graph))
+        if not h.requires_grad:  # there are no edges
+            return tuple(
+                torch.zeros_like(t) if need else None
+                for t, need in zip(tensors, needs, strict=True)
+            )
+        options = {"create_graph": has_graph, "materialize_grads": True}
+        found = iter(torch.autograd.grad(h, wanted, grad, **options))
     return tuple(next(found) if need else None for need in needs)
 
 
@@ -181,7 +182,7 @@ def _by_kernels(
         aggregates = aggregates._replace(grad_weight=by_weight, grad_response=by_response)
     gradient = kernels.state(h, *h.shape)
     kernels.run_pass(
-        plan.table[0 if needs[3] else plan.groups_of_inputs :],
+        plan.table if needs[3] else plan.table_of_others,
         topology._source_view,
         _ordered(of_sums, topology, True),
         gradient,
@@ -197,7 +198,7 @@ def _by_kernels(
         by_sums = ops.sddmm(gradient, h, topology, feature_major=True)
         grad_weight.index_copy_(0, split.sums, by_sums).index_copy_(0, split.others, by_weight)
     if needs[1]:
-        grad_bias = F.pad(gradient[inputs:].sum(1), (inputs, 0))
+        grad_bias = _by_bias(gradient, inputs)
     if needs[2]:
         grad_response = h.new_zeros(len(h)).index_copy_(0, split.places, by_response)
     if needs[3]:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from edgelinear import _torch
 from edgelinear.functional import edge_linear
 from edgelinear.functional.export import take
 from edgelinear.networks.activations import Function
@@ -55,7 +56,7 @@ class Formula:
         self.aggregations = aggregations
         self.parts: list[Part] | None = None
 
-    @torch.compiler.assume_constant_result  # for Dynamo, which cannot make them
+    @_torch.is_constant  # for Dynamo, which cannot make them
     def _prepare(self) -> None:
         if self.parts is None:
             # In a thread of its own, which is in no mode: no tensor is then a tracer's or a fake.

@@ -134,6 +134,23 @@ def _is_cpp(backend: str, x: Tensor, weight: Tensor, topology: Topology) -> bool
     return backend in ("auto", "cpp") and cpp.why_not(x, weight, topology) is None
 
 
+def _is_plain_cpp(
+    backend: str, x: Tensor, weight: Tensor, topology: Topology, *others: Tensor | None
+) -> bool:
+    """Return whether kernels can run at once, as nothing but autograd watches these tensors."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return False
+    return (
+        x.numel() > 0
+        and x.dtype == weight.dtype
+        and x.dtype in (torch.float32, torch.float64)
+        and not _torch.is_transforming()
+        and not _torch.is_forward_mode()
+        and _torch.is_memory(x, weight, *others)
+        and _is_cpp(backend, x, weight, topology)
+    )
+
+
 def _state_like(x: Tensor, topology: Topology) -> Tensor:
     """Return a matrix of the shape that each level gathers from, without its numbers."""
     return x.new_empty(1).expand(x.shape[0], topology.in_features)
@@ -227,11 +244,16 @@ def _levels_gradients(
         options = {"backend": backend, "feature_major": True}
         grad_weight = multiply(gradient, h, plan.topology, h.dtype, **options)
     if needs[1]:
-        sums = gradient[inputs:].sum(1)
-        grad_bias = torch.cat([sums.new_zeros(inputs), sums])
+        grad_bias = _by_bias(gradient, inputs)
     if needs[2]:
         grad_x = gradient[:inputs].t()
     return grad_weight, grad_bias, grad_x
+
+
+def _by_bias(gradient: Tensor, inputs: int) -> Tensor:
+    """Return the gradient by biases, by place, from that by sums: inputs have none."""
+    sums = gradient[inputs:].sum(1)
+    return torch.cat([sums.new_zeros(inputs), sums])
 
 
 def _pull(

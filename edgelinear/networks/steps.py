@@ -20,12 +20,11 @@ import torch
 from torch import Tensor
 
 from edgelinear import _torch, ops
-from edgelinear.backends import cpp
 from edgelinear.functional import edge_linear
 from edgelinear.functional.export import take
 from edgelinear.networks import history, pull
 from edgelinear.networks.activations import Function
-from edgelinear.networks.passes import _derivatives, _ordered
+from edgelinear.networks.passes import _derivatives, _is_plain_cpp, _ordered
 from edgelinear.networks.plan import Plan
 
 
@@ -107,19 +106,8 @@ def _is_fast(
     plan: Plan,
     backend: str,
 ) -> bool:
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
-        return False
-    return (
-        backend in ("auto", "cpp")
-        and plan.is_compiled
-        and x.numel() > 0
-        and x.dtype == weight.dtype
-        and x.dtype in (torch.float32, torch.float64)
-        and not _torch.is_transforming()
-        and not _torch.is_forward_mode()
-        and _torch.is_memory(weight, bias, leak, x, state)
-        and cpp.why_not(x, weight, plan.topology) is None
-    )
+    # In this order: Dynamo cannot trace a `cached_property`.
+    return _is_plain_cpp(backend, x, weight, plan.topology, bias, leak, state) and plan.is_compiled
 
 
 def loop(

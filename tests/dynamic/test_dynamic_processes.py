@@ -5,7 +5,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from by_hand import layer_of, pairs
-from processes import in_two_processes
+from processes import Work
 from torch import nn
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch.nn.parallel import DistributedDataParallel
@@ -14,19 +14,8 @@ from torch.testing import assert_close
 import edgelinear as el
 
 pytestmark = pytest.mark.slow
-WORK = {}
-
-
-def work(function):
-    WORK[function.__name__] = function
-    return function
-
-
-@pytest.fixture(scope="module")
-def two_processes(tmp_path_factory):
-    if not (dist.is_available() and dist.is_gloo_available()):
-        pytest.skip("torch has no gloo")
-    return in_two_processes(WORK, tmp_path_factory.mktemp("processes"))
+work = Work()
+two_processes = work.fixture()
 
 
 def make_model():
@@ -144,6 +133,24 @@ def see_no_gradient_in_one(path, rank):
 
 def test_a_process_without_a_gradient_is_refused_in_all(two_processes):
     assert two_processes(see_no_gradient_in_one) == [pairs(make_model()[0])] * 2
+
+
+@work
+def diverge_in_one(path, rank):
+    model = make_model()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    for kind in (el.dynamic.RigL, el.dynamic.SET):
+        schedule = kind(model, optimizer, every=1, group=dist.group.WORLD)
+        model(batch(0)[0]).sum().backward()
+        with torch.no_grad():
+            model[2].weight[3] = torch.inf if rank else 1.0
+        with pytest.raises(RuntimeError, match="`2` has the weight inf at edge 3"):
+            schedule.step()
+    return pairs(model[0])
+
+
+def test_a_process_that_diverged_is_refused_in_all(two_processes):
+    assert two_processes(diverge_in_one) == [pairs(make_model()[0])] * 2
 
 
 @work

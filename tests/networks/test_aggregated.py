@@ -348,3 +348,35 @@ def test_aggregations_follow_a_change_of_the_graph():
     net.prune_dead()
     assert_close(net(x), before)
     assert_close(net.nodes(x), node_by_node(net, x))
+
+
+@pytest.mark.parametrize("aggregation", ["product", "max", "min", "median", "maxabs"])
+@pytest.mark.parametrize("edges", [[], [(0, 2)]], ids=["no edges", "edges elsewhere"])
+def test_nodes_that_nothing_feeds_have_gradients(aggregation, edges):
+    def gradients(backend, **options):
+        net = el.EdgeNetwork(
+            3,
+            torch.tensor(edges, dtype=torch.long).reshape(-1, 2).T,
+            [0],
+            [1, 2],
+            activation="identity",
+            aggregation={1: aggregation},
+            response=[2.0, 3.0, 4.0],
+            weight=[0.5] * len(edges),
+            backend=backend,
+            dtype=torch.float64,
+        )
+        x = torch.ones(5, 1, dtype=torch.float64, requires_grad=True)
+        wanted = x, net.weight, net.bias, net.response
+        return torch.autograd.grad(net(x).sum(), wanted, allow_unused=True, **options)
+
+    x, weight, bias, response = gradients("auto")
+    linear = 0.5 * 4 * len(edges)
+    assert_close(x, torch.full_like(x, linear))
+    assert weight.tolist() == [20.0] * len(edges)
+    assert bias.tolist() == [0.0, 5.0, 5.0]
+    assert response.tolist() == [0.0, 5.0 * (aggregation == "product"), 2.5 * len(edges)]
+    for found, expected in zip(
+        gradients("auto", create_graph=True), (x, weight, bias, response), strict=True
+    ):
+        assert_close(torch.zeros_like(expected) if found is None else found, expected)

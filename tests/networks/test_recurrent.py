@@ -418,3 +418,9 @@ def test_half_types_keep_their_states_in_float32(dtype, equation):
     half, state = net.to(dtype)(x.to(dtype), state)
     assert half.dtype == dtype and state.dtype == torch.float32
     assert_close(half.float(), exact, atol=16 * torch.finfo(dtype).eps, rtol=0)  # weights too
+
+
+def test_no_sequences_have_lengths_and_a_state():
+    net = el.EdgeRNN(3, [(0, 1), (1, 2)], [0], [2])
+    y, state = net(torch.randn(0, 4, 1), torch.zeros(0, 3), lengths=[])
+    assert y.shape == (0, 4, 1) and state.shape == (0, 3)

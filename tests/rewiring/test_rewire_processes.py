@@ -5,7 +5,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from problems import random
-from processes import in_two_processes
+from processes import Work
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
@@ -21,17 +21,8 @@ pytestmark = [
 ]
 
 EDGES = [(0, 0), (1, 0), (2, 1), (4, 2), (3, 3)]
-WORK = {}
-
-
-def work(function):
-    WORK[function.__name__] = function
-    return function
-
-
-@pytest.fixture(scope="module")
-def two_processes(tmp_path_factory):
-    return in_two_processes(WORK, tmp_path_factory.mktemp("processes"))
+work = Work()
+two_processes = work.fixture()
 
 
 def make_layer():
