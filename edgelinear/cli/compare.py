@@ -113,7 +113,7 @@ def _look_at(
         option = "no-weight" if given[0] == "weight" else given[0].replace("_", "-")
         raise click.UsageError(f"--{option} is not for a checkpoint, as {path} is.")
     found = wirings.attempt(
-        path, checkpoint.look_at, path, batch, 15.0 if seconds is None else seconds
+        path, checkpoint.look_at, path, batch, 10.0 if seconds is None else seconds
     )
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2))

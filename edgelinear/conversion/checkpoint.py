@@ -15,7 +15,7 @@ from edgelinear.comparison import tables
 from edgelinear.comparison.machine import machine_of, place
 from edgelinear.conversion import timing, twins
 from edgelinear.conversion.found import Found
-from edgelinear.conversion.report import HEADERS, LEFT, LayerReport, bytes_of, cells_of
+from edgelinear.conversion.rows import HEADERS, LEFT, LayerReport, bytes_of, cells_of
 from edgelinear.conversion.running import Call
 
 if TYPE_CHECKING:

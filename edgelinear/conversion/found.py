@@ -32,6 +32,7 @@ class Found:
     is_masked: bool = False  # by `amount`
     twin: EdgeLinear | None = None
     ms: tuple[float, float] | None = None  # of all calls: before, and after
+    steady: bool = True  # whether these held still
 
     @property
     def name(self) -> str:

@@ -1,5 +1,7 @@
 """Hooks of a layer, which the one in its place has too."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
@@ -43,3 +45,21 @@ def hand_over(layer: nn.Module, twin: nn.Module) -> None:
             held, hooks = getattr(layer, name), getattr(twin, name)
             held.update(hooks)
             setattr(twin, name, held)
+
+
+@contextlib.contextmanager
+def unwatched(model: nn.Module) -> Iterator[None]:
+    """Let hooks that only watch a training, as RigL's do, see nothing of what runs meanwhile."""
+    watching = [
+        (module, key, hook)
+        for module in model.modules()
+        for key, hook in module._forward_hooks.items()
+        if getattr(hook, "only_watches", False)
+    ]
+    for module, key, _ in watching:
+        module._forward_hooks[key] = lambda *_: None
+    try:
+        yield
+    finally:
+        for module, key, hook in watching:
+            module._forward_hooks[key] = hook

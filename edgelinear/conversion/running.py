@@ -1,6 +1,7 @@
 """The model run on the example: what reaches each layer, and nothing of the model changed by it."""
 
 import contextlib
+import functools
 import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils.data import DataLoader
 
+from edgelinear.conversion import checks, hooks
 from edgelinear.conversion.found import Found
 
 
@@ -23,17 +26,22 @@ class Call(NamedTuple):
     requires_grad: bool
 
 
-def as_call(model: nn.Module, example: Any) -> Callable[[], Any]:
+def as_call(model: nn.Module, example: Any) -> functools.partial:
     """Return the call of the model with an example of its inputs."""
     if isinstance(example, Tensor):
-        return lambda: model(example)
+        return functools.partial(model, example)
     if isinstance(example, tuple):
-        return lambda: model(*example)
+        return functools.partial(model, *example)
     if isinstance(example, Mapping):
-        return lambda: model(**example)
+        return functools.partial(model, **example)
+    hint = ""
+    if isinstance(example, list):
+        hint = ": of a batch [inputs, labels] pass the inputs, of several batches one"
+    elif isinstance(example, DataLoader):
+        hint = ": pass the inputs of one batch, as of `next(iter(example))`"
     raise TypeError(
         "`example` must be a tensor, a tuple of arguments, or a dict of keyword arguments, got "
-        f"{type(example).__name__}."
+        f"{type(example).__name__}{hint}."
     )
 
 
@@ -65,6 +73,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
         torch.random.fork_rng(devices),
         torch.inference_mode(False),  # which enables gradients
         torch.compiler.set_stance("force_eager"),
+        hooks.unwatched(model),
         warnings.catch_warnings(action="ignore"),  # those of the model come whenever it is run
     ):
         try:
@@ -86,8 +95,13 @@ def _restore(module: nn.Module, name: str, held: Tensor, value: Tensor) -> None:
         held.copy_(value)
 
 
-def record(call: Callable[[], Any], found: list[Found], *, training: bool) -> None:
-    """Run the model once, and note the calls of each layer, and who else reads its weight."""
+def record(call: functools.partial, found: list[Found], *, training: bool) -> None:
+    """Run the model once, and note the calls of each layer, and who else reads its weight.
+
+    Raises:
+        TypeError: if its forward does not take the example.
+        ValueError: if it cannot be trained on what it returns.
+    """
     active: list[Found] = []
     handles = []
     for entry in found:
@@ -97,10 +111,36 @@ def record(call: Callable[[], Any], found: list[Found], *, training: bool) -> No
         handles.append(entry.linear.register_forward_hook(leave, always_call=True))
     try:
         with torch.set_grad_enabled(training), _Readers(found, active):
-            call()
+            outputs = call()
+    except TypeError:
+        checks.check_fits(call)
+        raise
     finally:
         for handle in handles:
             handle.remove()
+    if training:
+        _check_graph([t.grad_fn for t in tensors_in(outputs) if t.requires_grad])
+
+
+def _check_graph(graph: list[Any]) -> None:
+    """Refuse outputs without a graph, or with one of which torch gives no gradients to others."""
+    if not graph:
+        raise ValueError(
+            "what `model` returns must require gradients to be trained, and does not: pass "
+            'mode="inference".'
+        )
+    seen = set(graph)
+    while graph:
+        node = graph.pop()
+        if node is not None and node.name() == "CheckpointFunctionBackward":
+            raise ValueError(
+                "`model` checkpoints activations in torch's reentrant way, whose gradients cannot "
+                "be measured: checkpoint with use_reentrant=False, or not while sparsifying, or "
+                'pass mode="inference".'
+            )
+        after = {before for before, _ in getattr(node, "next_functions", ())} - seen
+        seen |= after
+        graph.extend(after)
 
 
 def _entered(entry: Found, active: list[Found]) -> Callable[..., None]:

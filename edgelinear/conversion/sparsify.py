@@ -1,23 +1,23 @@
 """`sparsify`: pruned models, layer by layer, on the edges that are left."""
 
 import contextlib
-import difflib
+import functools
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import parametrize
 
 from edgelinear.comparison.machine import machine_of
-from edgelinear.conversion import hooks, optimizers, pruned, running, timing, twins
+from edgelinear.conversion import checks, hooks, optimizers, pruned, running, timing, twins
 from edgelinear.conversion.equality import difference_of
 from edgelinear.conversion.found import Found, check_there, find, groups, look_at, settle
 from edgelinear.conversion.optimizers import Replaced
-from edgelinear.conversion.report import SparsifyReport, bytes_of, layer_report
-from edgelinear.conversion.timing import AFTER, BEFORE, Swap
+from edgelinear.conversion.report import SparsifyReport
+from edgelinear.conversion.rows import bytes_of, edge_reports, layer_report
+from edgelinear.conversion.timing import AFTER, BEFORE, Swap, Taken
 
 
 def sparsify(
@@ -31,7 +31,7 @@ def sparsify(
     scope: str = "global",
     skip: str | Sequence[str] = (),
     optimizer: Any = None,
-    seconds: float = 15.0,
+    seconds: float = 10.0,
     progress: bool = True,
 ) -> SparsifyReport:
     """Replace each pruned `nn.Linear` of a model by an `EdgeLinear`, in place, where it is faster.
@@ -49,13 +49,15 @@ def sparsify(
     random states, and all else that is registered in the model, stay as they were. Parts that
     `torch.compile` wraps are measured eagerly, and compiled anew when they next run.
 
-    A layer stays an `nn.Linear`, and the report says why, where it has a `forward` of its own, its
-    weight is parametrized, or quantized, or read by others as a matrix (tied embeddings, the
-    `out_proj` of `nn.MultiheadAttention`, adapters that add to it).
+    Layers and networks that are on edges already stay as they are. So does an `nn.Linear`, and the
+    report says why, where it has a `forward` of its own, its weight is parametrized, or quantized,
+    or read by others as a matrix (tied embeddings, the `out_proj` of `nn.MultiheadAttention`,
+    adapters that add to it).
 
     Args:
         example: the input of a forward: a tensor, a tuple of arguments, or a dict of keyword
-            arguments. What is measured holds for its shapes.
+            arguments; for a forward of a tuple or dict, a tuple with it. What is measured holds for
+            its shapes.
         when: "faster" converts the layers that are measured to be faster, if the whole model then
             is; "always" converts all that are sparse enough.
         min_sparsity: the share of zeros that a layer must have, in [0, 1].
@@ -63,7 +65,8 @@ def sparsify(
             forwards alone.
         amount: the share of weights to prune first, the smallest, in [0, 1]; of the layers that
             can be converted. Those that are not are left pruned by `torch.nn.utils.prune`.
-        scope: "global" compares the weights of all layers, "layer" prunes each by the same share.
+        scope: "global" compares the weights of all layers, which may leave one with none; "layer"
+            prunes each by the same share.
         skip: names of modules that stay as they are, with all that is inside.
         optimizer: what trains the model, or a list of such: the new weights take the place of the
             old ones in its groups, and its state follows the edges. One that was made before, and
@@ -92,13 +95,14 @@ def sparsify(
         410
     """
     start = time.perf_counter()
-    _check(model, when, min_sparsity, mode, amount, scope, seconds)
+    checks.check(model, when, min_sparsity, mode, amount, scope, seconds)
     training = mode == "training"
     root = _Alone(model) if isinstance(model, nn.Linear) else model
     call = running.as_call(root, example)
     found = _found(root, skip, training)
     trained = optimizers.as_optimizers(optimizer)
     before = bytes_of(model), [bytes_of(entry.linear) for entry in found]
+    rows = edge_reports(root)
     with contextlib.ExitStack() as undo, running.undisturbed(root):
         root.train(training)
         _record(root, call, found, training)
@@ -114,12 +118,13 @@ def sparsify(
         measured = _measured(root, call, found, training, when, start + seconds)
         undo.pop_all()
     _commit(found, trained)
+    rows |= {e.names[0]: layer_report(e, size) for e, size in zip(found, before[1], strict=True)}
     return SparsifyReport(
-        layers=[layer_report(entry, size) for entry, size in zip(found, before[1], strict=True)],
+        layers=[rows[path] for path, _ in root.named_modules() if path in rows],
         mode=mode,
         bytes_before=before[0],
         bytes_after=bytes_of(root),
-        machine=machine_of(found[0].linear.weight.device),
+        machine=machine_of(next(root.parameters()).device),
         model=root.model if isinstance(root, _Alone) else root,
         **measured,
     )
@@ -136,65 +141,23 @@ class _Alone(nn.Module):
         return self.model(*inputs, **named)
 
 
-def _check(
-    model: Any, when: Any, min_sparsity: Any, mode: Any, amount: Any, scope: Any, seconds: Any
-) -> None:
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"`model` must be a module of torch, got {type(model).__name__}.")
-    if isinstance(model, DistributedDataParallel):
-        raise TypeError(
-            "`model` must not be wrapped by DistributedDataParallel yet, which keeps the weights "
-            "that it was given: sparsify `model.module` first, and wrap it then."
-        )
-    chosen = (
-        ("when", when, ("faster", "always")),
-        ("mode", mode, ("training", "inference")),
-        ("scope", scope, ("global", "layer")),
-    )
-    for name, value, known in chosen:
-        if value not in known:
-            raise ValueError(f'`{name}` must be "{known[0]}" or "{known[1]}", got {value!r}.')
-    for name, value in (("min_sparsity", min_sparsity), ("amount", amount)):
-        if value is None and name == "amount":
-            continue
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise TypeError(f"`{name}` must be a share in [0, 1], got {value!r}.")
-        if not 0 <= value <= 1:
-            raise ValueError(f"`{name}` must be a share in [0, 1], as 0.95, got {value}.")
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        raise TypeError(f"`seconds` must be a number, got {seconds!r}.")
-    if not seconds > 0:
-        raise ValueError(f"`seconds` must be positive, got {seconds}.")
-
-
 def _found(root: nn.Module, skip: str | Sequence[str], training: bool) -> list[Found]:
     """Return the layers of a model, and of each why it must stay, if it must."""
     found = find(root)
-    if not found:
-        raise ValueError(
-            "`model` must have an nn.Linear to replace, and has none: quantized and scripted "
-            "layers are no nn.Linear any more, so sparsify before that."
-        )
     check_there(found)
-    if training and not any(p.requires_grad for p in root.parameters()):
-        raise ValueError(
-            "no parameter of `model` requires gradients, so nothing is trained: pass "
-            'mode="inference" to measure forwards alone, or call `model.requires_grad_()` first.'
-        )
-    names = dict(root.named_modules(remove_duplicate=False))
-    for name in (skip,) if isinstance(skip, str) else skip:
-        if not name or name not in names:
-            near = difflib.get_close_matches(str(name), names, 1)
-            hint = f": did you mean {near[0]!r}?" if near else ", as `model.named_modules()` has."
-            raise ValueError(f"`skip` must name modules of `model`, got {name!r}{hint}")
-        for entry in found:
-            if any(path == name or path.startswith(f"{name}.") for path in entry.names):
-                entry.reason = "skipped, as asked"
+    if training:
+        checks.check_trainable(root)
+    skipped = checks.names_of(root, skip)
+    for entry in found:
+        if any(
+            path == name or path.startswith(f"{name}.") for path in entry.names for name in skipped
+        ):
+            entry.reason = "skipped, as asked"
     look_at(root, found)
     return found
 
 
-def _record(root: nn.Module, call: Callable[[], Any], found: list[Found], training: bool) -> None:
+def _record(root: nn.Module, call: functools.partial, found: list[Found], training: bool) -> None:
     running.record(call, found, training=training)
     settle(found)
     free = [entry for entry in found if not entry.reason]
@@ -222,25 +185,30 @@ def _make_twins(found: Iterable[Found], min_sparsity: float) -> None:
 
 def _measured(
     root: nn.Module,
-    call: Callable[[], Any],
+    call: functools.partial,
     found: list[Found],
     training: bool,
     when: str,
     deadline: float,
 ) -> dict[str, Any]:
     """Put the twins into the model, unless that is no faster, and return what was measured."""
-    swap = Swap(found)
+    swap, steady = Swap(found), all(entry.steady for entry in found)
     if not swap.found:
-        return {}
+        return dict(steady=steady)
     difference = difference_of(root, call, swap)
     root.train(training)
-    before, after = timing.time_model(root, call, swap, training, deadline)
-    stays = when == "faster" and not after < before
+    whole = Taken(*timing.time_model(root, call, swap, training, deadline))
+    stays = when == "faster" and not whole.after < whole.before
     if stays:
         for entry in swap.found:
             entry.twin, entry.reason = None, "the whole model is no faster with it"
     swap.to(BEFORE if stays else AFTER)
-    return dict(ms_before=before, ms_after=after, difference=difference)
+    return dict(
+        ms_before=whole.before,
+        ms_after=whole.after,
+        difference=difference,
+        steady=steady and whole.steady,
+    )
 
 
 def _commit(found: Iterable[Found], trained: list[torch.optim.Optimizer]) -> None:

@@ -1,7 +1,7 @@
 """Times of layers and of the whole model, before and after."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -15,6 +15,14 @@ from edgelinear.conversion.running import Call, tensors_in
 from edgelinear.functional import edge_linear
 
 BEFORE, AFTER = "before", "after"
+
+
+class Taken(NamedTuple):
+    """The least milliseconds before and after, and whether times held still."""
+
+    before: float
+    after: float
+    steady: bool = True
 
 
 class _Problem(NamedTuple):
@@ -37,17 +45,17 @@ def time_layers(
     problems: dict[_Problem, Found] = {}
     for entry in found:
         problems.update((_problem(entry, call), entry) for call in entry.calls)
-    times: dict[_Problem, tuple[float, float]] = {}
+    times: dict[_Problem, Taken] = {}
     for problem, entry in track([*problems.items()]):  # equal ones once
         now = time.perf_counter()
         share = (deadline - now) / (len(problems) - len(times))
-        times[problem] = _times(entry, problem.call, training, now + max(0.0, share))
+        times[problem] = Taken(*_times(entry, problem.call, training, now + max(0.0, share)))
     for entry in found:
         if not entry.calls:
             continue
         taken = [(times[_problem(entry, call)], n) for call, n in entry.calls.items()]
         before, after = (sum(t[i] * n for t, n in taken) for i in (0, 1))
-        entry.ms = (before, after)
+        entry.ms, entry.steady = (before, after), all(t.steady for t, _ in taken)
 
 
 def _problem(entry: Found, call: Call) -> _Problem:
@@ -66,8 +74,8 @@ def _problem(entry: Found, call: Call) -> _Problem:
     )
 
 
-def _times(entry: Found, call: Call, training: bool, deadline: float) -> tuple[float, float]:
-    """Return the least milliseconds of one call of the layer, and of its twin."""
+def _times(entry: Found, call: Call, training: bool, deadline: float) -> Taken:
+    """Return the times of one call of the layer, and of its twin."""
     contenders = _contenders(entry, training)
     weight = contenders[0].parameters[0]
     shape = (call.rows, entry.linear.in_features)
@@ -84,8 +92,15 @@ def _times(entry: Found, call: Call, training: bool, deadline: float) -> tuple[f
         return torch.autograd.grad(y, wanted, grad) if wanted else y
 
     with torch.set_grad_enabled(training):
-        before, after = measure.rounds(contenders, run, deadline)
-    return before.least, after.least
+        return _taken(measure.rounds(contenders, run, deadline))
+
+
+def _taken(times: Sequence[measure.Times]) -> Taken:
+    before, after = times
+    steady = min(before.rounds, after.rounds) > 1 and all(
+        measure.hold_still(t.least, t.high, t.disturbed) for t in times
+    )
+    return Taken(before.least, after.least, steady)
 
 
 def _contenders(entry: Found, training: bool) -> list[Contender]:
@@ -148,8 +163,8 @@ def decide(found: Iterable[Found], when: str) -> None:
 
 def time_model(
     model: nn.Module, call: Callable[[], Any], swap: Swap, training: bool, deadline: float
-) -> tuple[float, float]:
-    """Return the least milliseconds that the model takes, before and after."""
+) -> Taken:
+    """Return the times that the model takes, before and after."""
     generator = torch.Generator().manual_seed(0)
     grads: list[Tensor] = []
 
@@ -158,11 +173,6 @@ def time_model(
         if not training:
             return outputs
         graphs = [t for t in tensors_in(outputs) if t.requires_grad]
-        if not graphs:
-            raise ValueError(
-                "what `model` returns must require gradients to be trained, and does not: pass "
-                'mode="inference".'
-            )
         if not grads:
             grads.extend(torch.randn(t.shape, generator=generator).to(t) for t in graphs)
         wanted = [p for p in model.parameters() if p.requires_grad]
@@ -177,5 +187,4 @@ def time_model(
         Contender(name, step, (some,), (), lambda grad, *_: grad) for name in (BEFORE, AFTER)
     ]
     with torch.set_grad_enabled(training):
-        before, after = measure.rounds(contenders, run, deadline)
-    return before.least, after.least
+        return _taken(measure.rounds(contenders, run, deadline))

@@ -116,6 +116,7 @@ def test_layer_of_zeros_becomes_one_of_no_edges():
     exact = evaluated(model, x)
     report = sparsify(model, x, min_sparsity=0.9)
     assert model[0].num_edges == 0 and report.layers[0].density == 0
+    assert report.layers[0].reason.endswith(", with no weight left")
     assert_close(output(model, x), exact.float())
     model(x).sum().backward()
     assert model[0].bias.grad is not None
@@ -415,6 +416,9 @@ def test_converted_model_is_copied_and_converted_again():
     model, x = mlp(), torch.randn(8, 24)
     sparsify(model, x)
     twin = copy.deepcopy(model)
-    report = sparsify(twin, x)
-    assert [layer.name for layer in report.layers] == ["6"]
+    edges = [layer.num_edges for layer in (model[0], model[4])]
+    report = sparsify(twin, x, amount=0.9)
+    assert [layer.name for layer in report.layers] == ["0", "4", "6"]
+    assert [layer.name for layer in report.converted] == ["6"]
+    assert [layer.num_edges for layer in (twin[0], twin[4])] == edges
     assert type(twin[0]) is el.EdgeLinear

@@ -4,6 +4,9 @@ import pytest
 import torch
 from pruned_models import mlp, sparsify, zeros
 from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from edgelinear.conversion import timing
 
 pytestmark = pytest.mark.usefixtures("few_rounds")
 
@@ -58,6 +61,60 @@ def test_options(kind, options, said):
 def test_example_of_another_type(example):
     message = refused(TypeError, mlp(), example)
     assert "a tensor, a tuple of arguments, or a dict of keyword arguments" in message
+
+
+@pytest.mark.parametrize(
+    ("example", "hint"),
+    [
+        ([X, X], "of a batch [inputs, labels] pass the inputs, of several batches one"),
+        (torch.utils.data.DataLoader([X]), "pass the inputs of one batch"),
+    ],
+)
+def test_batches_are_no_example(example, hint):
+    assert hint in refused(TypeError, mlp(), example)
+
+
+@pytest.mark.parametrize(
+    ("example", "said"),
+    [
+        ((X, X), "(input), got 2 arguments (too many positional arguments): pass its inputs alone"),
+        (
+            {"x": X, "labels": X},
+            "got a dict with the keys 'x', 'labels' (missing a required argument: 'input'): a dict "
+            "is keyword arguments; for a forward of a dict, pass `(example,)`.",
+        ),
+    ],
+)
+def test_example_of_other_arguments(example, said):
+    message = refused(TypeError, mlp(), example)
+    assert message.startswith("`example` must be what the forward of `model` takes, (input")
+    assert said.replace("(input)", "") in message
+
+
+def test_forward_of_a_dict():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = zeros(nn.Linear(24, 8), 0.9)
+
+        def forward(self, batch):
+            return {"y": self.fc(batch["x"])}
+
+    assert "pass `(example,)`" in refused(TypeError, Model(), {"x": X})
+    assert len(sparsify(Model(), ({"x": X},)).converted) == 1
+
+
+def test_type_error_inside_the_model_is_its_own():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = zeros(nn.Linear(24, 8), 0.9)
+
+        def forward(self, x):
+            return self.fc(x) + "a"
+
+    with pytest.raises(TypeError, match="unsupported operand"):
+        sparsify(Model(), X)
 
 
 def test_model_that_is_none():
@@ -116,6 +173,28 @@ def test_outputs_that_need_no_gradients():
     assert message.startswith("what `model` returns must require gradients")
 
 
+class Checkpointed(nn.Module):
+    def __init__(self, reentrant):
+        super().__init__()
+        self.first, self.fc = nn.Linear(24, 24), zeros(nn.Linear(24, 8), 0.9)
+        self.reentrant = reentrant
+
+    def forward(self, x):
+        return {"y": [checkpoint(self.fc, self.first(x), use_reentrant=self.reentrant) + 1.0]}
+
+
+def test_reentrant_checkpoints_are_refused_before_anything_is_measured(monkeypatch):
+    monkeypatch.setattr(timing, "time_layers", None)
+    message = refused(ValueError, Checkpointed(True), X)
+    assert "checkpoints activations in torch's reentrant way" in message
+    assert "use_reentrant=False, or not while sparsifying, or pass mode" in message
+
+
+def test_other_checkpoints_are_measured():
+    assert len(sparsify(Checkpointed(False), X).converted) == 1
+    assert len(sparsify(Checkpointed(True), X, mode="inference").converted) == 1
+
+
 def test_weights_that_are_not_finite():
     model = mlp()
     with torch.no_grad():
@@ -139,6 +218,8 @@ def test_model_that_processes_share(tmp_path):
     try:
         model = nn.parallel.DistributedDataParallel(nn.Linear(24, 8))
         message = refused(TypeError, model, X)
+        inside = refused(TypeError, nn.ModuleDict({"body": model}), X)
     finally:
         torch.distributed.destroy_process_group()
     assert "sparsify `model.module` first, and wrap it then" in message
+    assert "sparsify `model.body.module` first" in inside

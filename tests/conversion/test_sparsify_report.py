@@ -78,6 +78,31 @@ def test_bytes_are_those_of_what_is_held(report):
     assert saved == sum(row.bytes_before - row.bytes_after for row in report.layers)
 
 
+DOUBT = "The machine was busy, and times did not hold still: measure again when it is idle"
+
+
+@pytest.mark.parametrize("moving", [None, "_times", "time_model"])
+def test_times_that_do_not_hold_still_are_told(moving, monkeypatch):
+    for name in ("_times", "time_model"):
+        taken = timing.Taken(2.0, 1.0, steady=name != moving)
+        monkeypatch.setattr(timing, name, lambda *_, taken=taken: taken)
+    report = sparsify(mlp(), torch.randn(8, 24))
+    assert report.steady is report.to_dict()["steady"] is (moving is None)
+    assert (DOUBT in " ".join(str(report).split())) is (moving is not None)
+    assert report.sentence.count("busy") == 0
+
+
+@pytest.mark.parametrize(
+    ("rounds", "high", "disturbed", "steady"),
+    [(5, 1.9, 0.0, True), (5, 2.1, 0.0, False), (5, 1.0, 0.3, False), (1, 1.0, 0.0, False)],
+)
+def test_one_round_tells_nothing_and_several_must_agree(rounds, high, disturbed, steady):
+    still = timing.measure.Times(1.0, 1.0, 1.0, 1.0, 5, 0.0)
+    other = timing.measure.Times(1.0, 1.0, high, 1.0, rounds, disturbed)
+    assert timing._taken([still, other]).steady is steady
+    assert timing._taken([other, still]).steady is steady
+
+
 def test_nothing_measured_is_nothing_said():
     report = sparsify(nn.Sequential(nn.Linear(4, 4)), torch.randn(2, 4))
     assert report.to_dict()["ms_before"] is None
