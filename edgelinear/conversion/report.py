@@ -85,8 +85,8 @@ class SparsifyReport:
     @property
     def _notes(self) -> list[str]:
         doubt = (
-            "The machine was busy, and times did not hold still: measure again when it is idle, "
-            'with more `seconds`, or pass when="always".'
+            "The machine was busy, and times did not hold still: measure again when it is idle, or "
+            "with more `seconds`."
         )
         return [self.sentence, *([] if self.steady else [doubt])]
 

@@ -1,6 +1,7 @@
 """`el.sparsify`: the same function, on edges, and everything else as it was."""
 
 import copy
+import itertools
 import random
 
 import numpy as np
@@ -251,6 +252,19 @@ def test_measuring_is_bounded():
         sparsify(model, torch.randn(8, 24), seconds=50)
     assert len(rounds) == 3  # two layers, and the model
     assert all(a <= b for a, b in zip(rounds, rounds[1:], strict=False))
+
+
+def test_ten_layers_take_less_than_fifteen_seconds():
+    """By a clock of which a run takes 0.01 s, and as long as times do not hold still."""
+    clock = itertools.count(step=0.01)
+    model = nn.Sequential(*[zeros(nn.Linear(8 + i, 9 + i), 0.9) for i in range(10)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(timing.measure, "_SECONDS", 0.5)
+        patch.setattr(timing.measure, "hold_still", lambda *_: False)
+        patch.setattr(timing.time, "perf_counter", lambda: next(clock))
+        report = sparsify(model, torch.randn(4, 8))
+    assert len(report.converted) == 10 and not report.steady
+    assert next(clock) < 15
 
 
 # What stays as it was
