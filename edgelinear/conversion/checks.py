@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from edgelinear.conversion.found import listed, other_matrices
 from edgelinear.layers.module import EdgeModule
 
 
@@ -49,9 +50,10 @@ def _check_model(model: Any) -> None:
                 f"weights that it was given: sparsify `{name}.module` first, and wrap it then."
             )
     if not any(isinstance(module, (nn.Linear, EdgeModule)) for module in model.modules()):
+        others = listed(other_matrices(model))
         raise ValueError(
-            "`model` must have an nn.Linear to replace, and has none: quantized and scripted "
-            "layers are no nn.Linear any more, so sparsify before that."
+            f"`model` must have an nn.Linear to replace, and has none{others and f', but {others}'}"
+            ": quantized and scripted layers are no nn.Linear any more, so sparsify before that."
         )
 
 

@@ -1,7 +1,7 @@
 """Which `nn.Linear` a model has, what their weights are, and why one must stay."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -11,6 +11,7 @@ from torch.nn.utils import parametrize
 from edgelinear import reach
 from edgelinear._torch import has_hooks, is_compiled
 from edgelinear.layers import EdgeLinear
+from edgelinear.layers.module import EdgeModule
 
 _OWN = {
     *("weight", "weight_orig", "weight_mask", "bias", "bias_orig", "bias_mask", "parametrizations")
@@ -75,6 +76,34 @@ def find(model: nn.Module) -> list[Found]:
             if place not in entry.places:
                 entry.places.append(place)
     return [*found.values()]
+
+
+def other_matrices(model: nn.Module) -> dict[str, int]:
+    """Return how many modules of each kind have matrices, or larger arrays, and are no layers."""
+    layers = [m for m in model.modules() if isinstance(m, (nn.Linear, EdgeModule))]
+    inside = {id(module) for layer in layers for module in layer.modules()}
+    kinds = Counter(
+        _kind(module)
+        for module in model.modules()
+        if id(module) not in inside and any(_is_matrix(p) for p in module._parameters.values())
+    )
+    return dict(kinds.most_common())
+
+
+def _kind(module: nn.Module) -> str:
+    if isinstance(module, torch.jit.ScriptModule):
+        return f"scripted {module.original_name}"
+    return type(module).__name__
+
+
+def _is_matrix(parameter: nn.Parameter | None) -> bool:
+    lazy = isinstance(parameter, nn.UninitializedParameter)
+    return parameter is not None and not lazy and parameter.dim() > 1
+
+
+def listed(kinds: Mapping[str, int]) -> str:
+    """Return how many there are of each kind, in words."""
+    return ", ".join(f"{number} {kind}" for kind, number in kinds.items())
 
 
 def check_there(found: Iterable[Found]) -> None:

@@ -11,6 +11,7 @@ from torch import nn
 from edgelinear.comparison import tables
 from edgelinear.comparison.machine import place
 from edgelinear.comparison.units import ms, size
+from edgelinear.conversion.found import listed
 from edgelinear.conversion.rows import HEADERS, LEFT, LayerReport, cells_of, ms_or_dash
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class SparsifyReport:
     bytes_before: int  # of the whole model: parameters and buffers
     bytes_after: int  # and wirings
     machine: dict[str, Any]  # torch, threads, device
+    others: dict[str, int]  # modules with matrices that are no layers: how many of each kind
     ms_before: float = math.nan  # of the whole model on the example, the least of all rounds
     ms_after: float = math.nan
     difference: float = math.nan  # the largest of its outputs, before and after
@@ -54,9 +56,9 @@ class SparsifyReport:
                 "as it was."
             )
         if not done:
-            return f"No layer was converted. Left as they are: {_listed(self.layers)}."
+            return f"No layer was converted. Left as they are: {_reasons(self.layers)}."
         rest = [layer for layer in self.layers if layer.action == "left"]
-        left = f" Left as they are: {_listed(rest)}." if rest else ""
+        left = f" Left as they are: {_reasons(rest)}." if rest else ""
         return (
             f"{len(done)} of {number} layers {'was' if len(done) == 1 else 'were'} converted: "
             f"{self._times}, and its parameters, buffers and wirings {size(self.bytes_after)} "
@@ -88,7 +90,8 @@ class SparsifyReport:
             "The machine was busy, and times did not hold still: measure again when it is idle, or "
             "with more `seconds`."
         )
-        return [self.sentence, *([] if self.steady else [doubt])]
+        rest = f"Not looked at, as they are no nn.Linear: {listed(self.others)}."
+        return [self.sentence, *([rest] if self.others else []), *([] if self.steady else [doubt])]
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the model as plain values, as `json.dumps` takes them.
@@ -132,7 +135,7 @@ class SparsifyReport:
         tables.show(self)
 
 
-def _listed(layers: Iterable[LayerReport]) -> str:
+def _reasons(layers: Iterable[LayerReport]) -> str:
     """Return how many layers were left for each reason."""
     layers = [*layers]
     reasons: dict[str, int] = {}

@@ -13,7 +13,15 @@ from torch.nn.utils import parametrize
 from edgelinear.comparison.machine import machine_of
 from edgelinear.conversion import checks, hooks, optimizers, pruned, running, timing, twins
 from edgelinear.conversion.equality import difference_of
-from edgelinear.conversion.found import Found, check_there, find, groups, look_at, settle
+from edgelinear.conversion.found import (
+    Found,
+    check_there,
+    find,
+    groups,
+    look_at,
+    other_matrices,
+    settle,
+)
 from edgelinear.conversion.optimizers import Replaced
 from edgelinear.conversion.report import SparsifyReport
 from edgelinear.conversion.rows import bytes_of, edge_reports, layer_report
@@ -125,6 +133,7 @@ def sparsify(
         bytes_before=before[0],
         bytes_after=bytes_of(root),
         machine=machine_of(next(root.parameters()).device),
+        others=other_matrices(root),
         model=root.model if isinstance(root, _Alone) else root,
         **measured,
     )

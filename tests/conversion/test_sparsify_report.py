@@ -103,6 +103,33 @@ def test_one_round_tells_nothing_and_several_must_agree(rounds, high, disturbed,
     assert timing._taken([other, still]).steady is steady
 
 
+def test_matrices_that_are_no_layers_are_told():
+    """Attention holds a matrix itself, and transformers has a Conv1D for GPT-2."""
+
+    class Conv1D(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(16, 16))
+
+        def forward(self, x):
+            return x @ self.weight
+
+    encoder = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True)
+    adapted = nn.utils.parametrizations.orthogonal(nn.Linear(16, 16))
+    model = nn.Sequential(Conv1D(), encoder, Conv1D(), adapted, nn.LayerNorm(16))
+    report = sparsify(model, torch.randn(2, 3, 16))
+    assert report.to_dict()["others"] == {"Conv1D": 2, "MultiheadAttention": 1}
+    said = "Not looked at, as they are no nn.Linear: 2 Conv1D, 1 MultiheadAttention."
+    assert said in " ".join(str(report).split())
+    with pytest.raises(ValueError, match="and has none, but 1 Conv1D: quantized and scripted"):
+        sparsify(Conv1D(), torch.randn(2, 16))
+
+
+def test_scripted_layers_are_told_by_their_own_names():
+    model = nn.Sequential(torch.jit.script(nn.Linear(4, 4)), nn.Linear(4, 4))
+    assert sparsify(model, torch.randn(2, 4)).others == {"scripted Linear": 1}
+
+
 def test_nothing_measured_is_nothing_said():
     report = sparsify(nn.Sequential(nn.Linear(4, 4)), torch.randn(2, 4))
     assert report.to_dict()["ms_before"] is None
