@@ -137,6 +137,8 @@ def _matrices(file: Any, keys: set[str]) -> Iterator[tuple[str, LayerReport]]:
             action, why = "sparse", ""
             if 1 - density < _SPARSE:
                 action, why = "dense", f"less than {_SPARSE:.0%} zeros"
+            elif density == 0 and _mask(file, key) is None:
+                action, why = "dense", "all its weights are 0"
         size = file.get_tensor(key).nbytes
         yield key, _row(key, shape[1], shape[0], density, size, action, why)
 

@@ -126,7 +126,8 @@ def look_at(model: nn.Module, found: list[Found]) -> None:
     """Note of each layer what its weight is by, or why it stays as it is."""
     for entry in found:
         entry.weight, entry.mask, why_not = _weight_of(entry.linear)
-        entry.reason = entry.reason or _why_not_layer(entry) or why_not or _held(entry.linear) or ""
+        why_not = _why_not_layer(entry) or why_not or _held(entry.linear) or _not_begun(entry)
+        entry.reason = entry.reason or why_not or ""
     for group in groups(found):
         _look_at_sharing(model, group)
 
@@ -157,6 +158,19 @@ def _held(linear: nn.Linear) -> str | None:
     """Return that a layer holds what the one in its place would not."""
     held = {*linear._parameters, *linear._buffers, *linear._modules} - _OWN
     return f"it holds `{min(held)}` beside its weight and bias" if held else None
+
+
+def _not_begun(entry: Found) -> str | None:
+    """Return that weights are zeros to learn from, as those of adapters, and none that were pruned.
+
+    On no edges they would stay zero.
+    """
+    weight = entry.weight
+    if weight is None or entry.mask is not None or not weight.requires_grad:
+        return None
+    if weight.numel() and not weight.any():
+        return "all its weights are 0 and are to be trained: a mask would say that they are pruned"
+    return None
 
 
 def _weight_of(linear: nn.Linear) -> tuple[nn.Parameter | None, Tensor | None, str | None]:

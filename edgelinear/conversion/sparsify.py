@@ -60,7 +60,8 @@ def sparsify(
     Layers and networks that are on edges already stay as they are. So does an `nn.Linear`, and the
     report says why, where it has a `forward` of its own, its weight is parametrized, or quantized,
     or read by others as a matrix (tied embeddings, the `out_proj` of `nn.MultiheadAttention`,
-    adapters that add to it).
+    adapters that add to it), or is all zeros without a mask and trained (the second matrix of an
+    adapter, which starts so).
 
     Args:
         example: the input of a forward: a tensor, a tuple of arguments, or a dict of keyword

@@ -39,7 +39,7 @@ def pruned_state():
         model[1].weight_orig += 1.0
     model.append(el.EdgeLinear(8, 4, [(0, 0), (7, 3)]))
     state = dict(model.state_dict())
-    return state | {"int8": torch.zeros(6, 6, dtype=torch.int8)}
+    return state | {"int8": torch.zeros(6, 6, dtype=torch.int8), "zeros": torch.zeros(6, 6)}
 
 
 def test_matrices_have_their_density_and_advice(saved, capsys, monkeypatch):
@@ -50,7 +50,7 @@ def test_matrices_have_their_density_and_advice(saved, capsys, monkeypatch):
     assert main(["compare", saved(state), "--batch", "3", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     rows = {row["name"]: row for row in found["layers"]}
-    assert [*rows] == ["0.weight", "1.weight_orig", "2.weight", "3.weight", "int8"]
+    assert [*rows] == ["0.weight", "1.weight_orig", "2.weight", "3.weight", "int8", "zeros"]
     share = float((state["0.weight"] != 0).float().mean())
     assert rows["0.weight"]["density"] == pytest.approx(share)
     assert rows["1.weight_orig"]["density"] == pytest.approx(0.1)
@@ -62,14 +62,15 @@ def test_matrices_have_their_density_and_advice(saved, capsys, monkeypatch):
         "2.weight": ("dense", "less than 80% zeros"),
         "3.weight": ("on edges", "an EdgeLinear already"),
         "int8": ("dense", "its type is I8"),
+        "zeros": ("dense", "all its weights are 0"),
     }
-    assert found["batch_size"] == 3 and found["sentence"].startswith("1 of 5 would be faster")
+    assert found["batch_size"] == 3 and found["sentence"].startswith("1 of 6 would be faster")
 
 
 def test_table_is_printed(saved, capsys):
     assert main(["compare", saved(pruned_state()), "--seconds", "0.1"]) == 0
     out, err = capsys.readouterr()
-    assert err == "" and out.startswith("5 matrices, a training step of batch 64, torch ")
+    assert err == "" and out.startswith("6 matrices, a training step of batch 64, torch ")
     (line,) = (line for line in out.splitlines() if line.startswith("2.weight"))
     assert line.split()[:5] == ["2.weight", "4", "->", "5", "100.00%"]
 

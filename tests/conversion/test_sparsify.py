@@ -98,8 +98,10 @@ def test_any_layer_computes_the_same(sizes, sparsity, how, shape):
         (zeros if how == "zeros" else masked)(layer, sparsity)
     x = torch.randn(*shape, first)
     exact = affine(model[1], affine(model[0], x))
+    to_learn = [how == "zeros" and not layer.weight.any() for layer in model]
     report = sparsify(model, x, min_sparsity=0, seconds=0.01)
-    assert [layer.action for layer in report.layers] == ["converted", "converted"]
+    actions = ["left" if stays else "converted" for stays in to_learn]
+    assert [layer.action for layer in report.layers] == actions
     assert_close(output(model, x), exact.float(), rtol=1e-5, atol=1e-5)
 
 
@@ -110,10 +112,15 @@ def test_layers_without_inputs_or_outputs():
     assert_close(output(model, x), model[1].bias.detach().expand(2, 3))
 
 
-def test_layer_of_zeros_becomes_one_of_no_edges():
+@pytest.mark.parametrize("how", ["mask", "frozen"])
+def test_layer_of_zeros_becomes_one_of_no_edges(how):
     model, x = nn.Sequential(nn.Linear(6, 4), nn.Linear(4, 2)), torch.randn(3, 6)
     with torch.no_grad():
         model[0].weight.zero_()
+    if how == "mask":
+        prune.custom_from_mask(model[0], "weight", torch.zeros(4, 6))
+    else:
+        model[0].weight.requires_grad_(False)
     exact = evaluated(model, x)
     report = sparsify(model, x, min_sparsity=0.9)
     assert model[0].num_edges == 0 and report.layers[0].density == 0
@@ -121,6 +128,18 @@ def test_layer_of_zeros_becomes_one_of_no_edges():
     assert_close(output(model, x), exact.float())
     model(x).sum().backward()
     assert model[0].bias.grad is not None
+
+
+@pytest.mark.parametrize("mode", ["training", "inference"])
+def test_zeros_that_are_to_be_trained_stay(mode):
+    """As the second matrix of an adapter starts: on no edges it would never learn."""
+    model, x = nn.Sequential(nn.Linear(6, 8), nn.Linear(8, 4)), torch.randn(3, 6)
+    with torch.no_grad():
+        model[1].weight.zero_()
+    report = sparsify(model, x, mode=mode, amount=0.5, min_sparsity=0)
+    assert [layer.action for layer in report.layers] == ["converted", "left"]
+    assert report.layers[1].reason.startswith("all its weights are 0 and are to be trained")
+    assert model[0].num_edges == 24 and not hasattr(model[1], "weight_mask")
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
