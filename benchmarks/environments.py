@@ -21,6 +21,7 @@ ENVIRONMENTS = {
     "sparseprop": ["sparseprop==0.1.14"],
     "kpnn2": ["kpnn2==0.3.0"],
     "edge_index": ["torch-geometric==2.8.1"],
+    "models": ["transformers==5.24.0", "sparseprop==0.1.14"],
     "networks": ["neat-python==2.0.0", "edge2torch==0.3.0", "ncps==1.0.1", "reservoirpy==0.4.2"],
 }
 # What a worker imports, and what a peer without a wheel builds with.

@@ -4,7 +4,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from edgelinear import backends, baselines, convert, generators, null_models, rules
-from edgelinear.conversion import densify
 from edgelinear.functional import edge_linear
 from edgelinear.layers import EdgeLinear, EdgeNetwork, EdgeRNN, adopt_wiring, param_groups
 from edgelinear.rewiring import rewire
@@ -13,6 +12,9 @@ from edgelinear.topology import CSR, EdgeMap, Topology
 if TYPE_CHECKING:
     from edgelinear import data, dynamic, parallel, plot
     from edgelinear.comparison import Comparison, compare
+    from edgelinear.conversion.densify import densify
+    from edgelinear.conversion.report import SparsifyReport
+    from edgelinear.conversion.sparsify import sparsify
     from edgelinear.trials import ControlsReport, controls
 
 __version__ = "0.1.0"
@@ -25,6 +27,7 @@ __all__ = [
     "EdgeMap",
     "EdgeNetwork",
     "EdgeRNN",
+    "SparsifyReport",
     "Topology",
     "adopt_wiring",
     "backends",
@@ -43,6 +46,7 @@ __all__ = [
     "plot",
     "rewire",
     "rules",
+    "sparsify",
 ]
 
 # What a layer does not need is imported when it is first asked for.
@@ -53,6 +57,9 @@ _LAZY = {
     "plot": "plot",
     "Comparison": "comparison",
     "compare": "comparison",
+    "SparsifyReport": "conversion",
+    "densify": "conversion",
+    "sparsify": "conversion",
     "ControlsReport": "trials",
     "controls": "trials",
 }

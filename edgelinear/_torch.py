@@ -166,3 +166,14 @@ def thread_pool() -> int | None:
     libtorch = ctypes.CDLL(torch._C.__file__)  # which finds what it depends on too
     loop = getattr(libtorch, "torch_parallel_for", None)
     return None if loop is None else ctypes.cast(loop, ctypes.c_void_p).value
+
+
+def has_hooks(parameter: Tensor) -> bool:
+    """Whether gradients of a parameter go through hooks of its own. No public name tells."""
+    names = ("_backward_hooks", "_post_accumulate_grad_hooks")
+    return any(getattr(parameter, name, None) for name in names)
+
+
+def is_compiled(module: torch.nn.Module) -> bool:
+    """Whether `module.compile()` was called. No public name tells."""
+    return getattr(module, "_compiled_call_impl", None) is not None

@@ -29,7 +29,7 @@ def _enter(parent: nn.Module, name: str, module: Any) -> None:
     if isinstance(parent, nn.TransformerEncoderLayer):
         if _is_called not in module._forward_pre_hooks.values():
             module.register_forward_pre_hook(_is_called)
-    elif _multiplies_itself(parent):
+    elif multiplies_itself(parent):
         kind = type(module).__name__
         raise TypeError(
             f"`{name}` of nn.MultiheadAttention must have a dense matrix for a weight, which is "
@@ -39,7 +39,7 @@ def _enter(parent: nn.Module, name: str, module: Any) -> None:
         )
 
 
-def _multiplies_itself(parent: nn.Module) -> bool:
+def multiplies_itself(parent: nn.Module) -> bool:
     """Whether this is attention as torch computes it: a subclass may call its `out_proj`."""
     attention = nn.MultiheadAttention
     return isinstance(parent, attention) and type(parent).forward is attention.forward

@@ -1,11 +1,9 @@
 """`Comparison`: what `compare` found, as a table, as values and in a sentence."""
 
-import contextlib
 import csv
 import io
 import math
 import os
-import sys
 import textwrap
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgelinear.comparison import tables, verdict
 from edgelinear.comparison.contenders import COMPOSED_MASKED, MASKED
+from edgelinear.comparison.machine import place
 from edgelinear.comparison.rows import Row
 
 if TYPE_CHECKING:
@@ -71,9 +70,7 @@ class Comparison:
     @property
     def place(self) -> str:
         """Where it was measured, in one line."""
-        number = self.machine["threads"]
-        threads = "1 thread" if number == 1 else f"{number} threads"
-        return f"torch {self.machine['torch']}, {threads}, {self.machine['device']}"
+        return place(self.machine)
 
     @property
     def _notes(self) -> list[str]:
@@ -121,9 +118,4 @@ class Comparison:
 
     def show(self) -> None:
         """Print the table, coloured where the output is a terminal and rich is installed."""
-        if sys.stdout.isatty():
-            with contextlib.suppress(ImportError):
-                import rich
-
-                return rich.print(self)
-        print(self)
+        tables.show(self)

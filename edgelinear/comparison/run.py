@@ -1,7 +1,6 @@
 """`compare`: what a layer costs here on each backend and as a dense layer, and which to take."""
 
 import contextlib
-import platform
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from torch import Tensor
 from edgelinear import backends
 from edgelinear.comparison import measure
 from edgelinear.comparison.contenders import Contender
+from edgelinear.comparison.machine import machine_of
 from edgelinear.comparison.result import Comparison
 from edgelinear.comparison.rows import Row
 from edgelinear.comparison.subjects import input_of_backends, subject_of
@@ -93,7 +93,7 @@ def compare(
         layer.num_edges,
         batch_size,
         str(layer.weight.dtype).removeprefix("torch."),
-        _machine(device),
+        machine_of(device),
         rows,
         left_out | subject.left_out,
         subject.graph,
@@ -194,14 +194,3 @@ def _measure(
         )
         for i, contender in enumerate(entered)
     ]
-
-
-def _machine(device: torch.device) -> dict[str, Any]:
-    name = platform.processor() or platform.machine()
-    if device.type == "cuda":
-        name = torch.cuda.get_device_name(device)
-    return {
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-        "device": f"{device.type} ({name})",
-    }

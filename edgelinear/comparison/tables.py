@@ -1,5 +1,7 @@
 """The table of a comparison, plain and coloured."""
 
+import contextlib
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -8,8 +10,6 @@ from edgelinear.comparison.units import ms, short, size
 
 if TYPE_CHECKING:
     import rich.table
-
-Headers = Sequence[tuple[str, str]]  # two lines of each
 
 HEADERS = (
     ("", "contender"),
@@ -31,39 +31,36 @@ LEGEND = (
 
 def plain(rows: Sequence[Row]) -> list[str]:
     """Return the lines of an aligned table."""
-    return aligned(HEADERS, list(map(_cells, rows)))
+    return aligned([*zip(*HEADERS, strict=True), *map(_cells, rows)])
 
 
 def coloured(rows: Sequence[Row], title: str, caption: str) -> "rich.table.Table":
     """Return the same as a rich table, the fastest step in bold."""
     fastest = min(rows, key=lambda row: row.step_ms, default=None)
-    styled = [
-        (_cells(row), "red" if not row.agrees else "bold green" if row is fastest else None)
-        for row in rows
-    ]
-    return coloured_table(HEADERS, styled, title, caption)
+    styles = ["red" if not row.agrees else "bold green" if row is fastest else None for row in rows]
+    return drawn(HEADERS, [*map(_cells, rows)], styles, title, caption)
 
 
-def aligned(headers: Headers, rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the lines of a table, its first column on the left and the others on the right."""
-    upper, lower = zip(*headers, strict=True)
-    table = [upper, lower, *rows]
+def aligned(table: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> list[str]:
+    """Return lines whose cells stand below each other, to the left in these columns."""
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = []
     for line in table:
-        first, *rest = (
-            cell.ljust(width) if i == 0 else cell.rjust(width)
+        cells = [
+            cell.ljust(width) if i in left else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        lines.append("  ".join([first, *rest]).rstrip())
+        ]
+        lines.append("  ".join(cells).rstrip())
     return lines
 
 
-def coloured_table(
-    headers: Headers,
-    rows: Sequence[tuple[Sequence[str], str | None]],  # cells and the style of each row
+def drawn(
+    headers: Sequence[tuple[str, str]],
+    cells: Sequence[Sequence[str]],
+    styles: Sequence[str | None],  # of the rows
     title: str,
     caption: str,
+    left: Sequence[int] = (0,),
 ) -> "rich.table.Table":
     """Return the same as a rich table."""
     from rich.table import Table
@@ -80,10 +77,20 @@ def coloured_table(
     )
     for i, (upper, lower) in enumerate(headers):
         header = Text(f"{upper}\n{lower}", style="bold")
-        table.add_column(header, justify="right" if i else "left", no_wrap=i == 0)
-    for cells, style in rows:
-        table.add_row(*map(Text, cells), style=style)
+        table.add_column(header, justify="left" if i in left else "right", no_wrap=i == 0)
+    for row, style in zip(cells, styles, strict=True):
+        table.add_row(*map(Text, row), style=style)
     return table
+
+
+def show(report: object) -> None:
+    """Print a report, coloured where the output is a terminal and rich is installed."""
+    if sys.stdout.isatty():
+        with contextlib.suppress(ImportError):
+            import rich
+
+            return rich.print(report)
+    print(report)
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -82,7 +82,7 @@ def find_layout(data: bytes, text: Text) -> Layout:
         mark = re.escape(text.comment.encode())
         data = re.sub(rb"(?m)^" + mark + rb"[^\n]*", b"", data)
     if re.search(rb"\S", data) is None:
-        raise ValueError(f"{text.path} is empty: it must have a header and a row an edge.")
+        raise ValueError(f"{text.path} is empty: it must have a header and one row per edge.")
     found = _without_header if _headless(text) else _with_header
     return found(data, text)
 

@@ -44,7 +44,7 @@ def from_table(
     columns: Sequence[Hashable] | None = None,
     decimal: str | None = None,
 ) -> Wiring:
-    """Read an edge table, a row an edge from `source` (an input) to `target` (an output).
+    """Read an edge table, one row per edge from `source` (an input) to `target` (an output).
 
     Edges keep the order of the rows, so that other columns hold good for them. Nodes are named:
     strings are numbered in order of appearance, whole numbers in ascending order, so that ids 0 to
@@ -167,7 +167,7 @@ def to_table(
     out_names: Sequence[Hashable] | None = None,
     kind: str | None = None,
 ) -> Any:
-    """Return a table of source (an input), target (an output) and weight, a row an edge.
+    """Return a table of source (an input), target (an output) and weight, one row per edge.
 
     Nodes have the names given here, or else those of the layer, or else indices. The table of a
     Wiring without values has no weights.

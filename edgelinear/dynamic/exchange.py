@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from torch import nn
 
 from edgelinear.dynamic.choice import shown
@@ -17,6 +16,7 @@ from edgelinear.generators._draw import numpy_generator
 from edgelinear.layers import EdgeLinear, EdgeNetwork
 from edgelinear.layers.module import EdgeModule
 from edgelinear.layers.parametrizations import Signed
+from edgelinear.rewiring.processes import refuse_together
 from edgelinear.topology.numbers import as_numbers
 
 GROW = ("random", "gradient")
@@ -97,38 +97,46 @@ class Exchange(Schedule):
         return room_of(self.layers[name], self._levels.get(name))
 
     def _changes(self) -> dict[str, Change] | None:
-        if self.grow == "gradient":
-            self._check_seen()
+        sizes = self._sizes()
         changes: dict[str, Change] = {}
         for name, layer in self.layers.items():
-            change = self._change(name, layer)
+            change = self._change(name, layer, sizes[name])
             if change is None:
                 return None
             changes[name] = change
         return changes
 
+    def _sizes(self) -> dict[str, np.ndarray]:
+        """Return the size of each weight, if every process has all that an update needs."""
+        refused: Exception | None = None
+        try:
+            self._check_seen()
+            sizes = {name: magnitudes(name, layer) for name, layer in self.layers.items()}
+        except (RuntimeError, ValueError) as error:
+            refused = error
+        if self.group is not None:  # or the others would wait for the gradients of this one
+            refuse_together(self.group, refused)
+        if refused is not None:
+            raise refused
+        return sizes
+
     def _check_seen(self) -> None:
-        """Refuse a step without a gradient, in all processes if it is so in one."""
+        """Refuse an update by gradient in a step without one."""
         unseen = [name for name, layer in self.layers.items() if not self._taps.has_seen(layer)]
-        if self.group is not None:
-            found: list = [None] * dist.get_world_size(self.group)
-            dist.all_gather_object(found, unseen, self.group)
-            unseen = next(filter(None, found), [])
-        if unseen:
+        if self.grow == "gradient" and unseen:
             raise RuntimeError(
                 f"{shown(unseen[0])} saw no gradient since the step before: an update by gradient "
                 "comes after a forward pass through the module itself, `backward`, and "
                 "`optimizer.step()`. `skip` leaves out layers that a step does not use."
             )
 
-    def _change(self, name: str, layer: EdgeModule) -> Change | None:
+    def _change(self, name: str, layer: EdgeModule, sizes: np.ndarray) -> Change | None:
         room = self._room(name)
         cells, dst = _cells(name, layer, room), layer.topology.dst.cpu().numpy()
         may_go = cells >= 0
         if self.per == "target":  # a target with all of its edges has no others to choose from
             fan_in = np.bincount(dst[may_go], minlength=room.width.size)
             may_go &= (fan_in < room.width)[dst]
-        sizes = magnitudes(name, layer)
         if not may_go.all():
             sizes = np.where(may_go, sizes, np.inf)
         number = int(self.fraction * self._left(self.steps) * layer.num_edges)

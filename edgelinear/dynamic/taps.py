@@ -55,6 +55,8 @@ def _rows(values: Tensor) -> Tensor:
 class _Tap:
     """A hook that copies of its layer, pickled ones as well, do not take along."""
 
+    only_watches = True  # runs that train nothing may leave it out
+
     def __init__(self, pairs: Pairs) -> None:
         self.pairs = pairs
 

@@ -258,11 +258,16 @@ def _check_whole(state: Mapping[str, Tensor], prefix: str) -> None:
     for key in WIRING:
         if prefix + key not in state:
             layers = [repr(k.removesuffix(WIRING[0])) for k in state if k.endswith(WIRING[0])]
-            hint = (
-                f"it has layers under the prefix{'es' * (len(layers) > 1)} {', '.join(layers)}."
-                if layers
-                else "was it saved from an EdgeLinear?"
-            )
+            matrix = state.get(prefix + "weight", state.get(prefix + "weight_orig"))
+            hint = "was it saved from an EdgeLinear?"
+            if isinstance(matrix, Tensor) and matrix.dim() == 2:
+                hint = (
+                    "its weight is the matrix of an nn.Linear. Load it before the model is made "
+                    "sparse, or make the layer of it by `EdgeLinear.from_state_dict`."
+                )
+            elif layers:
+                several = "es" * (len(layers) > 1)
+                hint = f"it has layers under the prefix{several} {', '.join(layers)}."
             raise ValueError(
                 f"the state dict holds no `{prefix}{key}`, which says how the layer is wired: "
                 f"{hint}"

@@ -136,18 +136,27 @@ class Constructors(EdgeModule):
     ) -> Self:
         """Return the layer that a state dict describes, wiring included.
 
+        Of an `nn.Linear`, as a dense or a pruned model has it, that is `from_linear`: its non-zero
+        weights, or the mask of `torch.nn.utils.prune`.
+
         Args:
             prefix: where the layer stands in the state dict of a larger model, as "encoder.0.".
 
         Raises:
-            ValueError: if an entry is missing, the indices do not fit the saved shape, or weights
-                had rules: then build the layer, apply its rules, and use `load_state_dict`.
+            ValueError: if an entry is missing, shapes or indices do not fit, a matrix is not
+                finite, or weights had rules: then build the layer, apply its rules, and use
+                `load_state_dict`.
 
         Example:
             >>> layer = EdgeLinear(3, 2, [(0, 0), (2, 1)])
             >>> EdgeLinear.from_state_dict(layer.state_dict()).topology == layer.topology
             True
+            >>> EdgeLinear.from_state_dict(layer.to_linear().state_dict()).num_edges
+            2
         """
+        linear = dense.saved_linear(state, prefix)
+        if linear is not None:
+            return cls.from_linear(linear, backend=backend)
         topology = checkpoint.saved_topology(state, prefix)
         weight = checkpoint.saved_weight(state, prefix, "build the layer with `from_topology`")
         layer = cls.from_topology(

@@ -1,9 +1,11 @@
 """To dense matrices and layers of the same function, and from them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 from edgelinear.baselines import MaskedLinear
 from edgelinear.topology import Topology
@@ -52,3 +54,33 @@ def bias_of(linear: nn.Linear) -> Tensor | None:
     if mask is None:
         return linear.bias
     return mask * linear.bias_orig  # pruned: `linear.bias` is stale until then
+
+
+def saved_linear(state: Mapping[str, Tensor], prefix: str) -> nn.Linear | None:
+    """Return the `nn.Linear` that a state dict holds in the place of a layer, if it does.
+
+    Raises:
+        ValueError: if its bias has not as many entries as its weight has rows.
+    """
+    entries = {key[len(prefix) :]: state[key] for key in state if key.startswith(prefix)}
+    masks = {
+        name: entries[f"{name}_mask"]
+        for name in ("weight", "bias")
+        if {f"{name}_orig", f"{name}_mask"} <= entries.keys()
+    }
+    weight, bias = (entries.get(f"{n}_orig" if n in masks else n) for n in ("weight", "bias"))
+    if "edge_index" in entries or weight is None or weight.dim() != 2:
+        return None
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ValueError(
+            f"`{prefix}bias` in this checkpoint must have shape ({weight.shape[0]},) beside a "
+            f"weight of shape {tuple(weight.shape)}, got {tuple(bias.shape)}."
+        )
+    outputs, inputs = weight.shape
+    linear = nn.Linear(inputs, outputs, bias=bias is not None, device="meta")
+    linear.weight = nn.Parameter(weight, requires_grad=False)
+    if bias is not None:
+        linear.bias = nn.Parameter(bias, requires_grad=False)
+    for name, mask in masks.items():
+        prune.custom_from_mask(linear, name, mask)
+    return linear

@@ -4,6 +4,7 @@ import math
 from numbers import Real
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -89,11 +90,11 @@ def check_count(name: str, count: Any) -> int:
         TypeError: if it is no whole number.
         ValueError: if it is below 1.
     """
-    if isinstance(count, bool) or not isinstance(count, int):
+    if isinstance(count, bool) or not isinstance(count, (int, np.integer)):
         raise TypeError(f"`{name}` must be a whole number, got {count!r}.")
     if count < 1:
         raise ValueError(f"`{name}` must be at least 1, got {count}.")
-    return count
+    return int(count)
 
 
 def check_state(state: Any, batch: torch.Size, num_nodes: int, device: torch.device) -> None:

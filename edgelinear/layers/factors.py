@@ -1,6 +1,6 @@
 """`Factored`: what nodes multiply their sums by, which is put into the weights."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,11 @@ class Factored(GraphModule):
     ) -> Any:
         """Take the aggregation of each node, and return what was given, to be kept."""
         if not isinstance(aggregation, (str, Mapping)):
+            if isinstance(aggregation, Tensor) or not isinstance(aggregation, Iterable):
+                raise TypeError(
+                    "`aggregation` must be a name, a list with one for each node, or a dict of "
+                    f"some, got {type(aggregation).__name__}."
+                )
             aggregation = list(aggregation)
         number, names = self.num_nodes, self.node_names
         self._aggregations = nodes.per_node(

@@ -45,7 +45,7 @@ class GraphModule(SavedGraph):
         dtype: torch.dtype | None,
     ) -> Tensor | None:
         """Take the graph, and return the values that its weights are to start at."""
-        check_options(backend, dtype)
+        check_options(backend, dtype, bias)
         num_nodes = as_size("num_nodes", num_nodes)
         try:
             sizes = num_nodes, num_nodes
@@ -100,17 +100,23 @@ class GraphModule(SavedGraph):
         options = options if weight is None else options | {"weight": weight}
         topology, names = nodes.square(wiring)
 
-        def ends(given: Any, known: list | None, degree: Tensor) -> Any:
+        def ends(argument: str, given: Any, known: list | None, degree: Tensor) -> Any:
             if given is not None:
                 return given
             found = (degree == 0).nonzero()[:, 0].tolist() if known is None else known
+            if not found:
+                has = "an edge into it" if argument == "inputs" else "an edge out of it"
+                raise ValueError(
+                    f"`{argument}` must be given, as every node of this wiring has {has}: "
+                    f"pass `{argument}=[...]`, by name or number."
+                )
             return found if names is None else [names[node] for node in found]
 
         return cls(
             topology.in_features,
             topology,
-            ends(inputs, wiring.inputs, topology.fan_in),
-            ends(outputs, wiring.outputs, topology.fan_out),
+            ends("inputs", inputs, wiring.inputs, topology.fan_in),
+            ends("outputs", outputs, wiring.outputs, topology.fan_out),
             **{"node_names": names} | options,
         )
 

@@ -70,7 +70,7 @@ class EdgeLinear(Constructors):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_options(backend, dtype)
+        check_options(backend, dtype, bias)
         topology, weight, _ = build(
             in_features, out_features, edge_index, weight, duplicates=duplicates
         )

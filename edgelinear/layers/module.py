@@ -15,11 +15,13 @@ from edgelinear.layers.names import NAMES, Names, names_as_bytes, saved_names
 from edgelinear.layers.parametrizations import Rule
 from edgelinear.reach import Called
 from edgelinear.topology import EdgeMap, Topology, Wiring
+from edgelinear.topology.checks import check_switch
 from edgelinear.topology.wiring import as_names
 
 
-def check_options(backend: str, dtype: Any) -> None:
-    """Refuse a backend that is none, and types that weights cannot have."""
+def check_options(backend: str, dtype: Any, bias: Any) -> None:
+    """Refuse a backend that is none, types that weights cannot have, and biases with values."""
+    check_switch("bias", bias, ": values are copied to the parameter that True makes")
     if dtype is not None and not getattr(dtype, "is_floating_point", False):
         raise TypeError(f"`dtype` must be a real floating type of torch, got {dtype!r}.")
     backends.check_name(backend)

@@ -120,7 +120,9 @@ class EdgeNetwork(Evolved):
 
     def _set_plan(self) -> None:
         functions = self._set_factors()
-        self._plan = Plan.of(self._topology, self._inputs, self._outputs, functions)
+        self._plan = Plan.of(
+            self._topology, self._inputs, self._outputs, functions, names=self._in_names
+        )
         self._set_forms()
 
     def _set_forms(self) -> None:

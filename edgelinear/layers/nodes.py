@@ -48,7 +48,11 @@ def _numbers_of(names: Sequence[str | int] | None) -> dict[str | int, int]:
 def _as_node(argument: str, node: Any, num_nodes: int, known: Mapping[str | int, int]) -> int:
     if known:
         if node not in known:
-            raise ValueError(f"`{argument}` names {node!r}, and no node has this name.")
+            first = next(iter(known))
+            raise ValueError(
+                f"`{argument}` names {node!r}, and no node has this name: nodes go by their names "
+                f"here, of which the first is {first!r}."
+            )
         return known[node]
     if not isinstance(node, int) or isinstance(node, bool):
         raise TypeError(

@@ -28,6 +28,7 @@ from edgelinear.networks.activations import Scaled
 from edgelinear.networks.plan import Plan
 from edgelinear.networks.steps import Recurrence, step, steps
 from edgelinear.topology import Topology
+from edgelinear.topology.checks import check_switch
 
 _ADDS = ": a step of an EdgeRNN is one product with the weights, which gives no others"
 
@@ -154,18 +155,17 @@ class EdgeRNN(Evolved):
         self._activations = nodes.activations_of(
             activation, None, number, np.zeros(0, np.int64), self.node_names, "tanh"
         )
-        if not isinstance(clamp_inputs, bool):
-            raise TypeError(f"`clamp_inputs` must be True or False, got {clamp_inputs!r}.")
-        self.clamp_inputs = clamp_inputs
+        self.clamp_inputs = check_switch("clamp_inputs", clamp_inputs)
         self._check_edges(self._topology)
         aggregation = self._set_aggregations(aggregation, ("sum", "mean"), _ADDS)
         # As they were given: to nodes of another graph they may say something else.
         self._given = tuple(map(nodes.kept, (activation, aggregation)))
         self._set_plan()
         self._set_response(response)
-        values, learn_leak = as_leak(leak, number), learn_leak or isinstance(leak, nn.Parameter)
-        if learn_leak or values.dim():
-            self._hold("leak", values, learn_leak)
+        values = as_leak(leak, number)
+        is_learned = check_switch("learn_leak", learn_leak) or isinstance(leak, nn.Parameter)
+        if is_learned or values.dim():
+            self._hold("leak", values, is_learned)
         else:
             self.leak = float(values)
         if input_weight is None:

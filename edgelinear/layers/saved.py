@@ -42,8 +42,10 @@ class SavedGraph(EdgeModule):
 
         Args:
             prefix: where the module stands in the state dict of a larger model, as "brain.0.".
-            options: those of the class, for what a state dict does not say, as activations,
-                aggregations, a `leak` that is one fixed number, or whether numbers are learned.
+            options: those of the class, which a state dict does not hold and nothing compares:
+                `activation`, `output_activation`, `aggregation`, `equation`, `clamp_inputs`,
+                `steps_per_input`, `noise`, a `leak` that is one fixed number, and whether leaks
+                and factors of inputs are learned, unless they are the defaults.
 
         Raises:
             ValueError: if an entry is missing or corrupt, or weights had rules: then build the

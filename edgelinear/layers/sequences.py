@@ -43,7 +43,10 @@ def as_lengths(lengths: Any, batch: torch.Size) -> Tensor:
         TypeError: if they are no whole numbers.
         ValueError: if they are not as many as sequences.
     """
-    given = torch.as_tensor(lengths)
+    try:
+        given = torch.as_tensor(lengths)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"`lengths` must be whole numbers, got {lengths!r}.") from error
     given = given if given.numel() else given.long()  # an empty list is one of floats to torch
     if given.is_floating_point() or given.is_complex() or given.dtype == torch.bool:
         raise TypeError(f"`lengths` must be whole numbers, got {given.dtype}.")

@@ -131,6 +131,12 @@ def as_activation(argument: str, activation: Any) -> str | Function:
             f"`{argument}` must be a name or a function, got the class {activation.__name__}: "
             f"pass an instance, `{activation.__name__}()`."
         )
+    if isinstance(activation, np.ufunc):
+        name = activation.__name__
+        cure = f"`torch.{name}`" if hasattr(torch, name) else "a function of torch"
+        raise TypeError(
+            f"`{argument}` must be differentiable by torch, got NumPy's {name}: pass {cure}."
+        )
     if not callable(activation):
         raise TypeError(
             f"`{argument}` must be a name or a function, got {type(activation).__name__}."

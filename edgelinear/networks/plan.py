@@ -46,6 +46,7 @@ class Plan:
         activations: Sequence[str | Function],  # of each node
         *,
         levels: bool = True,
+        names: Sequence[str | int] | None = None,  # of the nodes, for what is said of them
     ) -> "Plan":
         """Return the plan of a network, or, without levels, of a recurrent one.
 
@@ -68,7 +69,7 @@ class Plan:
         )
         if levels:
             codes[is_input] = 0  # they are what they are
-            level = _levels_of(num_nodes, edges, is_input)
+            level = _levels_of(num_nodes, edges, is_input, names)
         else:
             level = np.zeros(num_nodes, np.int64)
         position = np.arange(num_nodes)
@@ -218,10 +219,16 @@ def _rows(
     return Topology._from_views(rows, View(indices, columns, indices[:0], None, None, None))
 
 
-def _levels_of(num_nodes: int, edges: np.ndarray, is_input: np.ndarray) -> np.ndarray:
+def _levels_of(
+    num_nodes: int,
+    edges: np.ndarray,
+    is_input: np.ndarray,
+    names: Sequence[str | int] | None,
+) -> np.ndarray:
     level = find_levels(num_nodes, edges[0], edges[1])
     if (level < 0).any():
-        cycle = " -> ".join(map(str, find_cycle(edges[0], edges[1], level)))
+        found = find_cycle(edges[0], edges[1], level)
+        cycle = " -> ".join(str(node if names is None else names[node]) for node in found)
         raise ValueError(
             f"`edge_index` must have no cycle, got {cycle}: a graph with cycles is an `EdgeRNN`."
         )

@@ -6,7 +6,7 @@ import torch
 from edgelinear.generators._draw import numpy_generator
 from edgelinear.null_models.degrees import TRADES, check_no_parallel_edges, deal
 from edgelinear.null_models.shared import Kind, drawn, topology_of
-from edgelinear.topology import Topology
+from edgelinear.topology import Topology, Wiring
 from edgelinear.topology.levels import find_cycle, find_levels
 
 
@@ -83,6 +83,11 @@ def _levels(topology: Kind) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return sources, targets, and the level of each node."""
     wiring: Topology = topology_of(topology)
     nodes = wiring.in_features
+    if isinstance(topology, Wiring) and topology.in_names != topology.out_names:
+        raise ValueError(
+            "the wiring must be one among nodes to have levels, and this one has other names of "
+            "sources than of targets: make a network of it, and pass its `wiring`."
+        )
     if nodes != wiring.out_features:
         raise ValueError(
             "the topology must be square to have levels, as that of an EdgeNetwork, got "

@@ -57,19 +57,22 @@ def by_gather(sizes: tuple[int, int], num_edges: int, parts: int) -> Load:
 
 
 def by_blocks(sizes: tuple[int, int], num_edges: int, grid: tuple[int, int]) -> Load:
-    """Blocks of a grid (R, C): N / C inputs come, and N' / R sums go, of which some are here."""
-    alone = grid == (1, 1)
+    """Blocks of a grid (R, C): N / C inputs come, and N' / R sums go, but for those that lie here.
+
+    The outputs of a process are among its sums. Of its inputs it has some in a grid of one row or
+    one column alone: elsewhere a process, which is what counts, has none that it needs.
+    """
     edges, inputs, outputs = (chunk(n, grid) for n in (num_edges, *sizes))
-    needed = min(chunk(sizes[0], (1, grid[1])), edges)
-    reached = min(chunk(sizes[1], (grid[0], 1)), edges)
+    columns, rows = chunk(sizes[0], (1, grid[1])), chunk(sizes[1], (grid[0], 1))
+    here = inputs if 1 in grid else 0
     return Load(
         edges,
         inputs,
         outputs,
-        needed,
-        reached,
-        0 if alone else needed,
-        0 if alone else reached,
+        min(columns, edges),
+        min(rows, edges),
+        min(columns - here, edges),
+        min(rows - outputs, edges),
         0,
     )
 

@@ -56,7 +56,7 @@ class ShardedEdgeLinear(EdgeLinear):
         dtype: torch.dtype | None = None,
     ) -> None:
         nn.Module.__init__(self)
-        check_options(backend, dtype)
+        check_options(backend, dtype, bias)
         if not isinstance(share, Share):
             raise TypeError(
                 f"`share` must be a Share, got {type(share).__name__}: use "
@@ -170,7 +170,7 @@ class ShardedEdgeLinear(EdgeLinear):
             samples = ", and samples in its first dimension" if least == 2 else ""
             raise ValueError(
                 f"`input` must have {size} of the {self.in_features} features in its last "
-                f"dimension on this process{samples}, as `input_layouts` is {layout}, got {got}."
+                f"dimension on this process{samples}, as `input_layouts` is {layout!r}, got {got}."
             )
         if input.device != axes.device:
             raise ValueError(

@@ -1,14 +1,12 @@
 """`plan`: what a layer over many processes takes, before any is started."""
 
-import contextlib
 import math
-import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from edgelinear.comparison.tables import aligned, coloured_table
+from edgelinear.comparison.tables import aligned, drawn, show
 from edgelinear.comparison.units import short, size
 from edgelinear.parallel import formulas
 from edgelinear.topology import Topology
@@ -98,23 +96,20 @@ class Plan:
 
     def __str__(self) -> str:
         cells = [_cells(way) for way in self.ways]
-        return "\n".join([self.title, "", *aligned(HEADERS, cells), "", LEGEND, self.sentence])
+        table = aligned([*zip(*HEADERS, strict=True), *cells])
+        return "\n".join([self.title, "", *table, "", LEGEND, self.sentence])
 
     def __rich__(self) -> "rich.table.Table":
-        rows = [(_cells(way), "red" if self._overflows(way) else None) for way in self.ways]
-        return coloured_table(HEADERS, rows, self.title, f"{LEGEND}\n{self.sentence}")
+        cells = [_cells(way) for way in self.ways]
+        styles = ["red" if self._overflows(way) else None for way in self.ways]
+        return drawn(HEADERS, cells, styles, self.title, f"{LEGEND}\n{self.sentence}")
 
     def _overflows(self, way: Way) -> bool:
         return self.memory is not None and way.total > self.memory
 
     def show(self) -> None:
         """Print the table, coloured where the output is a terminal and rich is installed."""
-        if sys.stdout.isatty():
-            with contextlib.suppress(ImportError):
-                import rich
-
-                return rich.print(self)
-        print(self)
+        show(self)
 
 
 def plan(

@@ -194,7 +194,7 @@ def roles_of(
             raise ValueError(
                 f"`{name}` must be Replicate() or Shard(-1), the same on all axes that share "
                 "edges, and Shard(0) in both on one that shares samples, got "
-                f"{given[0] if len(given) == 1 else given}."
+                f"{given[0] if len(given) == 1 else given!r}."
             )
     shared = mesh.ndim - (data is not None)
     if shared not in (1, 2):

@@ -1,4 +1,4 @@
-"""Whether all processes make the same change."""
+"""Whether all processes make the same change, and refuse alike."""
 
 import hashlib
 from typing import Any
@@ -29,3 +29,16 @@ def check_same(group: Any, change: tuple[Tensor, ...] | str | None) -> None:
             f"processes would rewire in different ways, as rank {others[0]} and rank 0: draw what "
             "is kept and added, and what it starts at, from generators with the same seed."
         )
+
+
+def refuse_together(group: Any, error: Exception | None) -> None:
+    """Raise in all processes what one of them has to say.
+
+    Raises:
+        RuntimeError: if there is an error in one of them, with its sentence.
+    """
+    found: list = [None] * dist.get_world_size(group)
+    dist.all_gather_object(found, None if error is None else str(error), group)
+    sentence = next((one for one in found if one is not None), None)
+    if sentence is not None:
+        raise RuntimeError(sentence) from error

@@ -46,12 +46,13 @@ def moved_state(optimizer: Any, parameter: nn.Parameter, entries: EdgeMap) -> li
     for name, value in state.items():
         if not isinstance(value, Tensor):
             if isinstance(value, (list, tuple, dict)) and len(value):
-                raise ValueError(_unknown(optimizer, name, type(value).__name__))
+                raise ValueError(_unknown(optimizer, name, f"a {type(value).__name__}"))
             continue
         if value.dim() == 0:  # a count of steps
             continue
         if value.shape[0] != parameter.shape[0]:
-            raise ValueError(_unknown(optimizer, name, f"shape {tuple(value.shape)}"))
+            there = f"shape {tuple(value.shape)} for {parameter.shape[0]} parameters"
+            raise ValueError(_unknown(optimizer, name, there))
         start = groups[0].get(_STARTS.get(name, ""), 0.0)
         followed = entries.follow(value, fill=start if isinstance(start, Tensor) else float(start))
         found.append(Moved(state, name, followed.to(value.dtype)))

@@ -1,6 +1,7 @@
 """Checks of what a user gives: edges, sizes, weights. Data is read here and nowhere later."""
 
 import operator
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,18 @@ def check_weight(weight: Any, num_edges: int) -> Tensor:
     if weight.device.type == "mps":  # which has no float64
         weight = weight.cpu()
     return weight.to(torch.float64)
+
+
+def check_switch(name: str, switch: Any, cure: str = "") -> bool:
+    """Return True or False.
+
+    Raises:
+        TypeError: if it is neither.
+    """
+    if not isinstance(switch, (bool, np.bool_)):
+        got = repr(switch) if isinstance(switch, (str, int, NoneType)) else type(switch).__name__
+        raise TypeError(f"`{name}` must be True or False, got {got}{cure}.")
+    return bool(switch)
 
 
 def as_edge_index(edge_index: Any) -> Tensor:
@@ -105,7 +118,7 @@ def _as_array(edge_index: Any) -> np.ndarray:
         kind = type(edge_index).__name__ if array.ndim == 0 else f"an array of {array.dtype}"
         raise TypeError(
             f"`edge_index` must hold integers, got {kind}: pass a (2, num_edges) tensor, or a list "
-            "of (source, target) tuples."
+            "of (source, target) tuples; for names, use `el.convert.from_table`."
         )
     return np.require(array, requirements=["C", "W"])
 

@@ -222,6 +222,7 @@ def test_seconds_must_be_a_positive_number(seconds, error):
 
 def test_command_line_passes_seconds_on(monkeypatch, tmp_path):
     from edgelinear.cli import commands
+    from edgelinear.cli import compare as command
 
     path, given = tmp_path / "wiring.csv", {}
     path.write_text("source,target\na,b\n")
@@ -230,7 +231,7 @@ def test_command_line_passes_seconds_on(monkeypatch, tmp_path):
         given.update(seconds=seconds)
         return comparison(*STEADY.values())
 
-    monkeypatch.setattr(commands.comparison, "compare", measured)
+    monkeypatch.setattr(command.comparison, "compare", measured)
     assert commands.run(["compare", str(path), "--seconds", "2.5"]) == 0
     assert given == {"seconds": 2.5}
     assert commands.run(["compare", str(path)]) == 0 and given == {"seconds": None}

@@ -136,6 +136,24 @@ def test_a_process_without_a_gradient_is_refused_in_all(two_processes):
 
 
 @work
+def diverge_in_one(path, rank):
+    model = make_model()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    for kind in (el.dynamic.RigL, el.dynamic.SET):
+        schedule = kind(model, optimizer, every=1, group=dist.group.WORLD)
+        model(batch(0)[0]).sum().backward()
+        with torch.no_grad():
+            model[2].weight[3] = torch.inf if rank else 1.0
+        with pytest.raises(RuntimeError, match="`2` has the weight inf at edge 3"):
+            schedule.step()
+    return pairs(model[0])
+
+
+def test_a_process_that_diverged_is_refused_in_all(two_processes):
+    assert two_processes(diverge_in_one) == [pairs(make_model()[0])] * 2
+
+
+@work
 def prune_apart(path, rank):
     model = make_model()
     if rank:

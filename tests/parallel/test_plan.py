@@ -28,7 +28,7 @@ def test_hyperlinks_of_the_web_on_512_processes():
     assert state == pytest.approx(16 * 128_736e6 / 512, rel=1e-6)
     inputs = 3_563e6 * 32 * 4
     assert gather.moved == pytest.approx(2 * inputs * 511 / 512, rel=1e-5)
-    assert blocks.moved == pytest.approx(2 * inputs * (1 / 16 + 1 / 32), rel=1e-3)
+    assert blocks.moved == pytest.approx(2 * inputs * (1 / 16 + 1 / 32 - 1 / 512), rel=1e-3)
     assert gather.largest_batch < 3 < blocks.largest_batch
     assert "blocks 16 x 32 moves least" in found.sentence
 
@@ -39,6 +39,14 @@ def test_hosts_of_the_web_on_8_processes():
     assert gather.weights + gather.gradients + gather.optimizer == 16 * 255_000_000
     load = formulas.by_gather(HOSTS[:2], HOSTS[2], 8)
     assert load.fetched * 32 * 4 == pytest.approx(101e6 * 7 / 8 * 128)
+
+
+@pytest.mark.parametrize("grid", [(2, 2), (1, 4), (4, 1), (2, 3), (3, 2)], ids=str)
+def test_blocks_on_paper_are_those_of_a_graph_with_all_edges(grid):
+    size = 24
+    edges = torch.cartesian_prod(torch.arange(size), torch.arange(size)).T
+    found = formulas.counted(el.Topology(size, size, edges), grid, gather=False)
+    assert formulas.by_blocks((size, size), size * size, grid) == found
 
 
 def test_ids_beyond_int32_take_eight_bytes():

@@ -1,21 +1,13 @@
-"""Whole models from sparse layers to dense ones."""
+"""`densify`: whole models from sparse layers to dense ones."""
 
 import copy
 from collections import OrderedDict
 from typing import Any
 
 from torch import nn
-from torch.nn.utils import prune
-from torch.nn.utils.weight_norm import WeightNorm
 
-from edgelinear import reach
+from edgelinear.conversion import hooks
 from edgelinear.layers import EdgeLinear, EdgeNetwork, EdgeRNN
-
-# Of each, the hooks, and what is said of them by the same key.
-_HOOKS = (
-    ("_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called"),
-    ("_forward_pre_hooks", "_forward_pre_hooks_with_kwargs"),
-)
 
 
 def densify(model: nn.Module) -> nn.Module:
@@ -71,7 +63,7 @@ def densify(model: nn.Module) -> nn.Module:
     twins = [(layer, memo[id(layer)]) for layer in layers.values()]
     dense = copy.deepcopy(model, memo)
     for layer, twin in twins:
-        for names in _HOOKS:
+        for names in hooks.FORWARD:
             _copy_hooks(layer, twin, names, memo)
     return dense
 
@@ -88,15 +80,8 @@ def _copy_hooks(
     layer: nn.Module, twin: nn.Module, names: tuple[str, ...], memo: dict[int, Any]
 ) -> None:
     """Give the twin copies of hooks, as a copy of the layer would have them."""
-    kept = [key for key, hook in getattr(layer, names[0]).items() if not _is_of_layer(hook)]
+    kept = [key for key, hook in getattr(layer, names[0]).items() if not hooks.is_of_layer(hook)]
     for name in names:
         found = getattr(layer, name)
-        hooks = OrderedDict((key, found[key]) for key in kept if key in found)
-        setattr(twin, name, copy.deepcopy(hooks, memo))
-
-
-def _is_of_layer(hook: Any) -> bool:
-    """Whether a hook is the library's own, or computes the weight, which the twin has already."""
-    if isinstance(hook, (prune.BasePruningMethod, WeightNorm)):
-        return True
-    return getattr(hook, "__module__", None) == reach.__name__
+        copied = OrderedDict((key, found[key]) for key in kept if key in found)
+        setattr(twin, name, copy.deepcopy(copied, memo))
