@@ -97,8 +97,10 @@ def check_same(groups: list[Any], here: dict[str, Any]) -> None:
     for name in here:
         for rank, theirs in found:
             if theirs[name] != ours[name]:
+                cure = "pass the same everywhere"
+                if name in ("wiring", "list of edges"):
+                    cure = "give generators the same seed everywhere, and read the same files"
                 raise RuntimeError(
                     f"processes must share one layer, and its {name} is {ours[name]} on process "
-                    f"{first} and {theirs[name]} on process {rank}: give generators the same seed "
-                    "everywhere, and read the same files."
+                    f"{first} and {theirs[name]} on process {rank}: {cure}."
                 )

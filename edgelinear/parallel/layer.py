@@ -17,6 +17,7 @@ from edgelinear.layers.assignment import as_weight
 from edgelinear.layers.entries import Comparison
 from edgelinear.layers.module import check_options
 from edgelinear.parallel import saved
+from edgelinear.parallel.entering import agreed, check_alike
 from edgelinear.parallel.sharding import Sharding, on_edges
 from edgelinear.topology import Topology
 from edgelinear.topology.shares import Share, bounds
@@ -45,6 +46,7 @@ class ShardedEdgeLinear(EdgeLinear):
 
     _share: Share
     _sharding: Sharding | None
+    _has_compared = False  # inputs with those of other processes
 
     def __init__(
         self,
@@ -139,12 +141,22 @@ class ShardedEdgeLinear(EdgeLinear):
             TypeError, ValueError, RuntimeError: as `edge_linear` does, or if the weight or the
                 input is not what it was told.
         """
+        if _torch.is_transforming():
+            raise RuntimeError(
+                "transforms of `torch.func` do not go through a layer whose edges are shared: use "
+                "`backward`, or a layer that is whole."
+            )
         sharding = self.sharding
         axes = sharding.axes
-        x = self._local_input(input)
+        weight = axes.local(self._as_dtensor("weight"))
+        if isinstance(input, DTensor):
+            input = self._redistributed(input)
+        x = agreed(lambda: self._local_input(input), axes.group, axes.device, weight.requires_grad)
+        if not self._has_compared and on_edges(axes, 0) == Replicate():
+            check_alike(x, axes.group)
+        self._has_compared = True
         batch = x.shape[:-1]
         rows = x.reshape(math.prod(batch), x.shape[-1]).t().contiguous()
-        weight = axes.local(self._as_dtensor("weight"))
         sums = edge_linear(
             sharding.bring(rows), weight, sharding.local, dim=0, backend=self.backend
         )
@@ -154,12 +166,13 @@ class ShardedEdgeLinear(EdgeLinear):
         y = y.reshape(*batch, y.shape[-1]).contiguous()
         return y if sharding.use_local_output else self._global(y)
 
+    def _redistributed(self, input: DTensor) -> Tensor:
+        axes, features = self.sharding.axes, Shard(input.dim() - 1)
+        layouts = [features if one == Shard(-1) else one for one in axes.layouts[0]]
+        return input.redistribute(axes.mesh, layouts).to_local()
+
     def _local_input(self, input: Any) -> Tensor:
         axes, layout = self.sharding.axes, on_edges(self.sharding.axes, 0)
-        if isinstance(input, DTensor):
-            features = Shard(input.dim() - 1)
-            layouts = [features if one == Shard(-1) else one for one in axes.layouts[0]]
-            input = input.redistribute(axes.mesh, layouts).to_local()
         size = self.in_features
         if layout == Shard(-1):
             start, stop = axes.bounds(size)

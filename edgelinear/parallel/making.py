@@ -18,6 +18,9 @@ def become_sharded(layer: EdgeLinear, sharding: Sharding, order: Tensor) -> Shar
     `order` has where the edges of all processes, one after the other, stand in the layer.
     """
     weight, bias, kind = layer.weight, layer.bias, type(layer)
+    for parameter in (weight, bias):
+        if parameter is not None:  # another layer may have it, too: see `checked`
+            parameter.is_shared_out = True  # type: ignore[attr-defined]
     if kind is EdgeLinear:
         layer.__class__ = ShardedEdgeLinear
     else:

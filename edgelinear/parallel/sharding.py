@@ -122,6 +122,12 @@ class Sharding:
     def __deepcopy__(self, memo: dict) -> "Sharding":
         return self
 
+    def __getstate__(self) -> Any:
+        raise TypeError(
+            "a layer whose edges are shared cannot be pickled, as its processes cannot: save its "
+            "`state_dict()`, or use `torch.distributed.checkpoint`."
+        )
+
 
 def on_edges(axes: Axes, side: int) -> Placement:
     """Return the layout of inputs (0) or outputs (1) over the axes of edges."""

@@ -8,6 +8,7 @@ from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Placement, Replicate, Shard
 from torch.distributed.tensor.parallel import ParallelStyle
+from torch.nn.utils import parametrize
 
 from edgelinear.layers import EdgeLinear, EdgeNetwork, EdgeRNN
 from edgelinear.parallel.agreement import (
@@ -46,7 +47,9 @@ class EdgeParallel(ParallelStyle):
             its edges read, False all of them, "auto" what moves less.
 
     Every process must have built the same layer, and goes through it as often, with as many
-    samples. Parameters start as those of the first process, as DTensors do. Gradients are summed
+    samples, which each forward compares; the first one compares some values of inputs that are to
+    be the same. Parameters start as those of the first process, as DTensors do, and are new
+    objects: make the optimizer afterwards, and tie layers afterwards. Gradients are summed
     over the samples of a `Shard(0)` axis: have the loss divide by the number of all of them, or
     leave that axis to `fully_shard`. A row whose edges lie on several processes is added up in the
     order of these, so that bits are the same from run to run. Rules go with FSDP2 and DDP alone,
@@ -92,6 +95,7 @@ class EdgeParallel(ParallelStyle):
             "type": layer.weight.dtype,
             "backend": layer.backend,
             "layouts": (*layouts, self.use_local_output, self.halo),
+            "trained": [p.requires_grad for p in layer.parameters(recurse=False)],
         }
         check_same(groups, same)
         sharding = Sharding.of(share, axes, self.use_local_output, self.halo)
@@ -160,6 +164,17 @@ def checked(module: nn.Module, axes: Axes) -> EdgeLinear:
             f"`EdgeParallel` must be given to an EdgeLinear, got {type(module).__name__}: name the "
             'layer in the plan, as {"0": EdgeParallel()}.'
         )
+    _check_kind(type(module))
+    if any(getattr(p, "is_shared_out", False) for p in module.parameters(recurse=False)):
+        raise ValueError(
+            "a parameter of this layer is one of a layer whose edges are shared already, and would "
+            "become another one: tie both after `EdgeParallel`, as by `b.weight = a.weight`."
+        )
+    if parametrize.is_parametrized(module, "bias"):
+        raise ValueError(
+            "the bias of this layer is parametrized: take that off by "
+            "`torch.nn.utils.parametrize.remove_parametrizations`, or use `fully_shard` or DDP."
+        )
     if module.rules or module._stand_in() is not None:
         raise ValueError(
             "the weight of this layer is computed, by rules or a hook of torch, from parameters "
@@ -171,6 +186,19 @@ def checked(module: nn.Module, axes: Axes) -> EdgeLinear:
             "`fully_shard` after it."
         )
     return module
+
+
+def _check_kind(kind: type[EdgeLinear]) -> None:
+    """Refuse methods that a layer of many processes has of its own, and would have no more."""
+    for name, ours in vars(ShardedEdgeLinear).items():
+        inherited = getattr(EdgeLinear, name, None)
+        if callable(ours) and not name.startswith("__") and name != "extra_repr":
+            if getattr(kind, name, None) is not inherited:
+                raise TypeError(
+                    f"{kind.__name__} has a `{name}` of its own, which a layer whose edges are "
+                    "shared would not call: put an EdgeLinear inside of a module that does the "
+                    "rest, and name it in the plan."
+                )
 
 
 def roles_of(

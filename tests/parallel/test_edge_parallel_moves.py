@@ -39,6 +39,7 @@ class Counted:
         setattr(dist, self._name, self._gather)
         counts = self._mode.get_comm_counts()
         names = {"alltoall_base_": "all-to-all", "_allgather_base_": "all-gather"}
+        names |= {"allreduce_": "agreement"}  # of a few numbers, in each forward
         self.counts = {names[str(op).split(".")[-1]]: number for op, number in counts.items()}
 
     def exchange(self, output, input, came=None, sent=None, group=None):
@@ -91,7 +92,8 @@ def test_a_step_has_two_collectives_each_way(processes):
     for found in processes(count_steps):
         for (_, halo), (forward, backward, _, _) in found.items():
             assert backward == {"all-to-all": 2}
-            assert forward == ({"all-to-all": 2} if halo else {"all-gather": 1, "all-to-all": 1})
+            moves = {"all-to-all": 2} if halo else {"all-gather": 1, "all-to-all": 1}
+            assert forward == moves | {"agreement": 1}
 
 
 def test_bytes_are_those_that_a_plan_says(processes):
@@ -174,7 +176,7 @@ def count_chained(path, rank):
 def test_chained_layers_gather_nothing_in_between(processes):
     """The first layer brings nothing, as each has its inputs whole, which need no gradient."""
     for forward, backward in processes(count_chained):
-        assert forward == {"all-to-all": 3}
+        assert forward == {"all-to-all": 3, "agreement": 3}  # one of them of values
         assert backward == {"all-to-all": 3}
 
 
