@@ -303,7 +303,15 @@ def columns_of(names: list[str]) -> list[str]:
                 f"it must have one column {name!r}; its columns are {shown}. Call them `source`, "
                 "`target` and maybe `weight`; a file of text does so in its first line"
             )
-    return ["source", "target", "weight"] if "weight" in names else ["source", "target"]
+    if "weight" in names:
+        return ["source", "target", "weight"]
+    near = [name for name in names if name.strip().lower() in ("weight", "weights")]
+    if near:
+        raise ValueError(
+            f"it has a column {near[0]!r}, and weights are read of `weight` alone: rename it, or "
+            "leave it out"
+        )
+    return ["source", "target"]
 
 
 def _ids(row: np.ndarray) -> np.ndarray:

@@ -358,8 +358,9 @@ def read_wrong_edges(path, rank):
     twice[:, 450] = twice[:, 10]
     infinite = weight.clone()
     infinite[77] = float("nan")
-    text = Path(path) / "bad.csv"
+    text, near = Path(path) / "bad.csv", Path(path) / "near.csv"
     if rank == 0:
+        near.write_text("source,target,Weight\n1,2,0.5\n")
         text.write_text("source,target\n" + "1,2\n" * 40 + "1,two\n")
     dist.barrier()
 
@@ -371,6 +372,7 @@ def read_wrong_edges(path, rank):
         "twice": call(twice),
         "nan": call([(edges, infinite)]),
         "text": call([text]),
+        "near": call([near]),
         "absent": call(["nowhere.npy"]),
         "axis": call(edges.T),
         "floats": call(edges.double()),
@@ -398,6 +400,7 @@ def test_wrong_edges_are_refused_everywhere(processes):
         "twice": 'is given twice. Pass duplicates="keep"',
         "nan": "the weight at edge 77 of array 0 is nan",
         "text": "bad.csv cannot be read as edges, in line",
+        "near": "near.csv cannot be read as edges: it has a column 'Weight', and weights are",
         "absent": "nowhere.npy is not there",
         "axis": r"must have shape \(2, k\), got \(500, 2\): pass edge_axis=0",
         "floats": "must hold integers, got float64",
