@@ -48,7 +48,7 @@ def in_processes(work, path, number=2):
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(300)
+        worker.join(900)
         worker.kill()
     outcomes = [torch.load(path / f"results{r}.pt", weights_only=False) for r in range(number)]
 
@@ -68,7 +68,7 @@ def run(work, rank, number, path):
         init_method=f"file://{path}/rendezvous",
         rank=rank,
         world_size=number,
-        timeout=datetime.timedelta(seconds=60),
+        timeout=datetime.timedelta(seconds=180),
     )
     results, error = {}, "it did not run"
     try:

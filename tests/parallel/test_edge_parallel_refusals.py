@@ -380,4 +380,4 @@ def test_a_process_that_dies_leaves_an_error_on_the_others(tmp_path):
         assert "die" in results, said
         error, seconds = results["die"]
         assert error.startswith(("RuntimeError", "DistNetworkError", "DistBackendError")), error
-        assert seconds < 60  # the timeout of the group
+        assert seconds < 60  # of the 180 after which the group gives up
