@@ -110,8 +110,8 @@ def _look_at(
     from edgelinear.conversion import checkpoint
 
     if given:
-        option = "no-weight" if given[0] == "weight" else given[0].replace("_", "-")
-        raise click.UsageError(f"--{option} is not for a checkpoint, as {path} is.")
+        option = wirings.option_of(given[0])
+        raise click.UsageError(f"{option} is not for a checkpoint, as {path} is.")
     found = wirings.attempt(
         path, checkpoint.look_at, path, batch, 10.0 if seconds is None else seconds
     )

@@ -36,9 +36,8 @@ def read(path: Path, table: dict[str, Any], layout: str | None, duplicates: str)
     if kind in _TABLES and layout is not None:
         raise click.UsageError("--layout is for a matrix; the columns of a table have names.")
     if kind in _MATRICES and table:
-        option = next(iter(table)).replace("_", "-")
-        option = "no-weight" if option == "weight" else option
-        raise click.UsageError(f"--{option} is for a table, and {path} is a matrix.")
+        option = option_of(next(iter(table)))
+        raise click.UsageError(f"{option} is for a table, and {path} is a matrix.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # readers warn of what the checks behind them refuse
         if kind in _TABLES:
@@ -47,6 +46,11 @@ def read(path: Path, table: dict[str, Any], layout: str | None, duplicates: str)
         matrix = attempt(path, _load_matrix, path)
         reader = convert.from_torch if isinstance(matrix, torch.Tensor) else convert.from_scipy
         return attempt(path, reader, matrix, layout=layout or "adjacency", duplicates=duplicates)
+
+
+def option_of(name: str) -> str:
+    """Return the option of the command that gives an argument of this name."""
+    return "--no-weight" if name == "weight" else f"--{name.replace('_', '-')}"
 
 
 def _load_matrix(path: Path) -> Any:

@@ -130,17 +130,19 @@ def _matrices(file: Any, keys: set[str]) -> Iterator[tuple[str, LayerReport]]:
         shape = entry.get_shape()
         if len(shape) != 2 or key.endswith(("edge_index", "weight_mask")):
             continue
+        matrix = file.get_tensor(key)
         if entry.get_dtype() not in _TYPES:
             density, action, why = None, "dense", f"its type is {entry.get_dtype()}"
         else:
-            density = _wired(file, key) / max(1, shape[0] * shape[1])
+            mask = _mask(file, key)
+            wired = int((matrix if mask is None else mask).count_nonzero())
+            density = wired / max(1, shape[0] * shape[1])
             action, why = "sparse", ""
             if 1 - density < _SPARSE:
                 action, why = "dense", f"less than {_SPARSE:.0%} zeros"
-            elif density == 0 and _mask(file, key) is None:
+            elif density == 0 and mask is None:
                 action, why = "dense", "all its weights are 0"
-        size = file.get_tensor(key).nbytes
-        yield key, _row(key, shape[1], shape[0], density, size, action, why)
+        yield key, _row(key, shape[1], shape[0], density, matrix.nbytes, action, why)
 
 
 def _row(
@@ -149,19 +151,19 @@ def _row(
     return LayerReport(name, inputs, outputs, density, 0, None, None, size, size, action, why)
 
 
-def _mask(file: Any, key: str) -> torch.Tensor | None:
+def _mask_key(file: Any, key: str) -> str | None:
     name = key.removesuffix("orig") + "mask"
-    return file.get_tensor(name) if key.endswith("_orig") and name in file.keys() else None
+    return name if key.endswith("_orig") and name in file.keys() else None
 
 
-def _wired(file: Any, key: str) -> int:
-    mask = _mask(file, key)
-    return int((file.get_tensor(key) if mask is None else mask).count_nonzero())
+def _mask(file: Any, key: str) -> torch.Tensor | None:
+    name = _mask_key(file, key)
+    return None if name is None else file.get_tensor(name)
 
 
 def _problem(file: Any, key: str, row: LayerReport) -> tuple:
     """Return what decides how long a step takes."""
-    kind = file.get_slice(key).get_dtype(), _mask(file, key) is not None
+    kind = file.get_slice(key).get_dtype(), _mask_key(file, key) is not None
     return row.in_features, row.out_features, f"{row.density:.1e}", *kind
 
 

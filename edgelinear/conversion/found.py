@@ -57,9 +57,10 @@ class Found:
     @property
     def density(self) -> float | None:
         """The share of entries that are wired."""
-        if self.weight is None or self.num_edges is None:
+        number = self.num_edges
+        if self.weight is None or number is None:
             return None
-        return self.num_edges / max(1, self.weight.numel())
+        return number / max(1, self.weight.numel())
 
 
 def find(model: nn.Module) -> list[Found]:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from edgelinear._optional import with_bar
 from edgelinear.comparison.machine import machine_of
 from edgelinear.conversion import checks, hooks, optimizers, pruned, running, timing, twins
 from edgelinear.conversion.equality import difference_of
@@ -122,7 +123,8 @@ def sparsify(
         undo.callback(swap.to, BEFORE)
         optimizers.check_held(trained, swap.weights)
         middle = start + seconds / 2
-        timing.time_layers(swap.found, training, middle, lambda items: _bar(items, progress))
+        bar = functools.partial(with_bar, description="measuring", shown=progress, transient=True)
+        timing.time_layers(swap.found, training, middle, bar)
         timing.decide(found, when)
         measured = _measured(root, call, found, training, when, start + seconds)
         undo.pop_all()
@@ -230,13 +232,3 @@ def _commit(found: Iterable[Found], trained: list[torch.optim.Optimizer]) -> Non
             one = Replaced(entry.weight, entry.twin.weight, entry.twin.topology)
             replaced[id(entry.weight)] = one
     optimizers.replace(trained, [*replaced.values()])
-
-
-def _bar(items: list, progress: bool) -> Iterable:
-    if not progress or not items:
-        return items
-    try:
-        from rich.progress import track
-    except ImportError:
-        return items
-    return track(items, description="measuring", transient=True)

@@ -37,13 +37,12 @@ def agreed(take: Callable[[], Tensor], group: Any, device: torch.device, trains:
         here = [math.prod(x.shape[:-1]), _DTYPES.index(x.dtype), wants]
     except (TypeError, ValueError) as caught:
         error = caught
-    if dist.get_world_size(group) > 1:
-        low, high = _range(torch.tensor(here, device=device), group)
-        if error is None and _REFUSED in low:
-            raise RuntimeError("another process refused its input: what it raised says why.")
+    low, high = _range(here, group, device)
     if error is not None:
         raise error
-    if dist.get_world_size(group) > 1 and low != high:
+    if _REFUSED in low:
+        raise RuntimeError("another process refused its input: what it raised says why.")
+    if low != high:
         raise RuntimeError(_difference(low, high))
     return x
 
@@ -73,8 +72,11 @@ def check_alike(x: Tensor, group: Any) -> None:
         )
 
 
-def _range(numbers: Tensor, group: Any) -> tuple[list[int], list[int]]:
+def _range(here: list[int], group: Any, device: torch.device) -> tuple[list[int], list[int]]:
     """Return the smallest and the largest of each number on all processes."""
+    if dist.get_world_size(group) == 1:
+        return here, here
+    numbers = torch.tensor(here, device=device)
     ends = torch.cat([-numbers, numbers])
     dist.all_reduce(ends, dist.ReduceOp.MAX, group=group)
     low, high = ends.split(len(numbers))

@@ -152,9 +152,10 @@ class ShardedEdgeLinear(EdgeLinear):
         if isinstance(input, DTensor):
             input = self._redistributed(input)
         x = agreed(lambda: self._local_input(input), axes.group, axes.device, weight.requires_grad)
-        if not self._has_compared and on_edges(axes, 0) == Replicate():
-            check_alike(x, axes.group)
-        self._has_compared = True
+        if not self._has_compared:
+            if on_edges(axes, 0) == Replicate():
+                check_alike(x, axes.group)
+            self._has_compared = True
         batch = x.shape[:-1]
         rows = x.reshape(math.prod(batch), x.shape[-1]).t().contiguous()
         sums = edge_linear(

@@ -317,13 +317,11 @@ def _sorted_share(reader: _Reader, grid: tuple[int, int], group: Any) -> Share:
         together([group], lambda: _refuse_repeated(*columns[:2]))
     if grid[1] > 1:
         columns = _in_blocks(columns, height, reader.dtypes, grid, group)
+        order = np.lexsort(columns[:height][::-1])
+        columns = [column[order] for column in columns]
     else:
         columns = balanced(columns, lambda total: _ends(total, grid), group)
     dst, src = columns[:2]
-    if grid[1] > 1:
-        order = np.lexsort(columns[:height][::-1])
-        columns = [column[order] for column in columns]
-        dst, src = columns[:2]
     _, total = placed(dst.size, group)
     edges = np.stack([src, dst])
     weight = None

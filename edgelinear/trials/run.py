@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from edgelinear._optional import with_bar
 from edgelinear.topology import Topology, Wiring
 from edgelinear.trials.code import fingerprint, short_hash
 from edgelinear.trials.nulls import USUAL, as_fixed, by_name, draw_all, is_same, no_self_loops
@@ -108,7 +109,7 @@ def controls(
     with opened(path, _digest(real), code) as store, _left_as_they_were():
         known = [trial for trial in trials if trial in store.scores]
         remaining = [trial for trial in trials if trial not in store.scores]
-        for seed, name in _bar(remaining, len(known), progress):
+        for seed, name in with_bar(remaining, "training", shown=progress, done=len(known)):
             drawn, draw = real, wirings[name]
             if draw is not None:
                 generator = torch.Generator().manual_seed(_derived(seed, name))
@@ -222,14 +223,3 @@ def _digest_of(wiring: Topology | Wiring) -> str:
         numbers = wiring.weight.detach().double().cpu().numpy().astype("<f8")
         weight = hashlib.sha256(numbers.tobytes()).hexdigest()
     return short_hash(f"{wiring.topology.digest} {weight} {wiring.in_names} {wiring.out_names}")
-
-
-def _bar(remaining: list, known: int, progress: bool) -> Iterable:
-    if not progress or not remaining:
-        return remaining
-    try:
-        from rich.progress import track
-    except ImportError:
-        return remaining
-    total = known + len(remaining)
-    return track(remaining, description="training", total=total, completed=known)
