@@ -1,5 +1,7 @@
 """Processes that go on together, or stop together."""
 
+import atexit
+import time
 from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar
@@ -17,6 +19,17 @@ def check_group() -> None:
             "there is no process group: start the program by `torchrun`, and call "
             "`torch.distributed.init_device_mesh` or `init_process_group` first."
         )
+
+
+@cache
+def let_go_at_exit() -> None:
+    """Give gloo's threads the interpreter once more before it ends, which they could abort.
+
+    They let go of a collective's tensors after it has returned, and need the interpreter for that.
+    A thread that asks for it while Python ends has the process aborted, after all work was done.
+    Torch joins them only with the group, which DTensor keeps.
+    """
+    atexit.register(time.sleep, 0.1)
 
 
 def groups_of(mesh: DeviceMesh) -> list[Any]:

@@ -16,6 +16,7 @@ from edgelinear.parallel.agreement import (
     check_group,
     check_same,
     groups_of,
+    let_go_at_exit,
     together,
 )
 from edgelinear.parallel.layer import ShardedEdgeLinear
@@ -83,6 +84,7 @@ class EdgeParallel(ParallelStyle):
 
     def _apply(self, module: nn.Module, device_mesh: DeviceMesh) -> nn.Module:
         check_mesh(device_mesh)
+        let_go_at_exit()
         groups = groups_of(device_mesh)
         data, layouts = together(groups, lambda: roles_of(device_mesh, *self.layouts))
         axes = Axes.of(device_mesh, data, layouts)

@@ -1,6 +1,8 @@
 """Inputs that differ among processes, and layers that would lose something: refused on all."""
 
 import pickle
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -130,3 +132,27 @@ def test_layers_that_would_lose_something_are_refused_whole(two_processes):
         assert "save its `state_dict()`" in errors[4]
         assert kinds == ["Doubled", "EdgeLinear", "ParametrizedEdgeLinear"]
         assert renamed == "ShardedRenamed" and same
+
+
+ENDING = """
+import threading, time
+import torch, torch.distributed as dist
+from torch.distributed.tensor.parallel import parallelize_module
+import edgelinear as el
+
+def let_go():
+    time.sleep(0.02)
+    print("let go", flush=True)
+
+dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+layer = el.EdgeLinear(1, 1, torch.tensor([[0], [0]]))
+parallelize_module(layer, dist.init_device_mesh("cpu", (1,)), el.parallel.EdgeParallel())
+threading.Thread(target=let_go, daemon=True).start()
+"""
+
+
+def test_threads_of_gloo_let_go_before_python_ends():
+    """The thread stands for one of gloo's, which Python would abort the process for."""
+    run = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == "let go\n"
