@@ -4,6 +4,7 @@ Each is looked up once, here. Without one, everything still works, only slower, 
 """
 
 import ctypes
+import sys
 from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
@@ -163,7 +164,9 @@ def thread_pool() -> int | None:
     `torch_parallel_for` is a C function of torch since 2.10: kernels that call it need no second
     runtime of threads beside torch's. Without it they cannot be used.
     """
-    libtorch = ctypes.CDLL(torch._C.__file__)  # which finds what it depends on too
+    # A look-up goes on to what a library depends on; on Windows it does not, and takes by its name
+    # what torch has loaded.
+    libtorch = ctypes.CDLL("torch_cpu.dll" if sys.platform == "win32" else torch._C.__file__)
     loop = getattr(libtorch, "torch_parallel_for", None)
     return None if loop is None else ctypes.cast(loop, ctypes.c_void_p).value
 

@@ -28,8 +28,11 @@ def few_rounds(monkeypatch):
 @pytest.hookimpl(tryfirst=True)  # before `-m` reads the marks
 def pytest_collection_modifyitems(items):
     has_gpu = torch.cuda.is_available()
+    has_mkl = torch.backends.mkl.is_available()
     for item in items:
         if "cuda" in item.keywords and not has_gpu:
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
         elif has_gpu and item.path.name == "test_triton.py":  # its tensors are then on the GPU
             item.add_marker(pytest.mark.cuda)
+        if not has_mkl and "torch_csr" in item.name.partition("[")[2]:  # as a parameter
+            item.add_marker(pytest.mark.skip(reason="torch's CSR kernels need MKL on a CPU"))

@@ -10,6 +10,9 @@ from torch import Tensor
 
 import edgelinear as el
 
+# What `auto` takes on a CPU without the compiled kernels: torch's own, which need MKL.
+WITHOUT_KERNELS = "torch_csr" if torch.backends.mkl.is_available() else "reference"
+
 
 class Problem(NamedTuple):
     in_features: int

@@ -13,6 +13,7 @@ import pytest
 import torch
 from problems import (
     PROBLEMS,
+    WITHOUT_KERNELS,
     Problem,
     assert_rounded,
     dense_step,
@@ -54,7 +55,10 @@ def dense_edges(rows, columns):
 DENSE = Problem(1050, 1100, dense_edges(1100, 1050), batch=19)
 
 cpp._first_use()
-pytestmark = pytest.mark.skipif(type(cpp._kernels) is str, reason=str(cpp._kernels))
+pytestmark = pytest.mark.skipif(
+    type(cpp._kernels) is str and "EDGELINEAR_REQUIRE_KERNELS" not in os.environ,
+    reason=str(cpp._kernels),
+)
 
 
 @pytest.fixture(params=getattr(cpp._kernels, "supported", ["none"]))
@@ -420,7 +424,61 @@ def refusal(**environment):
 def test_install_without_kernels_says_so_and_works(tmp_path):
     message, fallback = refusal(EDGELINEAR_LIBRARY=str(tmp_path / "none.so"))
     assert message.startswith("backend='cpp' cannot be used: the compiled kernels were not built")
-    assert fallback == "torch_csr"
+    assert "install a wheel for this system" in message
+    assert fallback == WITHOUT_KERNELS
+
+
+def warnings_of(code, library):
+    """Return how many warnings there are, where the first is and what it says."""
+    code = (
+        "import warnings, torch, edgelinear as el\n"
+        "with warnings.catch_warnings(record=True) as caught:\n"
+        "    warnings.simplefilter('always')\n"
+        f"    {code}\n"
+        "print(len(caught), *[w.filename for w in caught], *[w.message for w in caught])"
+    )
+    return run_python(code, EDGELINEAR_LIBRARY=str(library))
+
+
+ONE_OF_FOUR = "el.Topology(2, 2, [(0, 1)])"
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "el.EdgeLinear(2, 2, [(0, 1)])",
+        f"el.EdgeLinear.from_topology({ONE_OF_FOUR})",
+        "el.EdgeNetwork(2, [(0, 1)], inputs=[0], outputs=[1])",
+        f"el.edge_linear(torch.ones(1, 2), torch.ones(1), {ONE_OF_FOUR})",
+    ],
+)
+def test_install_without_kernels_warns_once_where_it_is_used(made, tmp_path):
+    said = warnings_of(f"for _ in range(2): {made}", tmp_path / "none.so")
+    assert said.startswith("1 <string> the compiled kernels were not built with this install: ")
+    assert said.endswith("Layers on a CPU take slower ones.")
+
+
+def test_backend_with_a_name_is_not_warned_about(tmp_path):
+    said = warnings_of(
+        "el.EdgeLinear(2, 2, [(0, 1)], backend='reference')(torch.ones(1, 2))",
+        tmp_path / "none.so",
+    )
+    assert said == "0"
+
+
+def test_library_that_cannot_be_loaded_is_warned_about(tmp_path):
+    (tmp_path / "broken.so").write_text("this is no library")
+    said = warnings_of("el.EdgeLinear(2, 2, [(0, 1)])(torch.ones(1, 2))", tmp_path / "broken.so")
+    assert said.startswith("1 <string> the compiled kernels cannot be loaded: ")
+
+
+def test_library_is_looked_for_in_all_folders_of_the_package(tmp_path, monkeypatch):
+    monkeypatch.delenv("EDGELINEAR_LIBRARY", raising=False)
+    monkeypatch.setattr(el, "__path__", [str(tmp_path / "sources"), str(tmp_path / "built")])
+    assert library.library_path() is None
+    (tmp_path / "built").mkdir()
+    (tmp_path / "built" / "libedgelinear.so").touch()
+    assert library.library_path() == str(tmp_path / "built" / "libedgelinear.so")
 
 
 def test_broken_library_says_so_and_torch_runs(tmp_path):
@@ -428,7 +486,7 @@ def test_broken_library_says_so_and_torch_runs(tmp_path):
     message, fallback = refusal(EDGELINEAR_LIBRARY=str(tmp_path / "broken.so"))
     assert "cannot be used: the compiled kernels cannot be loaded: " in message
     assert "broken.so" in message
-    assert fallback == "torch_csr"
+    assert fallback == WITHOUT_KERNELS
 
 
 def test_failing_threads_raise(monkeypatch):
@@ -458,7 +516,7 @@ def test_kernels_that_fail_their_self_test_are_not_used(monkeypatch):
     monkeypatch.setattr(cpp, "_kernels", None)
     monkeypatch.setattr(library, "_self_test", lambda kernels: "they fail")
     assert el.backends.why_not("cpp", x, torch.ones(1), topology) == "they fail"
-    assert el.backends.select("auto", x, torch.ones(1), topology).__name__.endswith("torch_csr")
+    assert el.backends.select("auto", x, torch.ones(1), topology).__name__.endswith(WITHOUT_KERNELS)
 
 
 # First use.
@@ -645,9 +703,12 @@ def test_threads_may_all_come_first(monkeypatch):
 # The interface to the library.
 
 
+HEADER = Path(el.__file__).parent / "kernels" / "kernels.h"
+
+
 def header():
     """Return the structs of kernels.h as {struct: [(type, field)]}, and its constants."""
-    text = re.sub(r"//.*", "", (Path(el.__file__).parent / "kernels" / "kernels.h").read_text())
+    text = re.sub(r"//.*", "", HEADER.read_text())
     constants = dict(re.findall(r"constexpr \w+ (\w+) = (\d+);", text))
     structs = {}
     for name, body in re.findall(r"struct (\w+) \{(.*?)\};", text, re.DOTALL):
@@ -657,6 +718,7 @@ def header():
     return structs, constants
 
 
+@pytest.mark.skipif(not HEADER.exists(), reason="a wheel has no sources of the kernels")
 def test_fields_are_those_of_the_header():
     structs, constants = header()
     codes = {"int32_t": "i", "int64_t": "q", "ParallelFor": "P"}

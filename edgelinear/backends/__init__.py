@@ -28,7 +28,7 @@ _MODULES = {
     "torch_scatter": torch_scatter,
     "reference": reference,
 }
-BACKENDS = tuple(_MODULES)
+BACKENDS = tuple(_MODULES)  #: the names of all backends
 
 # Fastest first, by the rows of benchmarks/results. None of a GPU are there yet: on CUDA `auto` is
 # torch's kernels, and `triton` runs where it is asked for.
@@ -72,6 +72,10 @@ def why_not(name: str, x: Tensor, weight: Tensor, topology: Topology) -> str | N
 
 
 def check_name(name: str) -> None:
-    """Raise ValueError unless `name` is "auto" or a backend."""
+    """Raise ValueError unless `name` is "auto" or a backend.
+
+    Example:
+        >>> check_name("reference")
+    """
     if name != "auto" and name not in BACKENDS:
         raise ValueError(f"`backend` must be one of {('auto', *BACKENDS)}, got {name!r}.")

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from edgelinear.backends.library import BOTH, DOTS, DTYPES, SUMS, load, unit_stride
+from edgelinear.backends.library import BOTH, DOTS, DTYPES, SUMS, load, unit_stride, warn_of
 from edgelinear.topology import Topology
 
 _HALF = (torch.bfloat16, torch.float16)
@@ -20,6 +20,8 @@ def _first_use() -> Any:
     """
     global _kernels
     _kernels = load()
+    if type(_kernels) is str:
+        warn_of(_kernels)
     return _kernels
 
 

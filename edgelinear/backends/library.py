@@ -8,10 +8,11 @@ import ctypes
 import math
 import os
 import struct
+import sys
+import warnings
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from ctypes import c_char_p, c_int32, c_int64, c_void_p
-from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,11 @@ INSTRUCTION_SETS = ("portable", "avx2", "avx512")
 DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
 SUMS, DOTS, BOTH = 0, 1, 2
 ACTIVATE, DERIVE, SCALE, INTEGRATE, DERIVE_SUM = 0, 1, 2, 3, 4
+NOT_BUILT = (
+    "the compiled kernels were not built with this install: install a wheel for this system, or "
+    "install edgelinear again with gcc 12 or clang 14 on the path"
+)
+_has_warned = False
 _BEYOND = 64  # numbers after a state, which a tile that ends beyond it reads and drops
 _HUGE = 1 << 22  # bytes from which on huge pages pay
 # Below this address no memory is mapped as a rule. A tensor whose storage was freed begins there,
@@ -95,7 +101,7 @@ class Aggregates(NamedTuple):
 class Kernels:
     """The loaded library, and the instruction set that it is to use."""
 
-    def __init__(self, path: Path, instruction_set: str | None = None) -> None:
+    def __init__(self, path: str | Path, instruction_set: str | None = None) -> None:
         library = ctypes.CDLL(str(path))
         for name, expected in (
             ("edgelinear_interface", _INTERFACE),
@@ -319,21 +325,48 @@ class Kernels:
 
 
 def load() -> Kernels | str:
+    """Return the kernels, or why they cannot be used."""
+    path = library_path()
+    if path is None:
+        return f"{NOT_BUILT} (`pip install -v .` shows the build)"
     try:
-        with resources.as_file(resources.files("edgelinear") / "libedgelinear.so") as path:
-            path = Path(os.environ.get("EDGELINEAR_LIBRARY", path))
-            if not path.exists():
-                return (
-                    "the compiled kernels were not built with this install: with gcc 12 or clang "
-                    "14 on the path, install edgelinear again (`pip install -v .` shows the build)"
-                )
-            kernels = Kernels(path, os.environ.get("EDGELINEAR_INSTRUCTION_SET"))
+        kernels = Kernels(path, os.environ.get("EDGELINEAR_INSTRUCTION_SET"))
         # In a thread of its own, which is in no mode: the caller may be in one of autocast, of fake
         # tensors, of another default device, or inside a transform, where no kernel could run.
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(_self_test, kernels).result() or kernels
     except (OSError, AttributeError, RuntimeError) as error:
         return f"the compiled kernels cannot be loaded: {error}"
+
+
+@_torch.is_constant
+def library_path() -> str | None:
+    """Return where the shared library is, or None where this install has none."""
+    named = os.environ.get("EDGELINEAR_LIBRARY")
+    # An editable install has the sources in one folder, and what was built in another.
+    folders = sys.modules["edgelinear"].__path__
+    paths = [named] if named else [os.path.join(folder, "libedgelinear.so") for folder in folders]
+    return next((os.path.abspath(path) for path in paths if os.path.exists(path)), None)
+
+
+@_torch.is_constant
+def warn_if_not_built() -> None:
+    """Warn, once, where layers on a CPU are slow as this install has no kernels."""
+    if library_path() is None:
+        warn_of(NOT_BUILT)
+
+
+@_torch.is_constant
+def warn_of(reason: str) -> None:
+    """Warn, once in a process and where the package was called, why `auto` takes other kernels."""
+    global _has_warned
+    if _has_warned:
+        return
+    _has_warned = True
+    level, frame = 1, sys._getframe()
+    while frame.f_back and frame.f_globals["__name__"].startswith(("edgelinear", "torch.")):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(f"{reason}. Layers on a CPU take slower ones.", stacklevel=level)
 
 
 def _self_test(kernels: Kernels) -> str | None:

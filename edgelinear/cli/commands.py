@@ -2,6 +2,7 @@
 
 import platform
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,6 +65,8 @@ def demo(out: Path, epochs: int) -> None:
 @main.command()
 def info() -> None:
     """Show versions, threads, and which backends can run here."""
+    with warnings.catch_warnings(action="ignore"):
+        backends.cpp.kernels()  # which warns where there are none: that is said below
     cuda = torch.cuda.is_available()
     device = f"{torch.version.cuda}, {torch.cuda.get_device_name()}" if cuda else "not available"
     click.echo(f"edgelinear  {edgelinear.__version__}")
@@ -79,5 +82,12 @@ def info() -> None:
             reason = backends.why_not(name, x, weight, topology)
             answer = "yes" if reason is None else f"no: {reason}"
             if name == "cpp" and reason is None:
-                answer += f", {backends.cpp.instruction_set()}"
+                answer += f", {_vectors()}"
             click.echo(f"  {name:<14} {answer}")
+
+
+def _vectors() -> str:
+    """Return the instruction set of the kernels, of which the portable one is NEON on ARM."""
+    name = backends.cpp.instruction_set()
+    is_arm = platform.machine().lower() in ("aarch64", "arm64")
+    return "NEON" if is_arm and name == "portable" else name

@@ -257,6 +257,6 @@ def _allocations(run: Callable[[], object]) -> list[int]:
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder) / "trace.json"
         profiler.export_chrome_trace(str(trace))
-        events = json.loads(trace.read_text())["traceEvents"]
+        events = json.loads(trace.read_text(encoding="utf-8"))["traceEvents"]
     changes = [event for event in events if event["name"] == "[memory]"]
     return [event["args"]["Bytes"] for event in sorted(changes, key=lambda event: event["ts"])]

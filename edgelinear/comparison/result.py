@@ -35,10 +35,10 @@ class Comparison:
     num_edges: int
     batch_size: int
     dtype: str
-    machine: dict[str, Any]  # torch, threads, device
+    machine: dict[str, Any]  #: torch, threads, device
     rows: list[Row]
-    left_out: dict[str, str] = field(default_factory=dict)  # contender: why it was not measured
-    graph: str = ""  # a network in words
+    left_out: dict[str, str] = field(default_factory=dict)  #: contender: why it was not measured
+    graph: str = ""  #: a network in words
 
     @property
     def fastest(self) -> Row | None:
@@ -106,7 +106,7 @@ class Comparison:
         writer.writeheader()
         writer.writerows({**asdict(row), **problem, **self.machine} for row in self.rows)
         if path is not None:
-            Path(path).write_text(text.getvalue())
+            Path(path).write_text(text.getvalue(), encoding="utf-8", newline="\n")
         return text.getvalue()
 
     def __str__(self) -> str:

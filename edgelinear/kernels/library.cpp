@@ -4,6 +4,9 @@
 #ifdef __linux__
 #include <sys/mman.h>
 #endif
+#ifdef EDGELINEAR_X86
+#include <cpuid.h>
+#endif
 
 #ifdef EDGELINEAR_X86
 namespace avx512 {
@@ -23,19 +26,55 @@ int64_t pass(const Pass&);
 int64_t copy(const Copy&);
 }
 
+#ifdef EDGELINEAR_X86
+namespace {
+
+struct Registers {
+    unsigned eax, ebx, ecx, edx;
+    bool ebx_has(unsigned bits) const { return (ebx & bits) == bits; }
+    bool ecx_has(unsigned bits) const { return (ecx & bits) == bits; }
+};
+
+Registers cpuid(unsigned leaf) {
+    Registers r = {};
+    __get_cpuid_count(leaf, 0, &r.eax, &r.ebx, &r.ecx, &r.edx);  // 0 where there is no such leaf
+    return r;
+}
+
+// Which registers the system saves for a process, as bits of XCR0.
+unsigned saved_registers() {
+    unsigned low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
+}
+
+// The processor is asked itself: not every runtime that compilers link answers
+// __builtin_cpu_supports, and one that does not says no.
+int32_t x86_sets() {
+    constexpr unsigned FMA = 1u << 12, OSXSAVE = 1u << 27, AVX = 1u << 28;  // of leaf 1, ecx
+    constexpr unsigned AVX2 = 1u << 5, AVX512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;  // F, DQ, BW, VL
+    constexpr unsigned YMM = 0x6, ZMM = 0xe6;
+    if (!cpuid(1).ecx_has(FMA | OSXSAVE | AVX)) return 0;
+    const Registers extended = cpuid(7);
+    const unsigned saved = saved_registers();
+    int32_t sets = 0;
+    if (extended.ebx_has(AVX2) && (saved & YMM) == YMM) sets |= 2;
+    if (sets && extended.ebx_has(AVX512) && (saved & ZMM) == ZMM) sets |= 4;
+    return sets;
+}
+
+}  // namespace
+#endif
+
 extern "C" {
 
 // Bit i is set if this processor runs instruction set i: 0 portable, 1 avx2, 2 avx512.
 __attribute__((visibility("default"))) int32_t edgelinear_instruction_sets() {
-    int32_t sets = 1;
 #ifdef EDGELINEAR_X86
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) sets |= 2;
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-        sets |= 4;
+    return 1 | x86_sets();
+#else
+    return 1;
 #endif
-    return sets;
 }
 
 // What a caller compares with its own when it loads the library, to find one of another version.

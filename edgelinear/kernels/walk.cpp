@@ -292,6 +292,12 @@ struct Walk {
         };
         // Two sums in turn, as in `add_runs`.
         int64_t i = begin;
+        if constexpr (T == 1)  // where questions at each edge take as long as its arithmetic
+            if (!ahead && !ids)
+                for (; i + 1 < end; i += 2) {
+                    add(even, factor[i], x + index[i] * step, lanes);
+                    add(odd, factor[i + 1], x + index[i + 1] * step, lanes);
+                }
         for (; i + 1 < end; i += 2) add_edge(i, even), add_edge(i + 1, odd);
         if (i < end) add_edge(i, even);
         (store(sum + J * W, even[J] + odd[J]), ...);

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from edgelinear import backends
+from edgelinear.backends.library import warn_if_not_built
 from edgelinear.init import sharded_like
 from edgelinear.layers import assignment, checkpoint
 from edgelinear.layers.entries import Comparison, HasEntries
@@ -20,11 +21,16 @@ from edgelinear.topology.wiring import as_names
 
 
 def check_options(backend: str, dtype: Any, bias: Any) -> None:
-    """Refuse a backend that is none, types that weights cannot have, and biases with values."""
+    """Refuse a backend that is none, types that weights cannot have, and biases with values.
+
+    Warns of an install without kernels: a layer is made before it is waited for.
+    """
     check_switch("bias", bias, ": values are copied to the parameter that True makes")
     if dtype is not None and not getattr(dtype, "is_floating_point", False):
         raise TypeError(f"`dtype` must be a real floating type of torch, got {dtype!r}.")
     backends.check_name(backend)
+    if backend == "auto":
+        warn_if_not_built()
 
 
 class EdgeModule(Called, HasEntries):

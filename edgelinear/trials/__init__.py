@@ -1,6 +1,6 @@
 """Did the wiring matter? Trainings on it and on null models, and what their scores say."""
 
-from edgelinear.trials.report import ControlsReport
+from edgelinear.trials.report import Contrast, ControlsReport
 from edgelinear.trials.run import controls
 
-__all__ = ["ControlsReport", "controls"]
+__all__ = ["Contrast", "ControlsReport", "controls"]

@@ -16,14 +16,21 @@ _RESAMPLES = 10_000
 
 
 class Contrast(NamedTuple):
-    """The real wiring against one null model, over the same seeds. Positive is better."""
+    """The real wiring against one null model, over the same seeds. Positive is better.
+
+    Example:
+        >>> scores = {"real wiring": [0.9, 0.8, 0.9], "permute_targets": [0.5, 0.6, 0.5]}
+        >>> contrast = ControlsReport((0, 1, 2), scores, True).comparisons[0]
+        >>> contrast.null_model, round(contrast.mean_difference, 3)
+        ('permute_targets', 0.333)
+    """
 
     null_model: str
     mean_difference: float
-    low: float  # of the confidence interval of the mean difference, at `report.confidence`
+    low: float  #: of the confidence interval of the mean difference, at `report.confidence`
     high: float
-    p_value: float  # of the sign-flip test, two-sided
-    effect_size: float  # mean difference over the standard deviation of the differences
+    p_value: float  #: of the sign-flip test, two-sided
+    effect_size: float  #: mean difference over the standard deviation of the differences
 
 
 @dataclass(frozen=True)
@@ -40,9 +47,9 @@ class ControlsReport:
     """
 
     seeds: tuple[int, ...]
-    scores: dict[str, list[float]]  # of each wiring, in the order of seeds
+    scores: dict[str, list[float]]  #: of each wiring, in the order of seeds
     higher_is_better: bool
-    note: str = field(default="", compare=False)  # where scores are from
+    note: str = field(default="", compare=False)  #: where scores are from
 
     def __post_init__(self) -> None:
         if REAL not in self.scores or len(self.scores) < 2:
@@ -128,7 +135,7 @@ class ControlsReport:
     def to_csv(self, path: str | Path) -> None:
         """Write a row for each seed and wiring."""
         with Path(path).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
+            writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["wiring", "seed", "score"])
             for name, scores in self.scores.items():
                 for seed, score in zip(self.seeds, scores, strict=True):

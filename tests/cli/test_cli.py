@@ -4,6 +4,7 @@ import gzip
 import importlib
 import json
 import os
+import platform
 import subprocess
 import sys
 
@@ -228,6 +229,23 @@ def test_info_names_versions_and_every_backend(capsys, monkeypatch):
     assert err == "" and edgelinear.__version__ in out and torch.__version__ in out
     assert "torch_csr      no: it is switched off" in out
     assert all(name in out for name in backends.BACKENDS)
+
+
+@pytest.mark.parametrize(
+    ("machine", "chosen", "said"),
+    [
+        ("x86_64", "portable", "portable"),
+        ("aarch64", "portable", "NEON"),
+        ("arm64", "portable", "NEON"),
+        ("AMD64", "avx2", "avx2"),
+    ],
+)
+def test_info_names_the_instruction_set(machine, chosen, said, capsys, monkeypatch):
+    monkeypatch.setattr(backends.cpp, "why_not", lambda *args: None)
+    monkeypatch.setattr(backends.cpp, "instruction_set", lambda: chosen)
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    assert main(["info"]) == 0
+    assert f"cpp            yes, {said}\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["compare", "-h"], ["--version"]])

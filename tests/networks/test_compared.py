@@ -12,7 +12,7 @@ from edgelinear.comparison.composed import composed
 from edgelinear.comparison.contenders import COMPOSED, COMPOSED_MASKED
 
 pytestmark = pytest.mark.usefixtures("few_rounds")
-TWO = ["reference", "torch_csr"]
+TWO = ["reference", "cpp"]
 
 
 def recurrent(**options):

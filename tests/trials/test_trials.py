@@ -165,6 +165,7 @@ def test_one_seed_cannot_tell():
 def test_report_is_written_as_a_table(tmp_path):
     report = run(overlap)
     report.to_csv(tmp_path / "report.csv")
+    assert b"\r" not in (tmp_path / "report.csv").read_bytes()
     rows = list(csv.DictReader((tmp_path / "report.csv").open()))
     assert len(rows) == 24
     assert {row["wiring"] for row in rows} == {
