@@ -2,8 +2,13 @@
 # make test    the fast suite          make lint types    style and types
 # make test-all  with the slow marks   make test-pyg      with torch-scatter and torch-sparse
 # make test-loaders  checkpoints in accelerate, Lightning, PEFT and transformers
+# make test-newest test-oldest  the fast suite with other torches, in environments of their own
 # make test-triton  the CUDA kernels, interpreted   make test-cuda bench-cuda  on a GPU, without pip
 # make bench   a few minutes of them   make bench-all     every workload, batch and peer: hours
+# make wheels  a wheel for each platform, with zig as the compiler, into dist/, and the sdist
+# make test-wheels  this machine's wheel where no compiler is    make test-elsewhere  the others,
+#              under qemu and wine
+# make docs    the manual, in docs/_build/html; its pages are run
 # make clean   remove what these made
 
 PYTHON ?= python3
@@ -14,13 +19,15 @@ JOBS ?= auto
 PYTEST := $(BIN)/python -m pytest -n $(JOBS)
 FUZZ_SECONDS ?= 60
 KERNELS := $(wildcard edgelinear/kernels/*)
+CONSTRAINTS ?= $(CURDIR)/constraints.txt
 # Exported, so that isolated builds keep to the tested versions as well: older pips read the first
 # for them, newer ones the second.
-export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
-export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_CONSTRAINT := $(CONSTRAINTS)
+export PIP_BUILD_CONSTRAINT := $(CONSTRAINTS)
 
-.PHONY: demo test test-all test-pyg test-loaders test-triton test-cuda lint types format kernels
-.PHONY: sanitize fuzz bench bench-all bench-cuda clean
+.PHONY: demo test test-all test-pyg test-loaders test-triton test-cuda test-newest test-oldest
+.PHONY: lint types format kernels sanitize fuzz wheels test-wheels test-elsewhere bench bench-all
+.PHONY: bench-cuda docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edgelinear demo
@@ -38,6 +45,18 @@ test-pyg: $(VENV)/.pyg
 test-loaders: $(VENV)/.loaders
 	$(PYTEST) -m loaders
 	PYTHONPATH=$(CURDIR)/$(VENV)/transformers4 $(PYTEST) -m loaders tests/loaders/test_transformers.py
+
+# The fast suite with the newest torch of the package index, and with the oldest that pyproject.toml
+# allows, each in an environment of its own: gigabytes, where the index has CUDA builds alone.
+test-newest: TORCH := torch
+test-oldest: TORCH := $(shell sed -nE 's/.*"torch>=([0-9.]+)".*/torch==\1.*/p' pyproject.toml)
+test-newest test-oldest: test-%:
+	mkdir -p build
+	grep -vE '^(torch|triton)==' constraints.txt > build/$*.txt
+	echo '$(TORCH)' >> build/$*.txt
+	$(PYTHON) -m venv .venv-$*
+	PIP_CONSTRAINT=build/$*.txt .venv-$*/bin/python -m pip install --quiet --upgrade torch
+	$(MAKE) test VENV=.venv-$* CONSTRAINTS=$(CURDIR)/build/$*.txt
 
 # Without a GPU, Triton interprets the kernels on the CPU.
 test-triton: $(VENV)/.triton
@@ -62,6 +81,9 @@ bench-cuda:
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/ci.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
+	$(BIN)/zizmor --offline --quiet .github
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
@@ -84,6 +106,17 @@ sanitize: $(VENV)/.test
 	ASAN_OPTIONS=detect_leaks=0 EDGELINEAR_LIBRARY=$(CURDIR)/build/sanitize/libedgelinear.so \
 	$(BIN)/python tests/fuzz.py $(FUZZ_SECONDS)
 
+wheels: $(VENV)/.wheels
+	$(BIN)/python .ci/wheels.py --to dist
+
+# Built for this machine alone, which takes a third of the time.
+test-wheels: $(VENV)/.wheels
+	$(BIN)/python .ci/wheels.py --to dist linux_$$(uname -m) any
+	$(BIN)/python .ci/clean.py --wheels dist
+
+test-elsewhere: wheels
+	$(BIN)/python .ci/elsewhere.py --wheels dist
+
 # Random problems against a dense matmul in float64, for FUZZ_SECONDS.
 fuzz: $(VENV)/.test
 	$(BIN)/python tests/fuzz.py $(FUZZ_SECONDS)
@@ -100,15 +133,22 @@ bench-all: $(VENV)/.demo $(VENV)/.pyg
 	$(BIN)/python benchmarks/parallel.py
 	PYTHONPATH=. benchmarks/.venvs/networks/bin/python benchmarks/networks.py
 
+# Pages whose code or whose package is new are run; a warning is an error.
+docs: $(VENV)/.docs
+	$(BIN)/sphinx-build -W --keep-going -n -q -d docs/_build/read docs docs/_build/html \
+	|| { rm -rf docs/_build/read; exit 1; }  # or the next run would pass over what it has read
+	@echo "the manual: docs/_build/html/index.html"
+
 clean:
-	rm -rf $(VENV) build edgelinear-demo benchmarks/.venvs benchmarks/.cache
+	rm -rf $(VENV) .venv-newest .venv-oldest build dist docs/_build edgelinear-demo
+	rm -rf benchmarks/.venvs benchmarks/.cache
 	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # One stamp for each extra, so that a second run installs nothing.
-$(VENV)/.demo $(VENV)/.test $(VENV)/.test-all $(VENV)/.dev: $(VENV)/.%: pyproject.toml constraints.txt $(KERNELS) | $(BIN)/python
+$(VENV)/.demo $(VENV)/.test $(VENV)/.test-all $(VENV)/.dev $(VENV)/.docs: $(VENV)/.%: pyproject.toml constraints.txt $(KERNELS) | $(BIN)/python
 	$(INSTALL) -e '.[$*]'
 	touch $@
 
@@ -119,6 +159,10 @@ TRANSFORMERS4 := transformers==4.57.6 huggingface_hub==0.36.2 tokenizers==0.22.2
 $(VENV)/.loaders: $(VENV)/.test
 	$(INSTALL) -e '.[loaders]'
 	PIP_CONSTRAINT= $(INSTALL) --no-deps --target $(VENV)/transformers4 $(TRANSFORMERS4)
+	touch $@
+
+$(VENV)/.wheels: $(VENV)/.test
+	$(INSTALL) ziglang wheel
 	touch $@
 
 $(VENV)/.triton: $(VENV)/.test
