@@ -1,13 +1,14 @@
-"""Write the README's table, all rows, a picture and one thread, and tell which targets are met.
+"""Write the tables of page and README, a picture and one thread; tell which targets are met.
 
-    python benchmarks/summarize.py [--readme FILE] [CSV ...]
+    python benchmarks/summarize.py [--page FILE] [--readme FILE] [CSV ...]
 
 The rows are those of results/cpu.csv and results/memory.csv, as `run.py` wrote them. Pictures and
-tables are written beside the first file.
+tables are written beside the first file, and all rows between the marks of docs/performance.md.
 """
 
 import argparse
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,10 @@ from targets import AUTO, SPARSE, table, targets
 from edgelinear.comparison.units import short
 
 HERE = Path(__file__).parent
-SHOWN = ["CSR parameter", "gather + index_add", "sparselab", "sparseprop", "dense masked"]
-SHOWN += ["nn.Linear"]
-IN_README = [  # one row of each kind, those that are lost among them
-    ("tiny", 1), ("celegans", 64), ("pnet", 50), ("reactome", 64), ("ref32", 1), ("ref128", 64),
-    ("flyvis", 32), ("flyvis shuffled", 32), ("square 1 %", 512), ("square 10 %", 64),
-    ("square 30 %", 512), ("square 50 %", 512), ("radix", 256), ("fly", 32),
-]  # fmt: skip
+DENSE = ["dense masked", "nn.Linear"]
+SHOWN = [*DENSE, "CSR parameter", "gather + index_add", "sparselab", "sparseprop"]
+# Two that are won and two that are lost: one to plain torch, one to dense products.
+IN_README = [("reactome", 64), ("flyvis", 32), ("tiny", 1), ("square 50 %", 512)]
 MARKERS = {  # of the picture, for readers of any colour vision; those of dense layers are square
     AUTO: ("D", "black"),
     "sparselab": ("o", "#009e73"),
@@ -45,6 +43,7 @@ CAPTION = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("csv", nargs="*", type=Path, default=measured())
+    parser.add_argument("--page", type=Path, default=HERE.parent / "docs" / "performance.md")
     parser.add_argument("--readme", type=Path, default=HERE.parent / "README.md")
     arguments = parser.parse_args()
     rows = pd.concat([pd.read_csv(path) for path in arguments.csv], ignore_index=True)
@@ -61,18 +60,29 @@ def main() -> None:
     table(rows, 1).dropna(axis=1, how="all").to_csv(folder / "one_thread.csv")
     picture(rows, sizes).savefig(folder / "cpu.png", dpi=160)
     first = rows.iloc[0]
-    legend = (
+    measured_on = (
         f"Milliseconds; {first.machine}, {threads} threads, torch {first.torch}, commit "
-        f"{first.commit}. In bold where edgelinear is the fastest sparse path. `nn.Linear` trains "
+        f"{first.commit}."
+    )
+    legend = (
+        f"{measured_on} In bold where edgelinear is the fastest sparse path. `nn.Linear` trains "
         "the zeros too: it is a yardstick, no replacement."
     )
-    lines = ["# Training steps on the CPU", "", *markdown(step, sizes), "", legend]
+    title = ["# Training steps on the CPU", ""]
+    lines = [*title, *markdown(step, sizes), "", legend]
     (folder / "README.md").write_text("\n".join(lines) + "\n")
-    chosen = [key for key in IN_README if key in step.index]
-    lines = ["<!-- results -->", "", *markdown(step.loc[chosen], sizes), "", legend]
-    text = arguments.readme.read_text()
-    marked = r"<!-- results -->.*(?=\n\n<!-- /results -->)"
-    arguments.readme.write_text(re.sub(marked, lambda _: "\n".join(lines), text, flags=re.DOTALL))
+    lines = [*wirings(sizes), "", *markdown(step), "", legend]
+    write_between_marks(arguments.page, lines)
+    few = step.loc[[key for key in IN_README if key in step.index]]
+    write_between_marks(arguments.readme, [*markdown(few, sizes, DENSE), "", measured_on])
+
+
+def write_between_marks(path: Path, lines: list[str]) -> None:
+    marked = r"(?<=<!-- results -->\n\n).*(?=\n\n<!-- /results -->)"
+    text, found = re.subn(marked, lambda _: "\n".join(lines), path.read_text(), flags=re.DOTALL)
+    if found != 1:
+        raise ValueError(f"{path} must have the marks of results once, got {found}.")
+    path.write_text(text)
 
 
 def measured() -> list[Path]:
@@ -86,25 +96,37 @@ def notes(rows: pd.DataFrame) -> list[str]:
     ]
 
 
+def wirings(sizes: pd.DataFrame) -> list[str]:
+    """Return a table with a row for each workload."""
+    lines = ["| workload | inputs | outputs | edges |", "|---|---:|---:|---:|"]
+    for workload, size in sizes.groupby(level="workload", sort=False).first().iterrows():
+        numbers = (size.in_features, size.out_features, size.edges)
+        lines.append(f"| {workload} | " + " | ".join(f"{one:,}" for one in numbers) + " |")
+    return lines
+
+
 def markdown(
     step: pd.DataFrame,  # milliseconds of each (workload, batch) and contender
-    sizes: pd.DataFrame,
+    sizes: pd.DataFrame | None = None,
+    shown: Sequence[str] = SHOWN,
 ) -> list[str]:
-    """Return a table with a row for each (workload, batch)."""
-    header = ["workload", AUTO, "fastest other sparse path", "ratio", *SHOWN]
+    """Return a table with a row for each (workload, batch), which tells its sizes if given."""
+    header = ["workload", AUTO, "fastest other sparse path", "ratio", *shown]
     lines = ["| " + " | ".join(header) + " |", "|---|---:|---|" + "---:|" * (len(header) - 3)]
     for (workload, batch), times in step.iterrows():
-        size = sizes.loc[(workload, batch)]
-        wiring = f"{size.in_features} -> {size.out_features}, {size.edges:,} edges"
+        wiring = ""
+        if sizes is not None:
+            size = sizes.loc[(workload, batch)]
+            wiring = f" ({size.in_features} -> {size.out_features}, {size.edges:,} edges)"
         others = times[SPARSE].dropna()
         ours, best = milliseconds(times[AUTO]), others.min()
         ratio = best / times[AUTO]
         cells = [
-            f"{workload}, batch {batch} ({wiring})",
+            f"{workload}, batch {batch}{wiring}",
             f"**{ours}**" if ratio > 1 else ours,
             f"{others.idxmin()}, {milliseconds(best)}" if len(others) else "-",
             f"{ratio:.2f}",
-            *(milliseconds(times[name]) for name in SHOWN),
+            *(milliseconds(times[name]) for name in shown),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return lines

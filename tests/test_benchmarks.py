@@ -2,6 +2,7 @@
 
 import csv
 import importlib
+import shutil
 import subprocess
 import sys
 from math import nan
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+PAGES = [BENCHMARKS.parent / "docs" / "performance.md", BENCHMARKS.parent / "README.md"]
 
 
 @pytest.fixture
@@ -103,6 +105,33 @@ def test_picture_stays_inside_itself(picture):
     legend, axes = figure.legends[0].get_window_extent(), figure.axes[0].get_tightbbox()
     assert legend.y1 < axes.y0
     assert drawn.x0 >= 0 and drawn.x1 <= page.x1 and drawn.y0 >= 0 and drawn.y1 <= page.y1
+
+
+def summarize(folder, *pages):
+    script = [sys.executable, BENCHMARKS / "summarize.py"]
+    rows = [shutil.copy(BENCHMARKS / f"results/{name}.csv", folder) for name in ("cpu", "memory")]
+    options = ["--page", pages[0], "--readme", pages[1], *rows]
+    return subprocess.run([*script, *options], capture_output=True, text=True)
+
+
+def test_page_and_readme_have_the_tables_of_the_rows(tmp_path):
+    pytest.importorskip("matplotlib")
+    copies = [shutil.copy(page, tmp_path / f"copy_of_{page.name}") for page in PAGES]
+    assert summarize(tmp_path, *copies).returncode == 0
+    for page, copy in zip(PAGES, copies, strict=True):
+        assert copy.read_text() == page.read_text(), "run benchmarks/summarize.py"
+    tables = [copy.read_text().partition("<!-- results -->")[2] for copy in copies]
+    tables = [text.partition("<!-- /results -->")[0] for text in tables]
+    assert [text.count(", batch ") for text in tables] == [27, 4]
+    assert "| fly | 139,255 | 139,255 | 15,000,000 |" in tables[0]
+    assert "| tiny, batch 1 (64 -> 64, 476 edges) | 0.0735 |" in tables[1]  # not bold: lost
+
+
+def test_page_without_marks_is_refused(tmp_path):
+    pytest.importorskip("matplotlib")
+    (tmp_path / "page.md").write_text("# Performance\n")
+    found = summarize(tmp_path, tmp_path / "page.md", tmp_path / "page.md")
+    assert "page.md must have the marks of results once, got 0" in found.stderr
 
 
 @pytest.mark.slow

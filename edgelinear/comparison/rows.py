@@ -26,19 +26,19 @@ class Row:
     output_error: float
     input_grad_error: float
     weight_grad_error: float
-    agrees: bool  # whether rounding explains the errors
-    forward_ms: float  # without gradients
+    agrees: bool  #: whether rounding explains the errors
+    forward_ms: float  #: without gradients
     forward_ms_low: float
     forward_ms_high: float
-    step_ms: float  # forward, and the gradients of input, weight and bias
+    step_ms: float  #: forward, and the gradients of input, weight and bias
     step_ms_low: float
     step_ms_high: float
-    saved_bytes: int  # kept for backward beside parameters and indices
-    peak_bytes: int | None  # of one step, above what was there before it
+    saved_bytes: int  #: kept for backward beside parameters and indices
+    peak_bytes: int | None  #: of one step, above what was there before it
     forward_ms_min: float = math.nan
     step_ms_min: float = math.nan
-    rounds: int | None = None  # that the times of steps are from
-    disturbed: float = 0.0  # the share of them in which threads waited for a processor
+    rounds: int | None = None  #: that the times of steps are from
+    disturbed: float = 0.0  #: the share of them in which threads waited for a processor
 
     @property
     def is_dense(self) -> bool:

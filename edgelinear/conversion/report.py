@@ -31,14 +31,14 @@ class SparsifyReport:
 
     layers: list[LayerReport]
     mode: str
-    bytes_before: int  # of the whole model: parameters and buffers
-    bytes_after: int  # and wirings
-    machine: dict[str, Any]  # torch, threads, device
-    others: dict[str, int]  # modules with matrices that are no layers: how many of each kind
-    ms_before: float = math.nan  # of the whole model on the example, the least of all rounds
+    bytes_before: int  #: of the whole model: parameters and buffers
+    bytes_after: int  #: and wirings
+    machine: dict[str, Any]  #: torch, threads, device
+    others: dict[str, int]  #: modules with matrices that are no layers: how many of each kind
+    ms_before: float = math.nan  #: of the whole model on the example, the least of all rounds
     ms_after: float = math.nan
-    difference: float = math.nan  # the largest of its outputs, before and after
-    steady: bool = True  # whether times held still, of layers and of the model
+    difference: float = math.nan  #: the largest of its outputs, before and after
+    steady: bool = True  #: whether times held still, of layers and of the model
     model: nn.Module | None = field(default=None, repr=False, compare=False)
 
     @property

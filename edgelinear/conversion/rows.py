@@ -33,16 +33,16 @@ class LayerReport:
         ('0', 'left', 'less than 80% zeros')
     """
 
-    name: str  # all of them, where it is used by several
+    name: str  #: all of them, where it is used by several
     in_features: int
     out_features: int
-    density: float | None  # None where the weight was not looked at
-    calls: int | None  # in one forward of the model; None: on edges already
-    ms_before: float | None  # of all of these, the least of all rounds; None: not measured
+    density: float | None  #: None where the weight was not looked at
+    calls: int | None  #: in one forward of the model; None: on edges already
+    ms_before: float | None  #: of all of these, the least of all rounds; None: not measured
     ms_after: float | None
-    bytes_before: int  # parameters and masks
-    bytes_after: int  # parameters and wiring
-    action: str  # "converted" or "left"
+    bytes_before: int  #: parameters and masks
+    bytes_after: int  #: parameters and wiring
+    action: str  #: "converted" or "left"
     reason: str
 
 

@@ -21,16 +21,16 @@ class Genome(NamedTuple):
     in its order. A node is `activation(bias + response * aggregation of weight * source)`.
     """
 
-    edge_index: Tensor  # (2, num_edges): the positions of nodes
-    weight: Tensor  # (num_edges,), float64
-    bias: Tensor  # (num_nodes,), float64
-    response: Tensor  # (num_nodes,), float64
-    activations: list[str | Function]  # of each node, as `EdgeNetwork` takes them
-    aggregations: list[str]  # of each node
-    inputs: list[int]  # their keys
-    outputs: list[int]  # their keys
-    node_names: list[int]  # the key of each node
-    is_recurrent: bool  # whether all nodes are computed at once, from values of the step before
+    edge_index: Tensor  #: (2, num_edges): the positions of nodes
+    weight: Tensor  #: (num_edges,), float64
+    bias: Tensor  #: (num_nodes,), float64
+    response: Tensor  #: (num_nodes,), float64
+    activations: list[str | Function]  #: of each node, as `EdgeNetwork` takes them
+    aggregations: list[str]  #: of each node
+    inputs: list[int]  #: their keys
+    outputs: list[int]  #: their keys
+    node_names: list[int]  #: the key of each node
+    is_recurrent: bool  #: whether all nodes are computed at once, from values of the step before
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments with which a module of a whole graph is this genome, but for `bias`.

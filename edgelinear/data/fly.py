@@ -25,14 +25,14 @@ class FlyVisualSystem(NamedTuple):
         ('L2', 'R1')
     """
 
-    topology: Topology  # neurons to neurons, in (target, source) order
+    topology: Topology  #: neurons to neurons, in (target, source) order
     cell_types: list[str]
-    cell_type: Tensor  # (neurons,): the type of each neuron, an index into `cell_types`
-    column: Tensor  # (neurons, 2): its axial coordinates u and v
-    pairs: list[tuple[str, str]]  # types that connect, source and target
-    pair: Tensor  # (num_edges,): of each edge, an index into `pairs`
-    synapses: Tensor  # (num_edges,) float32: their number
-    sign: Tensor  # (num_edges,) float32: 1 excites, -1 inhibits
+    cell_type: Tensor  #: (neurons,): the type of each neuron, an index into `cell_types`
+    column: Tensor  #: (neurons, 2): its axial coordinates u and v
+    pairs: list[tuple[str, str]]  #: types that connect, source and target
+    pair: Tensor  #: (num_edges,): of each edge, an index into `pairs`
+    synapses: Tensor  #: (num_edges,) float32: their number
+    sign: Tensor  #: (num_edges,) float32: 1 excites, -1 inhibits
 
 
 def fly_visual_system(extent: int = 15) -> FlyVisualSystem:

@@ -29,14 +29,21 @@ PER = ("layer", "target")
 
 
 class Update(NamedTuple):
-    """What became of a layer in an update, or how it was when the schedule began."""
+    """What became of a layer in an update, or how it was when the schedule began.
+
+    Example:
+        >>> layer = EdgeLinear.from_topology(el.generators.fixed_fan_in(20, 10, fan_in=4))
+        >>> optimizer = torch.optim.Adam(layer.parameters())
+        >>> el.dynamic.SET(layer, optimizer, every=2).history[0]
+        Update(step=0, layer='', dropped=0, grown=0, num_edges=40, fan_in=(4.0, 4.0, 4.0, 4.0, 4.0))
+    """
 
     step: int
     layer: str
     dropped: int
     grown: int
     num_edges: int
-    fan_in: tuple[float, ...]  # minimum, quartiles and maximum over targets
+    fan_in: tuple[float, ...]  #: minimum, quartiles and maximum over targets
 
 
 class Change(NamedTuple):

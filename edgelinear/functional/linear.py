@@ -27,7 +27,7 @@ def edge_linear(
     Values travel along edges only: an inf or NaN reaches just the targets it feeds.
 
     Args:
-        dim: the feature axis: -1 as in `nn.Linear`, -2 for (*batch, nodes, channels) as in graph
+        dim: the feature axis: -1 as in `nn.Linear`, -2 for `(*batch, nodes, channels)` as in graph
             networks, 0 for feature-major inputs.
         backend: "auto", or a name in `edgelinear.backends.BACKENDS`, which then runs or raises.
 

@@ -43,7 +43,7 @@ class EdgeLinear(Constructors):
             and checkpoints.
         out_names: (out_features,), likewise.
 
-    Shape: (*, in_features) -> (*, out_features).
+    Shape: `(*, in_features) -> (*, out_features)`.
 
     Raises:
         TypeError, ValueError: if the edges are malformed; the message names the edge and the cure.
@@ -122,7 +122,7 @@ class EdgeLinear(Constructors):
         return bound_by_fan_in(topology.fan_in, topology.dst.long()).cpu()
 
     def backend_for(self, x: Tensor) -> str:
-        """Return the name of the backend that would run this input, of shape (*, in_features)."""
+        """Return the name of the backend that would run this input, of shape `(*, in_features)`."""
         x = x.reshape(-1, x.shape[-1]) if x.numel() else x.new_empty(0, self.in_features)
         backend = backends.select(self.backend, x, self.weight, self.topology)
         return backend.__name__.rpartition(".")[2]

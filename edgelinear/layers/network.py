@@ -55,7 +55,7 @@ class EdgeNetwork(Evolved):
         node_names: (num_nodes,) strings or whole numbers.
         backend: "auto", or a name in `edgelinear.backends.BACKENDS`.
 
-    Shape: (*, len(inputs)) -> (*, len(outputs)).
+    Shape: `(*, len(inputs)) -> (*, len(outputs))`.
 
     Raises:
         ValueError: if there is a cycle, whose nodes the message names, or an edge into an input.
@@ -253,7 +253,7 @@ class EdgeNetwork(Evolved):
         return nodes.dead_nodes(self._topology, self._inputs, self._outputs)
 
     def backend_for(self, x: Tensor) -> str:
-        """Return the name of the backend that would run this input, of shape (*, in_features)."""
+        """Return the name of the backend that would run this input, of shape `(*, in_features)`."""
         x = x.new_empty(1).expand(math.prod(x.shape[:-1]), self.num_nodes)
         backend = backends.select(self.backend, x, self.weight, self._topology)
         return backend.__name__.rpartition(".")[2]

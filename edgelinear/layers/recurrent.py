@@ -85,7 +85,7 @@ class EdgeRNN(Evolved):
         node_names: (num_nodes,) strings or whole numbers.
         backend: "auto", or a name in `edgelinear.backends.BACKENDS`.
 
-    Shape: (*, time, len(inputs)) -> (*, time, len(outputs)), and the state (*, num_nodes).
+    Shape: `(*, time, len(inputs)) -> (*, time, len(outputs))`, and the state `(*, num_nodes)`.
 
     Example:
         >>> net = EdgeRNN(4, [(0, 1), (1, 2), (2, 1), (2, 2), (2, 3)], inputs=[0], outputs=[3])

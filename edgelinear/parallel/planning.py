@@ -43,8 +43,8 @@ class Way:
     optimizer: int
     indices: int
     activations: int
-    moved: int  # in a step of forward and backward
-    largest_batch: int | None  # None where no memory was given
+    moved: int  #: in a step of forward and backward
+    largest_batch: int | None  #: None where no memory was given
 
     @property
     def total(self) -> int:
@@ -67,7 +67,7 @@ class Plan:
     processes: int
     batch: int
     dtype: str
-    memory: int | None  # bytes of a process
+    memory: int | None  #: bytes of a process
     ways: list[Way]
 
     @property

@@ -34,16 +34,16 @@ class Share:
         ([[2], [1]], tensor([10.]))
     """
 
-    in_features: int  # of the whole wiring
+    in_features: int  #: of the whole wiring
     out_features: int
-    num_edges: int  # of the whole wiring
-    part: int  # row by row of the grid
+    num_edges: int  #: of the whole wiring
+    part: int  #: row by row of the grid
     parts: int
-    edge_index: Tensor  # (2, number) int64: row 0 the source, row 1 the target
-    columns: int = 1  # of the grid
-    weight: Tensor | None = None  # (number,), where the edges came with values
-    positions: Tensor | None = None  # (number,): where they stood in the topology that was split
-    fingerprint: int | None = None  # of the whole wiring: see `fingerprint_of`
+    edge_index: Tensor  #: (2, number) int64: row 0 the source, row 1 the target
+    columns: int = 1  #: of the grid
+    weight: Tensor | None = None  #: (number,), where the edges came with values
+    positions: Tensor | None = None  #: (number,): where they stood in the topology that was split
+    fingerprint: int | None = None  #: of the whole wiring: see `fingerprint_of`
 
     @property
     def grid(self) -> tuple[int, int]:

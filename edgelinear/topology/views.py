@@ -30,9 +30,9 @@ class CSR(NamedTuple):
         CSR(indptr=tensor([0, 1, 3], dtype=torch.int32), ..., edge_ids=tensor([1, 2, 0], ...))
     """
 
-    indptr: Tensor  # (rows + 1,)
-    indices: Tensor  # (num_edges,): the other end of the edge at each position
-    edge_ids: Tensor | None  # (num_edges,)
+    indptr: Tensor  #: (rows + 1,)
+    indices: Tensor  #: (num_edges,): the other end of the edge at each position
+    edge_ids: Tensor | None  #: (num_edges,)
 
 
 class View(NamedTuple):

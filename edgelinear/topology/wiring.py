@@ -37,14 +37,14 @@ class Wiring(NamedTuple):
     """
 
     topology: Topology
-    weight: Tensor | None = None  # (num_edges,), or None where the data has no values
-    in_names: list | None = None  # (in_features,), or None where the data has no names
-    out_names: list | None = None  # (out_features,)
-    rows: EdgeMap | None = None  # which row, entry or edge of the data each edge is
-    rules: Sequence[Note] = ()  # those that the weights of a layer follow
-    frame: str = "pandas"  # the library of the table that it was read from, which gets it back
-    inputs: list[int] | None = None  # nodes, or None where sources and targets are two sides
-    outputs: list[int] | None = None  # likewise
+    weight: Tensor | None = None  #: (num_edges,), or None where the data has no values
+    in_names: list | None = None  #: (in_features,), or None where the data has no names
+    out_names: list | None = None  #: (out_features,)
+    rows: EdgeMap | None = None  #: which row, entry or edge of the data each edge is
+    rules: Sequence[Note] = ()  #: those that the weights of a layer follow
+    frame: str = "pandas"  #: the library of the table that it was read from, which gets it back
+    inputs: list[int] | None = None  #: nodes, or None where sources and targets are two sides
+    outputs: list[int] | None = None  #: likewise
 
 
 def wiring_of(layer: HasWiring | Wiring) -> Wiring:

@@ -74,16 +74,17 @@ NUMBER = """{name}_init_mean = {mean}
 """
 
 
-def configuration(
+def written(
+    *,
     inputs=3,
     outputs=2,
-    *,
     feed_forward=True,
     activations=tuple(NEAT_ACTIVATIONS),
     aggregations=AGGREGATIONS,
 ):
+    """Return the text of a configuration."""
     scales = {"weight": (0.0, 1.0), "bias": (0.0, 0.5), "response": (1.0, 0.3)}
-    text = CONFIG.format(
+    return CONFIG.format(
         inputs=inputs,
         outputs=outputs,
         feed_forward=feed_forward,
@@ -94,6 +95,10 @@ def configuration(
             for name, (mean, scale) in scales.items()
         ),
     )
+
+
+def configuration(inputs=3, outputs=2, **options):
+    text = written(inputs=inputs, outputs=outputs, **options)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "neat.ini")
         path.write_text(text)
