@@ -18,7 +18,7 @@ OVER_PROCESSES = "sharded_graph"
 def test_readme_code_runs_from_top_to_bottom(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == README.count("```python") >= 4
+    assert len(blocks) == README.count("```python") >= 2
     exec(compile("\n".join(blocks), "README.md", "exec"), {})
     assert (tmp_path / "wiring.png").stat().st_size > 1000
 
@@ -33,7 +33,11 @@ def test_readme_commands_are_targets_of_the_makefile():
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     named = set(re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE))
-    assert {"demo", "test", "test-all", "test-pyg", "bench"} <= named <= targets
+    assert {"demo", "test", "wheels", "docs"} <= named <= targets
+
+
+def test_readme_is_read_in_three_minutes():
+    assert len(README.split()) <= 900
 
 
 @pytest.mark.slow
