@@ -121,3 +121,18 @@ def test_tensor_that_a_transform_left_behind_is_unwrapped():
         torch.testing.assert_close(layer(dead), expected)
     (found,) = torch.autograd.grad(layer(dead).sum(), layer.weight)
     torch.testing.assert_close(found, torch.autograd.grad(expected.sum(), layer.weight)[0])
+
+
+@pytest.mark.parametrize(
+    ("platform", "asked"),
+    [("linux", torch._C.__file__), ("darwin", torch._C.__file__), ("win32", "torch_cpu.dll")],
+)
+def test_parallel_loop_is_looked_up_where_the_system_finds_it(platform, asked, monkeypatch):
+    libraries = []
+    load = _torch.ctypes.CDLL
+    monkeypatch.setattr(_torch.sys, "platform", platform)
+    monkeypatch.setattr(
+        _torch.ctypes, "CDLL", lambda name: libraries.append(name) or load(torch._C.__file__)
+    )
+    assert _torch.thread_pool() is not None
+    assert libraries == [asked]
