@@ -38,11 +38,9 @@ def main() -> None:
         environment = {**kept, "PATH": str(programs)}  # and no compiler
         environment["PIP_CONSTRAINT"] = str(ROOT / "constraints.txt")
 
-        def run(*command: str) -> subprocess.CompletedProcess:
-            print("$", *command, flush=True)
-            return subprocess.run(
-                [programs / command[0], *command[1:]], env=environment, check=True
-            )
+        def run(program: str, *arguments: str) -> None:
+            print("$", program, *arguments, flush=True)
+            subprocess.run([programs / program, *arguments], env=environment, check=True)
 
         pip = ("python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
         run(*pip, f"{wheel}[demo]", "pytest-xdist", "hypothesis")

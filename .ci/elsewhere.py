@@ -21,20 +21,17 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from wheels import LIBRARY, PLATFORMS, ROOT
 
 import edgelinear as el
 from edgelinear.backends.library import BOTH, DOTS, DTYPES, INSTRUCTION_SETS, SUMS
 
-ROOT = Path(__file__).resolve().parents[1]
-LIBRARY = "edgelinear/libedgelinear.so"
-# What runs the programs of a system here: its emulator, with the folder of its C library.
-ARM_LIBRARIES = "/usr/aarch64-linux-gnu"
-SYSTEMS = {
-    "manylinux_2_17_x86_64": ("x86_64-linux-gnu.2.17", []),
-    "manylinux_2_17_aarch64": ("aarch64-linux-gnu.2.17", ["qemu-aarch64", "-L", ARM_LIBRARIES]),
-    "win_amd64": ("x86_64-windows-gnu", ["/usr/lib/wine/wine64"]),
+# What runs the programs of a platform here: its emulator, with the folder of its C library.
+EMULATORS = {
+    "linux_x86_64": [],
+    "linux_aarch64": ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"],
+    "windows_x86_64": ["/usr/lib/wine/wine64"],
 }
-
 
 Result = tuple[Tensor | None, Tensor | None]  # the sums and the dots of a problem
 
@@ -70,17 +67,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         given = Path(folder) / "problems"
         given.write_bytes(b"".join(map(written, problems)))
-        for tag, (target, emulator) in SYSTEMS.items():
+        for platform, emulator in EMULATORS.items():
             if emulator and shutil.which(emulator[0]) is None:
                 if not arguments.allow_missing:
-                    parser.error(f"{tag} needs {emulator[0]}: --allow-missing leaves it out")
-                print(f"{tag}: left out, as there is no {emulator[0]}")
+                    parser.error(f"{platform} needs {emulator[0]}: --allow-missing leaves it out")
+                print(f"{platform}: left out, as there is no {emulator[0]}")
                 continue
-            data = run(tag, target, emulator, given, arguments.wheels)
+            data = run(platform, emulator, given, arguments.wheels)
             for name, results in read(data, problems).items():
                 number = sum(map(check, problems, results))
-                print(f"{tag}, {name}: {number:,} numbers are those of float64 to rounding")
-                found[tag, name] = results
+                print(f"{platform}, {name}: {number:,} numbers are those of float64 to rounding")
+                found[platform, name] = results
     compare(found)
     look_at_macos(arguments.wheels)
 
@@ -160,10 +157,11 @@ def memory(tensor: Tensor) -> bytes:
     return lies.reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
-def run(tag: str, target: str, emulator: list[str], given: Path, wheels: Path) -> bytes:
-    """Return what the kernels in the wheel for a system give for all problems."""
-    folder = given.parent / tag
-    with zipfile.ZipFile(wheel_of(tag, wheels)) as archive:
+def run(platform: str, emulator: list[str], given: Path, wheels: Path) -> bytes:
+    """Return what the kernels in the wheel for a platform give for all problems."""
+    _, target, *_ = PLATFORMS[platform]
+    folder = given.parent / platform
+    with zipfile.ZipFile(wheel_of(platform, wheels)) as archive:
         library = archive.extract(LIBRARY, folder)
     program, results = folder / "elsewhere.exe", folder / "results"
     compiler = [sys.executable, "-m", "ziglang", "c++", "-target", target, "-std=c++17", "-O1"]
@@ -175,10 +173,13 @@ def run(tag: str, target: str, emulator: list[str], given: Path, wheels: Path) -
     return results.read_bytes()
 
 
-def wheel_of(tag: str, wheels: Path) -> Path:
+def wheel_of(platform: str, wheels: Path) -> Path:
+    tag = PLATFORMS[platform][0].partition(".")[0]
     found = list(wheels.glob(f"*{tag}*.whl"))
     if len(found) != 1:
-        raise SystemExit(f"{wheels} must hold one wheel for {tag}, got {len(found)}: `make wheels`")
+        raise SystemExit(
+            f"{wheels} must hold one wheel for {platform}, got {len(found)}: `make wheels`"
+        )
     return found[0]
 
 
@@ -242,8 +243,8 @@ def compare(found: dict[tuple[str, str], list[Result]]) -> None:
     Dots add up the samples of a vector, of which sets have more or less. Portable kernels of x86
     round products before they add them; those for ARM, which every processor there runs, do not.
     """
-    x86, arm, windows = SYSTEMS
-    ran = {system for system, _ in found}
+    x86, arm, windows = EMULATORS
+    ran = {platform for platform, _ in found}
     same = [((x86, name), (windows, name), (0, 1)) for name in INSTRUCTION_SETS]
     same += [((x86, "avx2"), other, (0,)) for other in ((x86, "avx512"), (arm, "portable"))]
     for one, other, parts in same:
@@ -265,12 +266,12 @@ def equal(a: Tensor | None, b: Tensor | None) -> bool:
 
 def look_at_macos(wheels: Path) -> None:
     """Check that the library is one for macOS on arm64, and exports what is called."""
-    with zipfile.ZipFile(wheel_of("macosx_11_0_arm64", wheels)) as archive:
+    with zipfile.ZipFile(wheel_of("macos_arm64", wheels)) as archive:
         library = archive.read(LIBRARY)
     assert library[:8] == bytes.fromhex("cffaedfe0c000001"), "no library of 64 bits for arm64"
     for name in ("interface", "instruction_sets", "run", "pass", "copy", "use_huge_pages"):
         assert f"_edgelinear_{name}\0".encode() in library, f"edgelinear_{name} is not exported"
-    print("macosx_11_0_arm64: a library for arm64 that exports all that is called")
+    print("macos_arm64: a library for arm64 that exports all that is called")
 
 
 if __name__ == "__main__":

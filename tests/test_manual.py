@@ -7,6 +7,7 @@ from pkgutil import resolve_name
 from types import ModuleType
 
 import pytest
+from markdown_pages import links
 
 import edgelinear as el
 
@@ -57,6 +58,5 @@ def test_every_page_is_in_a_toctree():
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_links_of_the_manual_lead_to_what_is_there(page):
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
-        if not target.startswith("https://"):
-            assert (page.parent / target).exists(), target
+    for target in links(page.read_text()):
+        assert (page.parent / target).exists(), target

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from markdown_pages import blocks
 
 DOCS = Path(__file__).parents[1] / "docs"
 RUN = ["how_it_works", "backends", "performance", "recipes"]
@@ -26,18 +27,14 @@ IN_EXTRA = {"torch_geometric", "torch_sparse"}
 UNDER_TORCHRUN = "# torchrun "
 
 
-def blocks_of(text):
-    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-
-
-def blocks(page):
-    return blocks_of((DOCS / f"{page}.md").read_text())
+def blocks_of(page):
+    return blocks((DOCS / f"{page}.md").read_text())
 
 
 @pytest.mark.parametrize("page", RUN)
 def test_code_runs_from_top_to_bottom(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    code = [block for block in blocks(page) if not block.startswith(UNDER_TORCHRUN)]
+    code = [block for block in blocks_of(page) if not block.startswith(UNDER_TORCHRUN)]
     assert code
     exec(compile("\n".join(code), f"{page}.md", "exec"), {})
 
@@ -68,17 +65,17 @@ def test_code_beside_that_of_another_library_gives_the_same(
 
         (tmp_path / "neat.ini").write_text(written(inputs=3, outputs=2))
     first, parts = sections()
-    code = [*blocks_of(first), *blocks_of(parts[heading])]
+    code = [*blocks(first), *blocks(parts[heading])]
     exec(compile("\n".join(code), f"coming_from.md, {heading}", "exec"), {})
 
 
 def test_every_section_with_code_is_run():
-    assert {heading for heading, text in sections()[1].items() if blocks_of(text)} == {*SECTIONS}
+    assert {heading for heading, text in sections()[1].items() if blocks(text)} == {*SECTIONS}
 
 
 @pytest.mark.slow
 def test_recipe_for_several_processes_runs(tmp_path):
-    (script,) = [block for block in blocks("recipes") if block.startswith(UNDER_TORCHRUN)]
+    (script,) = [block for block in blocks_of("recipes") if block.startswith(UNDER_TORCHRUN)]
     (tmp_path / "ddp.py").write_text(script)
     arguments = script.splitlines()[0].removeprefix(UNDER_TORCHRUN).split()
     command = [sys.executable, "-m", "torch.distributed.run", *arguments]

@@ -9,6 +9,7 @@ from pathlib import Path
 import matplotlib
 import pytest
 import torch
+from markdown_pages import blocks, links
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -17,16 +18,15 @@ OVER_PROCESSES = "sharded_graph"
 
 def test_readme_code_runs_from_top_to_bottom(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == README.count("```python") >= 2
-    exec(compile("\n".join(blocks), "README.md", "exec"), {})
+    code = blocks(README)
+    assert len(code) == README.count("```python") >= 2
+    exec(compile("\n".join(code), "README.md", "exec"), {})
     assert (tmp_path / "wiring.png").stat().st_size > 1000
 
 
 def test_readme_names_files_that_exist():
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        if not target.startswith("https://"):
-            assert (ROOT / target).exists(), target
+    for target in links(README):
+        assert (ROOT / target).exists(), target
 
 
 def test_readme_commands_are_targets_of_the_makefile():

@@ -64,7 +64,7 @@ def from_table(
         unknown: "error" refuses a name that is not among those given, "drop" leaves its rows out
             and warns of how many they are.
         strip: whether to take blanks around names, and characters without width, away.
-        sep: what parts the cells of a file of text, as "," or r"\\s+" for runs of blanks. By
+        sep: what parts the cells of a file of text, as `","`, or `r"\\s+"` for runs of blanks. By
             default what the ending says, or else what parts the header into the columns wanted.
         header: whether the first line names the columns; by default it does unless `columns` are
             given. Without names, columns are numbered from 0.

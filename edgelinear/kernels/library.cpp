@@ -4,11 +4,10 @@
 #ifdef __linux__
 #include <sys/mman.h>
 #endif
-#ifdef EDGELINEAR_X86
-#include <cpuid.h>
-#endif
 
 #ifdef EDGELINEAR_X86
+#include <cpuid.h>
+
 namespace avx512 {
 int64_t run(const Call&);
 int64_t pass(const Pass&);
@@ -31,9 +30,9 @@ namespace {
 
 struct Registers {
     unsigned eax, ebx, ecx, edx;
-    bool ebx_has(unsigned bits) const { return (ebx & bits) == bits; }
-    bool ecx_has(unsigned bits) const { return (ecx & bits) == bits; }
 };
+
+bool has(unsigned value, unsigned bits) { return (value & bits) == bits; }
 
 Registers cpuid(unsigned leaf) {
     Registers r = {};
@@ -54,12 +53,12 @@ int32_t x86_sets() {
     constexpr unsigned FMA = 1u << 12, OSXSAVE = 1u << 27, AVX = 1u << 28;  // of leaf 1, ecx
     constexpr unsigned AVX2 = 1u << 5, AVX512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;  // F, DQ, BW, VL
     constexpr unsigned YMM = 0x6, ZMM = 0xe6;
-    if (!cpuid(1).ecx_has(FMA | OSXSAVE | AVX)) return 0;
+    if (!has(cpuid(1).ecx, FMA | OSXSAVE | AVX)) return 0;
     const Registers extended = cpuid(7);
     const unsigned saved = saved_registers();
     int32_t sets = 0;
-    if (extended.ebx_has(AVX2) && (saved & YMM) == YMM) sets |= 2;
-    if (sets && extended.ebx_has(AVX512) && (saved & ZMM) == ZMM) sets |= 4;
+    if (has(extended.ebx, AVX2) && has(saved, YMM)) sets |= 2;
+    if (sets && has(extended.ebx, AVX512) && has(saved, ZMM)) sets |= 4;
     return sets;
 }
 
