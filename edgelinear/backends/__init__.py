@@ -15,6 +15,7 @@ Half types are accumulated in float32. Results may have any strides too.
 
 from types import ModuleType
 
+import torch
 from torch import Tensor
 
 from edgelinear.backends import cpp, reference, torch_csr, torch_scatter, torch_sparse, triton
@@ -30,9 +31,8 @@ _MODULES = {
 }
 BACKENDS = tuple(_MODULES)  #: the names of all backends
 
-# Fastest first, by the rows of benchmarks/results. None of a GPU are there yet: on CUDA `auto` is
-# torch's kernels, and `triton` runs where it is asked for.
-_AUTO = (cpp, torch_csr, reference)
+# Fastest first, by the rows of benchmarks/results.
+_AUTO = (cpp, triton, torch_csr, reference)
 
 
 def select(name: str, x: Tensor, weight: Tensor, topology: Topology) -> ModuleType:
@@ -49,13 +49,19 @@ def select(name: str, x: Tensor, weight: Tensor, topology: Topology) -> ModuleTy
     """
     if name == "auto":
         for backend in _AUTO:
-            if backend.why_not(x, weight, topology) is None:
+            if backend.why_not(x, weight, topology) is None and _may_be_picked(backend, x):
                 return backend
     check_name(name)
     reason = _MODULES[name].why_not(x, weight, topology)
     if reason is not None:
         raise RuntimeError(f"backend={name!r} cannot be used: {reason}.")
     return _MODULES[name]
+
+
+def _may_be_picked(backend: ModuleType, x: Tensor) -> bool:
+    """Whether `auto` may take a backend that can run: cuSPARSE promises no order of its sums."""
+    exact = torch.are_deterministic_algorithms_enabled
+    return not (backend is torch_csr and x.is_cuda and exact())
 
 
 def why_not(name: str, x: Tensor, weight: Tensor, topology: Topology) -> str | None:

@@ -151,7 +151,7 @@ class Kernels:
         bias: Tensor | None = None,  # (out_features,)
     ) -> None:
         """Compute the `product` of kernels.h: `sums`, `dots` or both, from the others."""
-        _, indptr, indices, edge_ids, runs, _ = topology._target_view
+        _, indptr, indices, edge_ids, runs, *_ = topology._target_view
         edgewise: Any = dots if weight is None else weight
         columns, edges = topology.in_features, indices.shape[0]
         if gathered.shape[1] != columns or edgewise.shape[0] != edges:

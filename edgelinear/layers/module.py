@@ -342,8 +342,14 @@ class EdgeModule(Called, HasEntries):
         return name in checkpoint.KEYS
 
     def _entry(self, name: str) -> Tensor:
-        entry = getattr(self, name)
+        entry = self._edges_to_save() if name == "edge_index" else getattr(self, name)
         return names_as_bytes(entry) if name in NAMES else entry
+
+    def _edges_to_save(self) -> Tensor:
+        src, dst = self.topology.src, self.topology.dst
+        if src.is_cuda:  # nothing computes with them there, and int64 edges would crowd it
+            src, dst = src.cpu(), dst.cpu()
+        return torch.stack([src, dst]).long()
 
     def _compare(self, state: Mapping[str, Tensor], prefix: str, assign: bool) -> Comparison:
         # transformers 4 loads into a module on meta one entry after the other, and says what is

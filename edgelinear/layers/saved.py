@@ -91,7 +91,7 @@ class SavedGraph(EdgeModule):
         return name in _ENDS or super()._is_entry(name)
 
     def _entry(self, name: str) -> Tensor:
-        return names_as_bytes(self.node_names) if name in NAMES else getattr(self, name)
+        return names_as_bytes(self.node_names) if name in NAMES else super()._entry(name)
 
     def _compare(self, state: Mapping[str, Tensor], prefix: str, assign: bool) -> Comparison:
         compared = super()._compare(state, prefix, assign)

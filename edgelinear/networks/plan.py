@@ -206,6 +206,9 @@ def _rows(
         pieces = pieces[(pieces[:, 0] >= start) & (pieces[:, 0] < stop)]
         pieces = pieces - pieces.new_tensor([start, edges.start])
         pieces = pieces if len(pieces) else None
+    order = view.order
+    if order is not None:
+        order = order[(order >= start) & (order < stop)] - start
     indices = view.indices[edges].contiguous()
     rows = View(
         ends[edges] - start,
@@ -214,9 +217,10 @@ def _rows(
         None,
         None,
         pieces,
+        order,
     )
     columns = topology._target_view.indptr.new_empty(0).new_zeros(topology.in_features + 1)
-    return Topology._from_views(rows, View(indices, columns, indices[:0], None, None, None))
+    return Topology._from_views(rows, View(indices, columns, indices[:0], None, None, None, None))
 
 
 def _levels_of(

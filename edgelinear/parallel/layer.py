@@ -117,6 +117,9 @@ class ShardedEdgeLinear(EdgeLinear):
         edges = self._share.edge_index.to(axes.device, copy=True)
         return axes.whole(edges, Shard(1), shape)
 
+    def _edges_to_save(self) -> Any:
+        return self.edge_index
+
     @property
     def sharding(self) -> Sharding:
         """What this process needs to take part.

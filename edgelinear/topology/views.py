@@ -15,7 +15,7 @@ from edgelinear.topology.checks import (
     check_range,
 )
 from edgelinear.topology.edits import EdgeMap
-from edgelinear.topology.schedules import pieces_of, runs_of
+from edgelinear.topology.schedules import order_of, pieces_of, runs_of
 
 _INT32_MAX = np.iinfo(np.int32).max
 
@@ -47,9 +47,10 @@ class View(NamedTuple):
     edge_ids: Tensor | None  # (num_edges,): that edge, or None where positions are edges
     runs: Tensor | None  # (num_runs, 3): see `schedules.runs_of`
     pieces: Tensor | None  # (num_pieces, 2): see `schedules.pieces_of`
+    order: Tensor | None  # (rows,): see `schedules.order_of`
 
 
-OPTIONAL = {"edge_ids", "runs", "pieces"}  # the fields of a view that may be None
+OPTIONAL = {"edge_ids", "runs", "pieces", "order"}  # the fields of a view that may be None
 
 
 class Grouped(NamedTuple):
@@ -123,7 +124,8 @@ def make_views(
         indptr, indices, _ = grouped
         # Views of unsorted edges take 24 bytes an edge already, and have no runs.
         runs = None if unsorted else runs_of(indptr, indices, columns)
-        return View(*map(tensor, (end, *grouped, runs, pieces_of(indptr))))  # type: ignore[arg-type]
+        schedules = (runs, pieces_of(indptr), order_of(indptr))
+        return View(*map(tensor, (end, *grouped, *schedules)))  # type: ignore[arg-type]
 
     return view(dst, by_dst, in_features), view(src, by_src, out_features), merged
 

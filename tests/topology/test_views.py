@@ -50,10 +50,10 @@ def test_indices_are_int32_and_take_at_most_24_bytes_an_edge():
     storages = {v.untyped_storage().data_ptr(): v for v in topology._tensors if v is not None}
     assert {v.dtype for v in storages.values()} == {torch.int32}
     total = sum(v.untyped_storage().nbytes() for v in storages.values())
-    pointers = 4 * (300 + 1 + 200 + 1)
+    pointers = 4 * (2 * 300 + 1 + 2 * 200 + 1)  # and the order of rows
     assert total == 24 * 20_000 + pointers
     ordered = topology.sorted()[0]
-    tensors = (*ordered._target_view[:4], *ordered._source_view[:4])  # all but the runs
+    tensors = [t for v in (ordered._target_view, ordered._source_view) for t in (*v[:4], v.order)]
     storages = {v.untyped_storage().data_ptr(): v for v in tensors if v is not None}
     assert sum(v.untyped_storage().nbytes() for v in storages.values()) == 16 * 20_000 + pointers
 
