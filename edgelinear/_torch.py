@@ -6,6 +6,7 @@ Each is looked up once, here. Without one, everything still works, only slower, 
 import ctypes
 import sys
 from collections.abc import Callable
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -98,11 +99,24 @@ def is_forward_mode() -> bool:
 _has_quick_apply = _find("_C._FunctionBase.apply") is not None
 
 
+def quick(function: Any) -> Callable[..., Any]:
+    """Return what calls an `autograd.Function` while no transform of `torch.func` is active."""
+    return super(torch.autograd.Function, function).apply if _has_quick_apply else function.apply
+
+
 def quick_apply(function: Any, *arguments: Any) -> Any:
     """Call an `autograd.Function`; right only while no transform of `torch.func` is active."""
-    if not _has_quick_apply:
-        return function.apply(*arguments)
-    return super(torch.autograd.Function, function).apply(*arguments)
+    return quick(function)(*arguments)
+
+
+# What other names tell too, in less time.
+_is_tracing = _find("_C._is_tracing") or torch.jit.is_tracing
+_is_included = _find("_C._dispatch_tls_is_dispatch_key_included")
+_pre_dispatch = _find("_C.DispatchKey.PreDispatch")
+if _is_included is not None and _pre_dispatch is not None:
+    _is_early = partial(_is_included, _pre_dispatch)
+else:
+    _is_early = _early_modes
 
 
 # Whether any device autocasts, in one look. Without it, the input's device is asked each time.
@@ -122,6 +136,45 @@ def is_compiled_transform() -> bool:
     if _peek is None or _Interpreter is None:
         return True
     return isinstance(_peek(), _Interpreter)
+
+
+def is_unwatched() -> bool:
+    """Whether no compiler, tracer, transform, mode, autocast or profiler sees what is called."""
+    return _can_tell and not (
+        torch.compiler.is_compiling()
+        or _is_tracing()
+        or is_transforming()
+        or is_forward_mode()
+        or is_any_autocast()
+        or _dispatch_modes()
+        or _is_early()
+        or _is_profiling()
+    )
+
+
+def is_memory_of_cpu(a: Any, b: Any, c: Any = None) -> bool:
+    """Whether these are tensors of plain memory that a CPU has; the last may be None.
+
+    As `is_memory`, of things of any type, and without a loop: it is asked at every call.
+    """
+    return (
+        type(a) in _PLAIN
+        and type(b) in _PLAIN
+        and _has_storage(a)
+        and _has_storage(b)
+        and a.is_cpu
+        and b.is_cpu
+        and not (a.is_neg() or b.is_neg() or _is_zerotensor(a) or _is_zerotensor(b))
+        and (
+            c is None
+            or (
+                type(c) in _PLAIN
+                and _has_storage(c)
+                and c.is_cpu
+                and not (c.is_neg() or _is_zerotensor(c))
+            )
+        )
+    )
 
 
 # The entries of a sparse tensor as they are stored: `indices` refuses those that may be repeated,

@@ -700,6 +700,22 @@ def test_threads_may_all_come_first(monkeypatch):
         assert all(torch.equal(y.result(), topology.fan_in.float()) for y in results)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("batch", [1, 2, 64, 1000])
+def test_columns_are_summed_in_the_order_of_samples(batch, dtype):
+    topology = PROBLEMS["unsorted"].topology()
+    grad, x = random(batch, 7, dtype=dtype), random(batch, 13, dtype=dtype)
+    weight, expected = random(40, dtype=dtype), torch.zeros(7, dtype=dtype)
+    for sample in grad:
+        expected += sample
+    for g in (grad, grad.t().contiguous().t()):
+        sums, dots, columns = (torch.empty(n, dtype=dtype) for n in (batch * 13, 40, 7))
+        sums = sums.view(batch, 13)
+        kernels = cpp.kernels()
+        kernels.run(library.BOTH, topology.T, g, x, sums, weight, dots, column_sums=columns)
+        assert torch.equal(columns, expected)
+
+
 # The interface to the library.
 
 
@@ -749,8 +765,8 @@ def test_fields_are_packed_under_their_names(monkeypatch):
     monkeypatch.setattr(cpp._kernels, "_run", lambda set, call: calls.append(call) or 0)
     topology = el.Topology(3, 2, [(2, 1), (0, 0), (2, 0), (1, 1)])
     weight, dots, bias = torch.ones(4), torch.ones(4).bfloat16(), torch.ones(2)
-    x, grad, y = torch.ones(5, 3), torch.ones(2, 5).t(), torch.ones(5, 2)
-    cpp._kernels.run(library.BOTH, topology, x, grad, y, weight, dots, bias)
+    x, grad, y, columns = torch.ones(5, 3), torch.ones(2, 5).t(), torch.ones(5, 2), torch.ones(3)
+    cpp._kernels.run(library.BOTH, topology, x, grad, y, weight, dots, bias, columns)
     names = [name for _, *names in library._CALL_FIELDS for name in names]
     call = dict(zip(names, library._CALL.unpack(calls[0]), strict=True))
     view = topology._target_view
@@ -786,7 +802,21 @@ def test_fields_are_packed_under_their_names(monkeypatch):
         "parallel_for": cpp._kernels.parallel_for,
         "finish": 0,
         "may_read_beyond": 0,
+        "column_sums": columns.data_ptr(),
     }
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in PROBLEMS if name not in ("no_inputs", "no_outputs")]
+)
+def test_sums_are_packed_as_by_run(name, monkeypatch):
+    calls, problem = [], PROBLEMS[name]
+    monkeypatch.setattr(cpp._kernels, "_run", lambda set, call: calls.append(call) or 0)
+    topology, x, weight = problem.topology(), problem.x(), problem.weight()
+    for bias in (random(problem.out_features), None):
+        y = cpp._kernels.sums(topology, x, weight, bias)
+        cpp._kernels.run(library.SUMS, topology, x, sums=y, weight=weight, bias=bias)
+        assert calls[-2] == calls[-1]
 
 
 def test_library_of_another_version_is_refused(monkeypatch):

@@ -55,12 +55,14 @@ def spmm(weight: Tensor, x: Tensor, topology: Topology, bias: Tensor | None = No
     y is laid out as x is.
     """
     kernels = _kernels or _first_use()
-    if not _takes(x.dtype, weight.dtype):
-        weight = weight.to(torch.promote_types(x.dtype, torch.float32))
+    dtype = x.dtype
+    if weight.dtype != dtype and not _takes(dtype, weight.dtype):
+        weight = weight.to(torch.promote_types(dtype, torch.float32))
     x, weight = unit_stride(x), weight.contiguous()
     y = kernels.empty_like(x, topology.out_features)
     if bias is not None:
-        bias = bias.to(x.dtype).contiguous()
+        # `to` is not called in vain, here as elsewhere: it takes as long as a small layer's sums.
+        bias = (bias if bias.dtype == dtype else bias.to(dtype)).contiguous()
     kernels.run(SUMS, topology, x, sums=y, weight=weight, bias=bias)
     return y
 
@@ -80,23 +82,30 @@ def sddmm(a: Tensor, b: Tensor, topology: Topology, dtype: torch.dtype) -> Tenso
         kernels.run(DOTS, topology.T, a, rowwise=b, dots=w)
     else:
         kernels.run(DOTS, topology, b, rowwise=a, dots=w)
-    return w.to(dtype)
+    return w if w_dtype == dtype else w.to(dtype)
 
 
 def gradients(
-    grad: Tensor, weight: Tensor, x: Tensor, topology: Topology, dtype: torch.dtype
+    grad: Tensor,
+    weight: Tensor,
+    x: Tensor,
+    topology: Topology,
+    dtype: torch.dtype,
+    grad_bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor] | None:
-    """Return the gradients of the weight, in `dtype`, and of x; or None if two walks are faster."""
+    """Return the gradients of the weight, in `dtype`, and of x; or None if two walks are faster.
+
+    With them comes that of a bias, if there is a tensor for it, whose samples are added in order.
+    """
     if not _takes(x.dtype, dtype) or weight.dtype != dtype or grad.dtype != x.dtype:
         return None
     if not _one_walk(topology, grad.shape[0], dtype):
         return None
     kernels = _kernels or _first_use()
-    grad, x = unit_stride(grad), unit_stride(x)
+    grad, x, weight = unit_stride(grad), unit_stride(x), weight.contiguous()
     grad_x = kernels.empty_like(grad, topology.in_features)
-    grad_weight = kernels.empty(grad, topology.num_edges, dtype=dtype)
-    weight = weight.contiguous()
-    kernels.run(BOTH, topology.T, grad, x, grad_x, weight, grad_weight)
+    grad_weight = kernels.empty(weight, topology.num_edges)
+    kernels.run(BOTH, topology.T, grad, x, grad_x, weight, grad_weight, column_sums=grad_bias)
     return grad_weight, grad_x
 
 
@@ -123,7 +132,7 @@ def _one_walk(topology: Topology, batch: int, dtype: torch.dtype) -> bool:
     if not 0 < sample_bytes <= 256 or dtype in _HALF:
         return False
     unordered = topology.by_dst.edge_ids is not None and sample_bytes <= 128
-    return _by_source(topology) or unordered or topology.num_edges < 10_000
+    return topology.num_edges < 10_000 or unordered or _by_source(topology)
 
 
 def _takes(dtype: torch.dtype, edge_dtype: torch.dtype) -> bool:

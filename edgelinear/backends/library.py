@@ -12,7 +12,7 @@ import sys
 import warnings
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from ctypes import c_char_p, c_int32, c_int64, c_void_p
+from ctypes import c_int64, c_void_p
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,12 +35,13 @@ NOT_BUILT = (
 _has_warned = False
 _BEYOND = 64  # numbers after a state, which a tile that ends beyond it reads and drops
 _HUGE = 1 << 22  # bytes from which on huge pages pay
+_SMALL = _HUGE // 8  # numbers that are never as many bytes
 # Below this address no memory is mapped as a rule. A tensor whose storage was freed begins there,
 # at its offset: only then is the storage looked at, which would cost each call half a microsecond.
 _LOW = 1 << 40
 
 # The structs of kernels.h: the codes of `struct` for their fields, and their names.
-_INTERFACE = 4
+_INTERFACE = 5
 _CALL_FIELDS = (
     ("4P", "view.indptr", "view.indices", "view.edge_ids", "view.runs"),
     ("4q", "view.rows", "view.columns", "view.edges", "view.num_runs"),
@@ -54,6 +55,7 @@ _CALL_FIELDS = (
     ("3P", "weight", "dots", "bias"),
     ("3P", "scratch", "parallel_for", "finish"),
     ("q", "may_read_beyond"),
+    ("P", "column_sums"),
 )
 _PASS_FIELDS = (
     *((codes, *(f"call.{name}" for name in names)) for codes, *names in _CALL_FIELDS),
@@ -83,6 +85,7 @@ _CALL, _PASS, _COPY = (
     struct.Struct("".join(codes for codes, *_ in fields))
     for fields in (_CALL_FIELDS, _PASS_FIELDS, _COPY_FIELDS)
 )
+_SCRATCH = [name for _, *names in _CALL_FIELDS for name in names].index("scratch")
 
 
 class Aggregates(NamedTuple):
@@ -125,9 +128,8 @@ class Kernels:
         self._run = library.edgelinear_run
         self._pass = library.edgelinear_pass
         self._copy = library.edgelinear_copy
-        for function in (self._run, self._pass, self._copy):
-            function.argtypes = [c_int32, c_char_p]
-            function.restype = c_int64
+        for function in (self._run, self._pass, self._copy):  # of an int and of bytes
+            function.restype = c_int64  # no `argtypes`: ctypes would take longer, to the same end
         self._use_huge_pages = library.edgelinear_use_huge_pages
         self._use_huge_pages.argtypes = [c_void_p, c_int64]
         self._use_huge_pages.restype = None
@@ -149,21 +151,44 @@ class Kernels:
         weight: Tensor | None = None,  # (num_edges,)
         dots: Tensor | None = None,  # (num_edges,)
         bias: Tensor | None = None,  # (out_features,)
+        column_sums: Tensor | None = None,  # (in_features,)
     ) -> None:
-        """Compute the `product` of kernels.h: `sums`, `dots` or both, from the others."""
+        """Compute the `product` of kernels.h: `sums`, `dots` or both, from the others.
+
+        And `column_sums`, those of `gathered` over the batch, if it is of no half type.
+        """
+        # Nothing is asked twice, nor in a function of its own: small layers wait for this.
         _, indptr, indices, edge_ids, runs, *_ = topology._target_view
         edgewise: Any = dots if weight is None else weight
-        columns, edges = topology.in_features, indices.shape[0]
-        if gathered.shape[1] != columns or edgewise.shape[0] != edges:
+        batch, columns = gathered.shape
+        (edges,) = indices.shape
+        if columns != topology.in_features or edgewise.shape[0] != edges:
             raise ValueError(  # or memory beyond them would be read
-                f"a matrix of {columns} features and {edges} edges are needed, got shapes "
-                f"{tuple(gathered.shape)} and {tuple(edgewise.shape)}."
+                f"a matrix of {topology.in_features} features and {edges} edges are needed, got "
+                f"shapes {tuple(gathered.shape)} and {tuple(edgewise.shape)}."
             )
+        if rowwise is not None and rowwise.shape != (batch, topology.out_features):
+            raise ValueError(  # likewise, as where a tensor was given other `data` since
+                f"a matrix of shape {(batch, topology.out_features)} is needed, got "
+                f"{tuple(rowwise.shape)}."
+            )
+        # Addresses: they are good for this call alone.
+        x, (x_sample, x_feature) = gathered.data_ptr(), gathered.stride()
         edges_at = edgewise.data_ptr()
-        bias_at = 0 if bias is None else bias.data_ptr()
-        if edges_at < _LOW or (bias_at < _LOW and bias is not None):
-            _refuse_freed(edgewise, bias)
-        call = (  # of _CALL_FIELDS. Addresses: they are good for this call alone.
+        if x < _LOW or edges_at < _LOW:
+            _refuse_freed(gathered, edgewise)
+        r = r_sample = r_feature = y = y_sample = y_feature = bias_at = 0
+        if rowwise is not None:
+            r, (r_sample, r_feature) = rowwise.data_ptr(), rowwise.stride()
+            if r < _LOW:
+                _refuse_freed(rowwise)
+        if sums is not None:
+            y, (y_sample, y_feature) = sums.data_ptr(), sums.stride()
+        if bias is not None:
+            bias_at = bias.data_ptr()
+            if bias_at < _LOW:
+                _refuse_freed(bias)
+        call = _CALL.pack(
             indptr.data_ptr(),
             indices.data_ptr(),
             0 if edge_ids is None else edge_ids.data_ptr(),
@@ -173,24 +198,98 @@ class Kernels:
             edges,
             0 if runs is None else runs.shape[0],
             indices.element_size(),
-            gathered.shape[0],
+            batch,
             product,
             DTYPES[gathered.dtype],
             DTYPES[edgewise.dtype],
             self.width,
             torch.get_num_threads(),
-            *_address_and_strides(gathered),
-            *_address_and_strides(rowwise),
-            *_address_and_strides(sums),
+            x,
+            x_feature,
+            x_sample,
+            r,
+            r_feature,
+            r_sample,
+            y,
+            y_feature,
+            y_sample,
             0 if weight is None else edges_at,
             0 if dots is None else dots.data_ptr(),
             bias_at,
+            0,
+            self.parallel_for,
+            0,
+            0,
+            0 if column_sums is None else column_sums.data_ptr(),
         )
-        rest = (self.parallel_for, 0, 0)
-        lacks = self._run(self._set, _CALL.pack(*call, 0, *rest))
-        if lacks > 0:  # bytes of scratch: a tensor, so that torch counts it
-            scratch = self.empty(gathered, lacks, dtype=torch.uint8)
-            lacks = self._run(self._set, _CALL.pack(*call, scratch.data_ptr(), *rest))
+        lacks = self._run(self._set, call)
+        if lacks:
+            self._run_again(call, gathered, lacks)
+
+    def sums(
+        self,
+        topology: Topology,
+        x: Tensor,  # (batch, in_features)
+        weight: Tensor,  # (num_edges,)
+        bias: Tensor | None,  # (out_features,)
+    ) -> Tensor:  # (batch, out_features)
+        """Return the sums where all is contiguous, of one type and of the right shape: unchecked.
+
+        What `run` asks beyond that takes a tenth of the time of a small layer.
+        """
+        _, indptr, indices, edge_ids, runs, *_ = topology._target_view
+        (batch, columns), rows, dtype = x.shape, topology.out_features, DTYPES[x.dtype]
+        y = x.new_empty(batch, rows) if batch * rows < _SMALL else self.empty(x, batch, rows)
+        x_at, weight_at = x.data_ptr(), weight.data_ptr()
+        bias_at = 0 if bias is None else bias.data_ptr()
+        if x_at < _LOW or weight_at < _LOW or (bias_at < _LOW and bias is not None):
+            _refuse_freed(x, weight, bias)
+        call = _CALL.pack(
+            indptr.data_ptr(),
+            indices.data_ptr(),
+            0 if edge_ids is None else edge_ids.data_ptr(),
+            0 if runs is None else runs.data_ptr(),
+            rows,
+            columns,
+            indices.shape[0],
+            0 if runs is None else runs.shape[0],
+            indices.element_size(),
+            batch,
+            SUMS,
+            dtype,
+            dtype,
+            self.width,
+            torch.get_num_threads(),
+            x_at,
+            1,
+            columns,
+            0,
+            0,
+            0,
+            y.data_ptr(),
+            1,
+            rows,
+            weight_at,
+            0,
+            bias_at,
+            0,
+            self.parallel_for,
+            0,
+            0,
+            0,
+        )
+        lacks = self._run(self._set, call)
+        if lacks:
+            self._run_again(call, x, lacks)
+        return y
+
+    def _run_again(self, call: bytes, like: Tensor, lacks: int) -> None:
+        """Run a call that lacks so many bytes of scratch: a tensor, so that torch counts it."""
+        if lacks > 0:
+            scratch = self.empty(like, lacks, dtype=torch.uint8)
+            fields = [*_CALL.unpack(call)]
+            fields[_SCRATCH] = scratch.data_ptr()
+            lacks = self._run(self._set, _CALL.pack(*fields))
         _check_threads(lacks)
 
     def run_pass(
@@ -265,7 +364,7 @@ class Kernels:
                 0,
             )
         middle = (
-            *(self.parallel_for, 0, 1),
+            *(self.parallel_for, 0, 1, 0),
             *(0, 0, 0, batch),
             address(state),
             address(pairs),
@@ -311,7 +410,8 @@ class Kernels:
 
     def empty(self, like: Tensor, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
         """Return an empty tensor, in huge pages if it is large: its first touch costs much less."""
-        tensor = like.new_empty(shape, dtype=dtype)
+        # Sizes one by one, and no type where it is the same: torch reads these arguments sooner.
+        tensor = like.new_empty(*shape) if dtype is None else like.new_empty(shape, dtype=dtype)
         if tensor.nbytes >= _HUGE:
             self._use_huge_pages(tensor.data_ptr(), tensor.nbytes)
         return tensor
@@ -390,10 +490,8 @@ def _check_threads(result: int) -> None:
         raise RuntimeError("torch's threads failed inside a kernel: its result is lost.")
 
 
-def _address_and_strides(matrix: Tensor | None) -> tuple[int, int, int]:
+def _address_and_strides(matrix: Tensor) -> tuple[int, int, int]:
     """Return the `Matrix` of kernels.h: the address, and the strides of features and of samples."""
-    if matrix is None:
-        return 0, 0, 0
     sample, feature = matrix.stride()
     address = matrix.data_ptr()
     if address < _LOW:

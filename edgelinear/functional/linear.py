@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, fx
 
 from edgelinear import _torch, backends, ops
-from edgelinear.functional import export, wrapped
+from edgelinear.functional import direct, export, wrapped
 from edgelinear.topology import Topology
 
 
@@ -45,6 +45,17 @@ def edge_linear(
         >>> edge_linear(torch.tensor([1.0, 2.0, 3.0]), weight, topology)
         tensor([ 31., 200.], grad_fn=<ViewBackward0>)
     """
+    if dim == -1:
+        y = direct.edge_linear(input, weight, topology, bias, backend)
+        if y is not None:
+            return y
+    return checked_edge_linear(input, weight, topology, bias, dim, backend)
+
+
+def checked_edge_linear(
+    input: Tensor, weight: Tensor, topology: Topology, bias: Tensor | None, dim: int, backend: str
+) -> Tensor:
+    """Return what `edge_linear` does, after a look at all that may be unusual."""
     _check_types(input, weight, topology)
     if wrapped.is_wrapped(input, weight):
         function = partial(edge_linear, backend=backend)

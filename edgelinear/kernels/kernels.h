@@ -3,7 +3,7 @@
 #include <cstdint>
 
 // Raise it with every change to these structs or to what fields mean. `backends/library.py` has the same.
-constexpr int32_t INTERFACE = 4;
+constexpr int32_t INTERFACE = 5;
 
 enum Dtype : int32_t { FLOAT32, FLOAT64, BFLOAT16, FLOAT16 };
 
@@ -95,6 +95,7 @@ struct Call {
     ParallelFor parallel_for;
     const Finish* finish;  // what becomes of each sum before it is written, or null
     int64_t may_read_beyond;      // whether memory after `gathered` may be read, up to 64 numbers
+    void* column_sums;     // (columns,): of `gathered` over the batch, not of half types; or null
 };
 
 // What nodes do with the products of weights and sources, other than to add them up.

@@ -65,6 +65,35 @@ int32_t x86_sets() {
 }  // namespace
 #endif
 
+// Calls a function of the instruction set.
+#ifdef EDGELINEAR_X86
+#define OF_SET(function, argument)                                \
+    if (instruction_set == 2) return avx512::function(*argument); \
+    if (instruction_set == 1) return avx2::function(*argument);   \
+    return portable::function(*argument)
+#else
+#define OF_SET(function, argument) \
+    (void)instruction_set;         \
+    return portable::function(*argument)
+#endif
+
+namespace {
+
+int64_t run_of_set(int32_t instruction_set, const Call* call) { OF_SET(run, call); }
+
+// Sums the samples of each column in their order: the gradient of a bias.
+template <class A>
+void sum_columns(const Call& call) {
+    const int64_t column = call.gathered.feature_stride, sample = call.gathered.sample_stride;
+    const A* from = static_cast<const A*>(call.gathered.data);
+    A* to = static_cast<A*>(call.column_sums);
+    for (int64_t c = 0; c < call.view.columns; c++) to[c] = A(0);
+    for (int64_t s = 0; s < call.batch; s++)
+        for (int64_t c = 0; c < call.view.columns; c++) to[c] += from[s * sample + c * column];
+}
+
+}  // namespace
+
 extern "C" {
 
 // Bit i is set if this processor runs instruction set i: 0 portable, 1 avx2, 2 avx512.
@@ -97,21 +126,12 @@ __attribute__((visibility("default"))) void edgelinear_use_huge_pages(void* memo
 #endif
 }
 
-// Calls a function of the instruction set.
-#ifdef EDGELINEAR_X86
-#define OF_SET(function, argument)                                \
-    if (instruction_set == 2) return avx512::function(*argument); \
-    if (instruction_set == 1) return avx2::function(*argument);   \
-    return portable::function(*argument)
-#else
-#define OF_SET(function, argument) \
-    (void)instruction_set;         \
-    return portable::function(*argument)
-#endif
-
 __attribute__((visibility("default"))) int64_t edgelinear_run(int32_t instruction_set,
                                                               const Call* call) {
-    OF_SET(run, call);
+    const int64_t result = run_of_set(instruction_set, call);
+    if (result == 0 && call->column_sums)
+        call->dtype == FLOAT64 ? sum_columns<double>(*call) : sum_columns<float>(*call);
+    return result;
 }
 
 __attribute__((visibility("default"))) int64_t edgelinear_pass(int32_t instruction_set,

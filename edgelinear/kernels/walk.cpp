@@ -116,6 +116,9 @@ struct Walk {
 
     A* partial = nullptr;  // (edges,): dots over the tiles so far, in the order of positions
     bool direct = false;   // whether `partial` is `dots` itself
+    // Whether dots are so few that they are written anywhere at once, without a prefetch.
+    bool scattered = edge_ids && call.edge_dtype == call.dtype && call.dtype <= FLOAT64 &&
+                     edges * static_cast<int64_t>(sizeof(A)) <= PREFETCH;
     int64_t dot_bytes = call.edge_dtype == FLOAT64 ? 8 : call.edge_dtype == FLOAT32 ? 4 : 2;
 
     // Products of successive positions, still to be summed across their lanes.
@@ -293,11 +296,18 @@ struct Walk {
         // Two sums in turn, as in `add_runs`.
         int64_t i = begin;
         if constexpr (T == 1)  // where questions at each edge take as long as its arithmetic
-            if (!ahead && !ids)
-                for (; i + 1 < end; i += 2) {
-                    add(even, factor[i], x + index[i] * step, lanes);
-                    add(odd, factor[i + 1], x + index[i + 1] * step, lanes);
-                }
+            if (!ahead) {
+                if (ids)
+                    for (; i + 1 < end; i += 2) {
+                        add(even, factor[ids[i]], x + index[i] * step, lanes);
+                        add(odd, factor[ids[i + 1]], x + index[i + 1] * step, lanes);
+                    }
+                else
+                    for (; i + 1 < end; i += 2) {
+                        add(even, factor[i], x + index[i] * step, lanes);
+                        add(odd, factor[i + 1], x + index[i + 1] * step, lanes);
+                    }
+            }
         for (; i + 1 < end; i += 2) add_edge(i, even), add_edge(i + 1, odd);
         if (i < end) add_edge(i, even);
         (store(sum + J * W, even[J] + odd[J]), ...);
@@ -344,8 +354,12 @@ struct Walk {
     inline void row_dot(int64_t begin, int64_t end, int64_t hi, const A* row, Products& products,
                         Lanes<J...>) const {
         if constexpr (T == 1)
-            if (direct && tiles == 1)
-                return row_products(begin, end, indices, gathered, stride, *row, partial);
+            if (tiles == 1) {
+                if (direct) return row_products(begin, end, indices, gathered, stride, *row, partial);
+                if (scattered)
+                    return row_products(begin, end, indices, gathered, stride, *row,
+                                        static_cast<A*>(call.dots), edge_ids);
+            }
         const V factor[NV] = {load<V>(row + J * W)...};
         const A* x = gathered;
         const int64_t step = stride;
@@ -375,6 +389,12 @@ struct Walk {
     static void row_products(int64_t begin, int64_t end, const I* indices, const A* gathered,
                              int64_t stride, A factor, A* to) {
         for (int64_t i = begin; i < end; i++) to[i] = gathered[indices[i] * stride] * factor;
+    }
+
+    // The same where edges are in another order than positions.
+    static void row_products(int64_t begin, int64_t end, const I* indices, const A* gathered,
+                             int64_t stride, A factor, A* to, const I* ids) {
+        for (int64_t i = begin; i < end; i++) to[ids[i]] = gathered[indices[i] * stride] * factor;
     }
 
     // Sums the products held across their lanes, adds the dots of earlier tiles, and writes them.

@@ -8,7 +8,8 @@ from torch import Tensor, fx, nn
 
 from edgelinear import backends, reach
 from edgelinear.baselines import MaskedLinear
-from edgelinear.functional import edge_linear
+from edgelinear.functional import direct
+from edgelinear.functional.linear import checked_edge_linear
 from edgelinear.init import bound_by_fan_in, init_by_fan_in
 from edgelinear.layers import dense
 from edgelinear.layers.constructors import Constructors
@@ -99,10 +100,14 @@ class EdgeLinear(Constructors):
         if weight is None:  # rules, or a hook of torch, compute it
             self._check_norm()
             weight = self.weight
+        if bias is None and "bias" not in self._parameters:  # torch's `prune` computes it
+            bias = self.bias
+        y = direct.edge_linear(input, weight, self._topology, bias, self.backend)
+        if y is not None:
+            return y
         if weight.device != self._topology.device:  # accelerate moves weights alone
             self._place_topology()
-        bias = self.bias if bias is None else bias  # which torch's `prune` computes, too
-        return edge_linear(input, weight, self._topology, bias, backend=self.backend)
+        return checked_edge_linear(input, weight, self._topology, bias, -1, self.backend)
 
     def reset_parameters(self) -> None:
         """Draw weight and bias anew, uniform in +-1/sqrt(fan_in) of their target."""
