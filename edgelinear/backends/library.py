@@ -34,13 +34,13 @@ NOT_BUILT = (
 )
 _has_warned = False
 _BEYOND = 64  # numbers after a state, which a tile that ends beyond it reads and drops
-_HUGE = 1 << 22  # bytes from which on huge pages pay
+HUGE = 1 << 22  # bytes from which on huge pages pay
 # Below this address no memory is mapped as a rule. A tensor whose storage was freed begins there,
 # at its offset: only then is the storage looked at, which would cost each call half a microsecond.
 _LOW = 1 << 40
 
 # The structs of kernels.h: the codes of `struct` for their fields, and their names.
-_INTERFACE = 4
+_INTERFACE = 5
 _CALL_FIELDS = (
     ("4P", "view.indptr", "view.indices", "view.edge_ids", "view.runs"),
     ("4q", "view.rows", "view.columns", "view.edges", "view.num_runs"),
@@ -129,7 +129,7 @@ class Kernels:
             function.argtypes = [c_int32, c_char_p]
             function.restype = c_int64
         self._use_huge_pages = library.edgelinear_use_huge_pages
-        self._use_huge_pages.argtypes = [c_void_p, c_int64]
+        self._use_huge_pages.argtypes = [c_void_p, c_int64, c_int32]
         self._use_huge_pages.restype = None
         self.width = 0  # samples in a tile, or 0 for what measured fastest
         self.parallel_for = _torch.thread_pool()
@@ -312,9 +312,14 @@ class Kernels:
     def empty(self, like: Tensor, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
         """Return an empty tensor, in huge pages if it is large: its first touch costs much less."""
         tensor = like.new_empty(shape, dtype=dtype)
-        if tensor.nbytes >= _HUGE:
-            self._use_huge_pages(tensor.data_ptr(), tensor.nbytes)
+        if tensor.nbytes >= HUGE:
+            self._use_huge_pages(tensor.data_ptr(), tensor.nbytes, False)
         return tensor
+
+    def move_to_huge_pages(self, tensor: Tensor) -> None:
+        """Move the memory of a large tensor to huge pages, at the addresses where it is."""
+        if tensor.is_contiguous():
+            self._use_huge_pages(tensor.data_ptr(), tensor.nbytes, True)
 
     def empty_like(self, matrix: Tensor, features: int) -> Tensor:
         """Return an empty (batch, features), laid out as `matrix` is."""

@@ -3,7 +3,7 @@
 #include <cstdint>
 
 // Raise it with every change to these structs or to what fields mean. `backends/library.py` has the same.
-constexpr int32_t INTERFACE = 4;
+constexpr int32_t INTERFACE = 5;
 
 enum Dtype : int32_t { FLOAT32, FLOAT64, BFLOAT16, FLOAT16 };
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from edgelinear import backends
+from edgelinear.backends import cpp
 from edgelinear.backends.library import warn_if_not_built
 from edgelinear.init import sharded_like
 from edgelinear.layers import assignment, checkpoint
@@ -43,6 +44,7 @@ class EdgeModule(Called, HasEntries):
     indices, and `load_state_dict` would take any wiring unasked.
     """
 
+    backend: str
     _topology: Topology
     weight: nn.Parameter
     bias: nn.Parameter | None
@@ -256,12 +258,19 @@ class EdgeModule(Called, HasEntries):
         )
 
     def _place_topology(self) -> None:
+        """Have the wiring where the weight is, and a large weight in huge pages.
+
+        To be called whenever the weight may have come into other memory.
+        """
         # Not `self.weight`: rules would have to compute it, which they cannot from the shards that
         # `fully_shard` leaves.
         weight = next(self.edge_parameters(), None)
         device = (self.weight if weight is None else weight).device
         if device.type != "meta":
             self._topology = self.topology.to(device)
+        if self.backend in ("auto", "cpp"):
+            for parameter in self.edge_parameters():
+                cpp.move_to_huge_pages(parameter)
 
     def _apply(self, fn: Any, recurse: bool = True) -> "EdgeModule":
         super()._apply(fn, recurse)
