@@ -76,8 +76,9 @@ _COPY_FIELDS = (
     ("P2q", "to.data", "to.feature_stride", "to.sample_stride"),
     ("P", "rows"),
     ("2q", "features", "batch"),
-    ("3i", "from_dtype", "to_dtype", "row_bytes"),
+    ("3i4x", "from_dtype", "to_dtype", "row_bytes"),
     ("P", "parallel_for"),
+    ("q", "threads"),
 )
 _CALL, _PASS, _COPY = (
     struct.Struct("".join(codes for codes, *_ in fields))
@@ -301,6 +302,7 @@ class Kernels:
             DTYPES[to.dtype],
             0 if rows is None else rows.element_size(),
             self.parallel_for,
+            torch.get_num_threads(),
         )
         _check_threads(self._copy(self._set, _COPY.pack(*fields)))
 

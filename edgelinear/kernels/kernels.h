@@ -143,4 +143,5 @@ struct Copy {
     int64_t features, batch;
     int32_t from_dtype, to_dtype, row_bytes;
     ParallelFor parallel_for;
+    int64_t threads;  // that it has
 };
