@@ -11,6 +11,7 @@ from edgelinear.backends.library import (
     DOTS,
     DTYPES,
     HUGE,
+    SPREAD,
     SUMS,
     load,
     unit_stride,
@@ -83,7 +84,10 @@ def spmm(weight: Tensor, x: Tensor, topology: Topology, bias: Tensor | None = No
     y = kernels.empty_like(x, topology.out_features)
     if bias is not None:
         bias = bias.to(x.dtype).contiguous()
-    kernels.run(SUMS, topology, x, sums=y, weight=weight, bias=bias)
+    if topology._source_view.bands is not None and weight.dtype not in _HALF:
+        kernels.run(SPREAD, topology.T, y, rowwise=x, weight=weight, bias=bias)
+    else:
+        kernels.run(SUMS, topology, x, sums=y, weight=weight, bias=bias)
     return y
 
 

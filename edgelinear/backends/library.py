@@ -26,7 +26,7 @@ from edgelinear.topology.views import View
 
 INSTRUCTION_SETS = ("portable", "avx2", "avx512")
 DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
-SUMS, DOTS, BOTH = 0, 1, 2
+SUMS, DOTS, BOTH, SPREAD = 0, 1, 2, 3
 ACTIVATE, DERIVE, SCALE, INTEGRATE, DERIVE_SUM = 0, 1, 2, 3, 4
 NOT_BUILT = (
     "the compiled kernels were not built with this install: install a wheel for this system, or "
@@ -42,8 +42,8 @@ _LOW = 1 << 40
 # The structs of kernels.h: the codes of `struct` for their fields, and their names.
 _INTERFACE = 5
 _CALL_FIELDS = (
-    ("4P", "view.indptr", "view.indices", "view.edge_ids", "view.runs"),
-    ("4q", "view.rows", "view.columns", "view.edges", "view.num_runs"),
+    ("5P", "view.indptr", "view.indices", "view.edge_ids", "view.runs", "view.bands"),
+    ("5q", "view.rows", "view.columns", "view.edges", "view.num_runs", "view.num_bands"),
     ("i4x", "view.index_bytes"),
     ("q", "batch"),
     ("4i", "product", "dtype", "edge_dtype", "width"),
@@ -151,8 +151,11 @@ class Kernels:
         dots: Tensor | None = None,  # (num_edges,)
         bias: Tensor | None = None,  # (out_features,)
     ) -> None:
-        """Compute the `product` of kernels.h: `sums`, `dots` or both, from the others."""
-        _, indptr, indices, edge_ids, runs, _ = topology._target_view
+        """Compute the `product` of kernels.h: `sums`, `dots` or both, from the others.
+
+        SPREAD writes to `gathered`, and has a bias of (in_features,).
+        """
+        _, indptr, indices, edge_ids, runs, _, bands = topology._target_view
         edgewise: Any = dots if weight is None else weight
         columns, edges = topology.in_features, indices.shape[0]
         if gathered.shape[1] != columns or edgewise.shape[0] != edges:
@@ -169,10 +172,12 @@ class Kernels:
             indices.data_ptr(),
             0 if edge_ids is None else edge_ids.data_ptr(),
             0 if runs is None else runs.data_ptr(),
+            0 if bands is None else bands.data_ptr(),
             topology.out_features,
             columns,
             edges,
             0 if runs is None else runs.shape[0],
+            0 if bands is None else bands.shape[0] - 1,
             indices.element_size(),
             gathered.shape[0],
             product,
@@ -237,10 +242,12 @@ class Kernels:
             address(view.indices),
             0,
             address(view.runs),
+            0,
             view.indptr.shape[0] - 1,
             view.indptr.shape[0] - 1,
             view.indices.shape[0],
             0 if view.runs is None else view.runs.shape[0],
+            0,
             view.indices.element_size(),
             batch,
             SUMS,

@@ -5,7 +5,7 @@
 // of its columns: it is first packed as [tile][column][T], so that what an edge reads lies in one
 // place. The other matrices belong to rows, which come in order: they pass through a small buffer.
 //
-// Chunks. The edges are cut into chunks, which threads share out; the wiring alone decides where. A
+// Chunks. The edges are cut into chunks, which threads take; the wiring alone decides where. A
 // row that a cut divides is summed in each of its chunks apart, and these sums are then added in
 // the order of chunks. So the bits of a sample's sums depend on the wiring alone, not on threads or
 // on the rest of the batch, and threads share even a single row of a million edges.
@@ -616,11 +616,14 @@ int64_t run(const Call& call) {
     return ok ? 0 : -1;
 }
 
+#include "spread.h"
+
 // From here on, the call's types and sizes become template arguments, one at a time.
 
 template <class A, class I, int W, int NV>
 int64_t by_product(const Call& call) {
     if (call.product == BOTH) return run<A, I, W, NV, BOTH>(call);
+    if (call.product == SPREAD) return spread<A, I, W, NV>(call);
     if (call.product == DOTS) return run<A, I, W, NV, DOTS>(call);
     return run<A, I, W, NV, SUMS>(call);
 }

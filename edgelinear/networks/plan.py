@@ -214,9 +214,10 @@ def _rows(
         None,
         None,
         pieces,
+        None,
     )
     columns = topology._target_view.indptr.new_empty(0).new_zeros(topology.in_features + 1)
-    return Topology._from_views(rows, View(indices, columns, indices[:0], None, None, None))
+    return Topology._from_views(rows, View(indices, columns, indices[:0], None, None, None, None))
 
 
 def _levels_of(
