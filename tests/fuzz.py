@@ -12,6 +12,7 @@ import time
 import torch
 
 import edgelinear as el
+from edgelinear.topology import schedules
 
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
@@ -46,6 +47,7 @@ def check(seed: int, backend: str) -> str | None:
     num_edges = draw.choice((0, 1, most, draw.randrange(most + 1))) if most else 0
     src, dst = ends(draw, num_edges, in_features), ends(draw, num_edges, out_features)
     edges = torch.tensor([src, dst], dtype=torch.long).reshape(2, num_edges)
+    schedules.BAND_EDGES, schedules.BAND_DEGREE = draw.choice(((1 << 17, 16), (0, 0)))
     topology = el.Topology(in_features, out_features, edges, duplicates="keep")
     if draw.random() < 0.3:
         topology = topology.sorted()[0]

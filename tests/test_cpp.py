@@ -53,6 +53,9 @@ def dense_edges(rows, columns):
 
 
 DENSE = Problem(1050, 1100, dense_edges(1100, 1050), batch=19)
+# In the order of targets, and so many that the walk to their sources has bands.
+BANDED = Problem(1600, 1500, random_edges(1600, 1500, 133_000), batch=19)
+BANDED = BANDED._replace(edge_index=BANDED.topology().sorted()[0].edge_index)
 
 cpp._first_use()
 pytestmark = pytest.mark.skipif(
@@ -92,7 +95,9 @@ def step(problem, dtype, weight_dtype=None, feature_major=False):
 
 @pytest.mark.parametrize("feature_major", [False, True], ids=["batch-major", "feature-major"])
 @pytest.mark.parametrize(
-    "problem", [LONG, CUT, DENSE, PROBLEMS["batch_many"]], ids=["long", "cut", "dense", "short"]
+    "problem",
+    [LONG, CUT, DENSE, BANDED, PROBLEMS["batch_many"]],
+    ids=["long", "cut", "dense", "banded", "short"],
 )
 def test_every_tile_equals_dense_matmul(instruction_set, width, problem, feature_major):
     results = step(problem, torch.float64, feature_major=feature_major)
@@ -105,14 +110,37 @@ def test_dense_rows_have_runs():
     assert topology._target_view.runs is not None and topology._source_view.runs is not None
 
 
-@pytest.mark.parametrize("name", [*PROBLEMS, "dense"])
+def test_bands_share_out_the_edges():
+    topology = BANDED.topology()
+    bands, fan_out = topology._target_view.bands, torch.bincount(topology.src.long())
+    assert bands[0] == 0 and bands[-1] == topology.in_features
+    counts = torch.stack([fan_out[a:b].sum() for a, b in zip(bands[:-1], bands[1:], strict=True)])
+    assert counts.sum() == topology.num_edges
+    assert counts.max() - counts.min() <= 2 * fan_out.max()
+
+
+@pytest.mark.parametrize("order", ["by source", "none", "of one source"])
+def test_other_orders_and_hubs_have_no_bands_by_target(order):
+    edges, n = BANDED.edge_index, 1600
+    if order == "by source":
+        edges = edges[:, (edges[0] * n + edges[1]).argsort()]
+    elif order == "none":
+        edges = edges.flip(1)
+    else:  # a source of more edges than a thread should have
+        hub = torch.stack([torch.zeros(3000, dtype=torch.long), torch.arange(3000)])
+        edges = torch.cat([edges, hub], 1).unique(dim=1)
+        edges = edges[:, (edges[1] * n + edges[0]).argsort()]
+    assert el.Topology(n, 3000, edges)._target_view.bands is None
+
+
+@pytest.mark.parametrize("name", [*PROBLEMS, "dense", "banded"])
 @pytest.mark.parametrize(
     "dtype, weight_dtype",
     [(d, d) for d in (torch.float64, torch.float32, *HALF)] + [(d, torch.float32) for d in HALF],
     ids=str,
 )
 def test_every_type_equals_dense_matmul(instruction_set, name, dtype, weight_dtype):
-    problem = PROBLEMS.get(name, DENSE)
+    problem = {**PROBLEMS, "dense": DENSE, "banded": BANDED}[name]
     for ours, truth, magnitude in zip(*step(problem, dtype, weight_dtype), strict=True):
         assert_rounded(ours, truth, magnitude)
 
@@ -167,13 +195,16 @@ def test_every_thread_may_be_the_first_to_call():
 
 
 @pytest.mark.parametrize(
-    "problem", [LONG, CUT, DENSE, PROBLEMS["unsorted"]], ids=["long", "cut", "dense", "short"]
+    "problem",
+    [LONG, CUT, DENSE, BANDED, PROBLEMS["unsorted"]],
+    ids=["long", "cut", "dense", "banded", "short"],
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_sample_has_the_same_bits_alone_and_in_any_batch(instruction_set, problem, dtype):
     topology, weight = problem.topology(), problem.weight(dtype)
-    x = random(130, problem.in_features, dtype=dtype)
-    bias = random(problem.out_features, dtype=dtype)
+    topology = topology.T if problem is BANDED else topology
+    x = random(130, topology.in_features, dtype=dtype)
+    bias = random(topology.out_features, dtype=dtype)
     alone = torch.cat([cpp.spmm(weight, sample[None], topology, bias) for sample in x])
     for batch in (2, 4, 5, 8, 9, 16, 33, 48, 64, 65, 130):
         y = cpp.spmm(weight, x[:batch], topology, bias)
@@ -251,10 +282,11 @@ def wide_problem(batch):
 
 
 @pytest.mark.parametrize("batch", [1, 4, 64, 200])
-@pytest.mark.parametrize("dense", [False, True], ids=["hub", "dense"])
-def test_bits_are_the_same_for_any_number_of_threads(monkeypatch, instruction_set, batch, dense):
-    monkeypatch.setattr(cpp, "_one_walk", lambda *_: True)
-    problem = DENSE._replace(batch=batch) if dense else wide_problem(batch)
+@pytest.mark.parametrize("kind", ["hub", "dense", "banded"])
+def test_bits_are_the_same_for_any_number_of_threads(monkeypatch, instruction_set, batch, kind):
+    monkeypatch.setattr(cpp, "_one_walk", lambda *_: kind != "banded")
+    problems = {"hub": wide_problem(batch), "dense": DENSE, "banded": BANDED}
+    problem = problems[kind]._replace(batch=batch)
     topology, weight = problem.topology(), problem.weight(torch.float32)
     x, grad = problem.x(torch.float32), problem.grad(torch.float32)
     threads, results = torch.get_num_threads(), []
@@ -262,10 +294,22 @@ def test_bits_are_the_same_for_any_number_of_threads(monkeypatch, instruction_se
         torch.set_num_threads(number)
         y, dx = cpp.spmm(weight, x, topology), cpp.spmm(weight, grad, topology.T)
         dw = cpp.sddmm(grad, x, topology, x.dtype)
-        results.append((y, dx, dw, *cpp.gradients(grad, weight, x, topology, x.dtype)))
+        both = cpp.gradients(grad, weight, x, topology, x.dtype) or ()
+        results.append((y, dx, dw, *both))
     torch.set_num_threads(threads)
     for result in results[1:]:
         assert all(map(torch.equal, result, results[0]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_walk_is_by_the_order_of_weights_where_there_are_bands(monkeypatch, dtype):
+    topology, products = BANDED.topology(), []
+    run = cpp._kernels.run
+    monkeypatch.setattr(cpp._kernels, "run", lambda *a, **k: (products.append(a[0]), run(*a, **k)))
+    for wiring in (topology, topology.T):
+        cpp.spmm(BANDED.weight(dtype), torch.ones(2, wiring.in_features, dtype=dtype), wiring)
+    half = dtype == torch.bfloat16  # such weights are put in order in any case
+    assert products == [library.SUMS, library.SUMS if half else library.SPREAD]
 
 
 def test_million_edges_into_one_target_add_up_exactly():
@@ -775,10 +819,12 @@ def test_fields_are_packed_under_their_names(monkeypatch):
         "view.indices": view.indices.data_ptr(),
         "view.edge_ids": view.edge_ids.data_ptr(),
         "view.runs": 0,
+        "view.bands": 0,
         "view.rows": 2,
         "view.columns": 3,
         "view.edges": 4,
         "view.num_runs": 0,
+        "view.num_bands": 0,
         "view.index_bytes": 4,
         "batch": 5,
         "product": 2,

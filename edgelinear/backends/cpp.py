@@ -5,7 +5,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from edgelinear.backends.library import BOTH, DOTS, DTYPES, SUMS, load, unit_stride, warn_of
+from edgelinear import _torch
+from edgelinear.backends.library import (
+    BOTH,
+    DOTS,
+    DTYPES,
+    HUGE,
+    SPREAD,
+    SUMS,
+    load,
+    unit_stride,
+    warn_of,
+)
 from edgelinear.topology import Topology
 
 _HALF = (torch.bfloat16, torch.float16)
@@ -33,6 +44,18 @@ def kernels() -> Any:
 def instruction_set() -> str:
     """Return the instruction set in use: one of INSTRUCTION_SETS."""
     return kernels().instruction_set
+
+
+def move_to_huge_pages(weight: Tensor) -> None:
+    """Move a large weight on a CPU to huge pages, at the addresses where it is.
+
+    Edges read it in the order of sources or of targets, and in one of them all over memory.
+    """
+    if not weight.is_cpu or weight.nbytes < HUGE or not _torch.is_memory(weight):
+        return
+    kernels = _kernels or _first_use()
+    if type(kernels) is not str:
+        kernels.move_to_huge_pages(weight)
 
 
 def why_not(x: Tensor, weight: Tensor, topology: Topology) -> str | None:
@@ -63,7 +86,10 @@ def spmm(weight: Tensor, x: Tensor, topology: Topology, bias: Tensor | None = No
     if bias is not None:
         # `to` is not called in vain, here as elsewhere: it takes as long as a small layer's sums.
         bias = (bias if bias.dtype == dtype else bias.to(dtype)).contiguous()
-    kernels.run(SUMS, topology, x, sums=y, weight=weight, bias=bias)
+    if topology._source_view.bands is not None and weight.dtype not in _HALF:
+        kernels.run(SPREAD, topology.T, y, rowwise=x, weight=weight, bias=bias)
+    else:
+        kernels.run(SUMS, topology, x, sums=y, weight=weight, bias=bias)
     return y
 
 

@@ -12,7 +12,7 @@ import sys
 import warnings
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from ctypes import c_int64, c_void_p
+from ctypes import c_int32, c_int64, c_void_p
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ from edgelinear.topology.views import View
 
 INSTRUCTION_SETS = ("portable", "avx2", "avx512")
 DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
-SUMS, DOTS, BOTH = 0, 1, 2
+SUMS, DOTS, BOTH, SPREAD = 0, 1, 2, 3
 ACTIVATE, DERIVE, SCALE, INTEGRATE, DERIVE_SUM = 0, 1, 2, 3, 4
 NOT_BUILT = (
     "the compiled kernels were not built with this install: install a wheel for this system, or "
@@ -34,17 +34,17 @@ NOT_BUILT = (
 )
 _has_warned = False
 _BEYOND = 64  # numbers after a state, which a tile that ends beyond it reads and drops
-_HUGE = 1 << 22  # bytes from which on huge pages pay
-_SMALL = _HUGE // 8  # numbers that are never as many bytes
+HUGE = 1 << 22  # bytes from which on huge pages pay
+_SMALL = HUGE // 8  # numbers that are never as many bytes
 # Below this address no memory is mapped as a rule. A tensor whose storage was freed begins there,
 # at its offset: only then is the storage looked at, which would cost each call half a microsecond.
 _LOW = 1 << 40
 
 # The structs of kernels.h: the codes of `struct` for their fields, and their names.
-_INTERFACE = 5
+_INTERFACE = 6
 _CALL_FIELDS = (
-    ("4P", "view.indptr", "view.indices", "view.edge_ids", "view.runs"),
-    ("4q", "view.rows", "view.columns", "view.edges", "view.num_runs"),
+    ("5P", "view.indptr", "view.indices", "view.edge_ids", "view.runs", "view.bands"),
+    ("5q", "view.rows", "view.columns", "view.edges", "view.num_runs", "view.num_bands"),
     ("i4x", "view.index_bytes"),
     ("q", "batch"),
     ("4i", "product", "dtype", "edge_dtype", "width"),
@@ -78,8 +78,9 @@ _COPY_FIELDS = (
     ("P2q", "to.data", "to.feature_stride", "to.sample_stride"),
     ("P", "rows"),
     ("2q", "features", "batch"),
-    ("3i", "from_dtype", "to_dtype", "row_bytes"),
+    ("3i4x", "from_dtype", "to_dtype", "row_bytes"),
     ("P", "parallel_for"),
+    ("q", "threads"),
 )
 _CALL, _PASS, _COPY = (
     struct.Struct("".join(codes for codes, *_ in fields))
@@ -131,7 +132,7 @@ class Kernels:
         for function in (self._run, self._pass, self._copy):  # of an int and of bytes
             function.restype = c_int64  # no `argtypes`: ctypes would take longer, to the same end
         self._use_huge_pages = library.edgelinear_use_huge_pages
-        self._use_huge_pages.argtypes = [c_void_p, c_int64]
+        self._use_huge_pages.argtypes = [c_void_p, c_int64, c_int32]
         self._use_huge_pages.restype = None
         self.width = 0  # samples in a tile, or 0 for what measured fastest
         self.parallel_for = _torch.thread_pool()
@@ -155,10 +156,11 @@ class Kernels:
     ) -> None:
         """Compute the `product` of kernels.h: `sums`, `dots` or both, from the others.
 
-        And `column_sums`, those of `gathered` over the batch, if it is of no half type.
+        And `column_sums`, those of `gathered` over the batch, if it is of no half type. SPREAD
+        writes to `gathered`, and has a bias of (in_features,).
         """
         # Nothing is asked twice, nor in a function of its own: small layers wait for this.
-        _, indptr, indices, edge_ids, runs, *_ = topology._target_view
+        _, indptr, indices, edge_ids, runs, _, _, bands = topology._target_view
         edgewise: Any = dots if weight is None else weight
         batch, columns = gathered.shape
         (edges,) = indices.shape
@@ -193,10 +195,12 @@ class Kernels:
             indices.data_ptr(),
             0 if edge_ids is None else edge_ids.data_ptr(),
             0 if runs is None else runs.data_ptr(),
+            0 if bands is None else bands.data_ptr(),
             topology.out_features,
             columns,
             edges,
             0 if runs is None else runs.shape[0],
+            0 if bands is None else bands.shape[0] - 1,
             indices.element_size(),
             batch,
             product,
@@ -249,10 +253,12 @@ class Kernels:
             indices.data_ptr(),
             0 if edge_ids is None else edge_ids.data_ptr(),
             0 if runs is None else runs.data_ptr(),
+            0,
             rows,
             columns,
             indices.shape[0],
             0 if runs is None else runs.shape[0],
+            0,
             indices.element_size(),
             batch,
             SUMS,
@@ -335,10 +341,12 @@ class Kernels:
             address(view.indices),
             0,
             address(view.runs),
+            0,
             view.indptr.shape[0] - 1,
             view.indptr.shape[0] - 1,
             view.indices.shape[0],
             0 if view.runs is None else view.runs.shape[0],
+            0,
             view.indices.element_size(),
             batch,
             SUMS,
@@ -400,6 +408,7 @@ class Kernels:
             DTYPES[to.dtype],
             0 if rows is None else rows.element_size(),
             self.parallel_for,
+            torch.get_num_threads(),
         )
         _check_threads(self._copy(self._set, _COPY.pack(*fields)))
 
@@ -412,9 +421,14 @@ class Kernels:
         """Return an empty tensor, in huge pages if it is large: its first touch costs much less."""
         # Sizes one by one, and no type where it is the same: torch reads these arguments sooner.
         tensor = like.new_empty(*shape) if dtype is None else like.new_empty(shape, dtype=dtype)
-        if tensor.nbytes >= _HUGE:
-            self._use_huge_pages(tensor.data_ptr(), tensor.nbytes)
+        if tensor.nbytes >= HUGE:
+            self._use_huge_pages(tensor.data_ptr(), tensor.nbytes, False)
         return tensor
+
+    def move_to_huge_pages(self, tensor: Tensor) -> None:
+        """Move the memory of a large tensor to huge pages, at the addresses where it is."""
+        if tensor.is_contiguous():
+            self._use_huge_pages(tensor.data_ptr(), tensor.nbytes, True)
 
     def empty_like(self, matrix: Tensor, features: int) -> Tensor:
         """Return an empty (batch, features), laid out as `matrix` is."""

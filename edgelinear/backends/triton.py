@@ -141,7 +141,7 @@ def _walk(
     dots: Tensor | None = None,
 ) -> Tensor:
     """Return y, laid out by feature or by sample, and compute the `dots` of `x` and `own`."""
-    _, indptr, indices, edge_ids, _, pieces, order = topology._target_view
+    _, indptr, indices, edge_ids, _, pieces, order, _ = topology._target_view
     rows, batch = topology.out_features, x.batch
     dtype = x.data.dtype
     tile_rows, samples, num_warps = _tile(batch, dtype.itemsize, order is None, dots is not None)
@@ -238,7 +238,7 @@ def _multiply(a: _Matrix, b: _Matrix, w: Tensor, topology: Topology) -> Tensor:
     ends: tuple
     sizes: tuple
     if by_row:
-        _, indptr, indices, edge_ids, _, pieces, _ = topology._target_view
+        _, indptr, indices, edge_ids, _, pieces, *_ = topology._target_view
         num_pieces = 0 if pieces is None else pieces.shape[0]
         shares = -(-num_edges // (64 * rows))
         ends, sizes = (indptr, indices, edge_ids, pieces), (num_pieces, shares)

@@ -105,7 +105,6 @@ def _add_edges(
     shape: tl.constexpr = (ROWS, LANES, SAMPLES)
     at = position + k
     if WHOLE:
-        there = None
         column = tl.load(indices + at)
         edge = at if edge_ids is None else tl.load(edge_ids + at).to(tl.int64)
         factor = tl.load(weight + edge)
@@ -126,7 +125,11 @@ def _add_edges(
         products = tl.fma(tl.broadcast_to(own[:, None, :], shape), own_value, tl.zeros(shape, SUMS))
         products = tl.reshape(products, (ROWS * LANES, SAMPLES))
         dot = tl.reshape(_sum_samples(products, ROWS * LANES, LOG_SAMPLES), (ROWS, LANES))
-        tl.store(dots + edge, dot.to(dots.dtype.element_ty), mask=there)
+        dot = dot.to(dots.dtype.element_ty)
+        if WHOLE:
+            tl.store(dots + edge, dot)
+        else:
+            tl.store(dots + edge, dot, mask=there)
     return tl.fma(tl.broadcast_to(factor.to(SUMS)[:, :, None], shape), value, sums)
 
 

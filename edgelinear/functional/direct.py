@@ -55,6 +55,7 @@ def _fit(x: Tensor, weight: Tensor, topology: Any, bias: Tensor | None) -> bool:
         and x.is_contiguous()
         and weight.is_contiguous()
         and topology.src.is_cpu
+        and topology._source_view.bands is None  # whose sums take another way
         and (
             bias is None
             or (

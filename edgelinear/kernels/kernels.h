@@ -3,7 +3,7 @@
 #include <cstdint>
 
 // Raise it with every change to these structs or to what fields mean. `backends/library.py` has the same.
-constexpr int32_t INTERFACE = 5;
+constexpr int32_t INTERFACE = 6;
 
 enum Dtype : int32_t { FLOAT32, FLOAT64, BFLOAT16, FLOAT16 };
 
@@ -16,7 +16,8 @@ struct View {
     const void* indices;   // (edges,): the column of each position
     const void* edge_ids;  // (edges,): the edge of each position, or null where they are equal
     const void* runs;      // (num_runs, 3): the `Run`s of walk.cpp; or null
-    int64_t rows, columns, edges, num_runs;
+    const void* bands;     // (num_bands + 1,): where bands of columns begin, which spreads join; or null
+    int64_t rows, columns, edges, num_runs, num_bands;
     int32_t index_bytes;  // 4 or 8
 };
 
@@ -71,12 +72,14 @@ struct Finish {
     int32_t mode;
 };
 
-enum Product : int32_t { SUMS, DOTS, BOTH };
+enum Product : int32_t { SUMS, DOTS, BOTH, SPREAD };
 
-// One walk over the edges, which computes one of these, or both:
+// One walk over the edges, which computes one of these, or both of the first two:
 //
 //     SUMS    sums[row] = sum of weight[edge] * gathered[column] over the edges of the row, + bias
 //     DOTS    dots[edge] = sum of rowwise[row] * gathered[column] over the batch
+//     SPREAD  gathered[column] = sum of weight[edge] * rowwise[row] over the edges of the column,
+//             + bias, where edges are in order of rows and have bands
 struct Call {
     View view;
     int64_t batch;
@@ -90,7 +93,7 @@ struct Call {
     Matrix sums;         // (rows, batch)
     const void* weight;  // (edges,)
     void* dots;          // (edges,)
-    const void* bias;    // (rows,), or null
+    const void* bias;    // (rows,), of SPREAD (columns,); or null
     void* scratch;       // or null: `edgelinear_run` then returns how many bytes it needs
     ParallelFor parallel_for;
     const Finish* finish;  // what becomes of each sum before it is written, or null
@@ -144,4 +147,5 @@ struct Copy {
     int64_t features, batch;
     int32_t from_dtype, to_dtype, row_bytes;
     ParallelFor parallel_for;
+    int64_t threads;  // that it has
 };

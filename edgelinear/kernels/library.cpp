@@ -112,17 +112,22 @@ __attribute__((visibility("default"))) int32_t edgelinear_pass_bytes() { return 
 __attribute__((visibility("default"))) int32_t edgelinear_copy_bytes() { return sizeof(Copy); }
 __attribute__((visibility("default"))) int32_t edgelinear_group_rows() { return GROUP_ROWS; }
 
-// Asks the system to back memory, not yet written to, by huge pages. There are fewer to set up at
-// the first write, and fewer for the processor to look up when edges read it in no order. The
-// system may refuse: then the kernels only take longer.
-__attribute__((visibility("default"))) void edgelinear_use_huge_pages(void* memory, int64_t bytes) {
+// Asks the system to back memory by huge pages: as it is first written to, or, if it is `written`,
+// by moving it now. There are fewer to set up at the first write, and fewer for the processor to
+// look up when edges read it in no order. The system may refuse: the kernels only take longer then.
+__attribute__((visibility("default"))) void edgelinear_use_huge_pages(void* memory, int64_t bytes,
+                                                                      int32_t written) {
 #ifdef MADV_HUGEPAGE
+    constexpr int COLLAPSE = 25;  // MADV_COLLAPSE of Linux 6.1, which older headers lack
     constexpr uintptr_t PAGE = 1 << 21;
     const uintptr_t at = reinterpret_cast<uintptr_t>(memory);
     const uintptr_t first = (at + PAGE - 1) / PAGE * PAGE, end = (at + bytes) / PAGE * PAGE;
-    if (first < end) madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE);
+    if (first >= end) return;
+    void* const pages = reinterpret_cast<void*>(first);
+    if (madvise(pages, end - first, MADV_HUGEPAGE) == 0 && written)
+        (void)madvise(pages, end - first, COLLAPSE);
 #else
-    (void)memory, (void)bytes;
+    (void)memory, (void)bytes, (void)written;
 #endif
 }
 

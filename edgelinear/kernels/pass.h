@@ -100,13 +100,14 @@ template <class A>
 bool walk_tiles(const Pass& pass, int64_t width, int64_t tiles, int64_t shares) {
     const Call& call = pass.call;
     bool walked[64] = {};
+    int64_t next = 0;
     const Aggregates& others = pass.aggregates;
     const int64_t more = others.count ? others.nodes[others.count].begin : 0;
     const int64_t products = call.batch * (call.view.edges + call.view.rows + more) * pass.steps;
     const bool ok = parallel(call, shares, products, [&](int64_t begin, int64_t end) {
         for (int64_t share = begin; share < end; share++) {
             walked[share] = true;
-            for (int64_t t = share * tiles / shares; t < (share + 1) * tiles / shares; t++) {
+            for (int64_t t = take(next, 1); t < tiles; t = take(next, 1)) {
                 Pass one = pass;
                 const int64_t sample = t * width;
                 one.call.batch = smaller(width, call.batch - sample);
@@ -197,6 +198,7 @@ bool copy_of(const Copy& copy) {
     };
     Call call{};
     call.parallel_for = copy.parallel_for;
+    call.threads = copy.threads;
     return parallel(call, parts, copy.features * copy.batch, some);
 }
 

@@ -5,7 +5,7 @@
 // of its columns: it is first packed as [tile][column][T], so that what an edge reads lies in one
 // place. The other matrices belong to rows, which come in order: they pass through a small buffer.
 //
-// Chunks. The edges are cut into chunks, which threads share out; the wiring alone decides where. A
+// Chunks. The edges are cut into chunks, which threads take; the wiring alone decides where. A
 // row that a cut divides is summed in each of its chunks apart, and these sums are then added in
 // the order of chunks. So the bits of a sample's sums depend on the wiring alone, not on threads or
 // on the rest of the batch, and threads share even a single row of a million edges.
@@ -44,16 +44,55 @@ constexpr int64_t PACK_COLUMNS = 256;  // columns that a thread packs at a time
 constexpr int64_t SERIAL = 1 << 15;    // products up to which a second thread does not pay
 constexpr int64_t HELD = 64;           // vectors of products that wait to be summed across lanes
 
+// Returns the first of `count` things that nobody has taken yet; others take from `next` as well.
+inline int64_t take(int64_t& next, int64_t count) {
+    return __atomic_fetch_add(&next, count, __ATOMIC_RELAXED);
+}
+
+// [0, count) in shares, one for each thread, which takes it piece by piece, and then helps with
+// what is left of others: a thread whose core is busy with something else keeps no other waiting.
+template <class Function>
+struct Shares {
+    static constexpr int64_t MOST = 256, PIECES = 16;  // of shares, and of pieces of one
+    struct alignas(64) Share {
+        int64_t next, end, piece;
+    };
+
+    Function& function;
+    int64_t number;
+    Share shares[MOST];
+
+    Shares(Function& function, int64_t count, int64_t number) : function(function), number(number) {
+        for (int64_t s = 0; s < number; s++) {
+            const int64_t begin = s * count / number, end = (s + 1) * count / number;
+            shares[s] = {begin, end, ceil_div(end - begin, PIECES)};
+        }
+    }
+
+    // Computes the share `own`, and what is left of the others.
+    void compute(int64_t own) {
+        for (int64_t i = 0; i < number; i++) {
+            Share& share = shares[(own + i) % number];
+            const int64_t end = share.end, piece = share.piece;
+            for (int64_t at = take(share.next, piece); at < end; at = take(share.next, piece))
+                function(at, smaller(at + piece, end));
+        }
+    }
+};
+
 // Calls `function(begin, end)` on parts of [0, count), on torch's threads where the whole computes
 // enough `products`. Returns whether they succeeded.
 template <class Function>
 bool parallel(const Call& call, int64_t count, int64_t products, Function function) {
     if (count <= 1 || products < SERIAL) return function(0, count), true;
-    Body body = [](int64_t begin, int64_t end, void* context) {
-        (*static_cast<Function*>(context))(begin, end);
+    const int64_t useful = smaller(count, ceil_div(products, SERIAL));
+    const int64_t number = smaller(smaller(call.threads, useful), Shares<Function>::MOST);
+    if (number <= 1) return function(0, count), true;
+    Shares<Function> shares(function, count, number);
+    Body body = [](int64_t begin, int64_t, void* context) {
+        static_cast<Shares<Function>*>(context)->compute(begin);
     };
-    const int64_t grain = ceil_div(count * SERIAL, products);
-    return call.parallel_for(0, count, grain, body, &function) == 0;
+    return call.parallel_for(0, number, 1, body, &shares) == 0;
 }
 
 // The edges of one row in one block of columns: `count` positions from `begin` on.
@@ -526,9 +565,10 @@ struct Plan {
 
     // Each thread walks tiles of its own.
     bool walk_tiles_apart() const {
+        int64_t next = 0;
         return parallel(call, places, tiles * products, [&](int64_t begin, int64_t end) {
             for (int64_t place = begin; place < end; place++)
-                for (int64_t t = place * tiles / places; t < (place + 1) * tiles / places; t++) {
+                for (int64_t t = take(next, 1); t < tiles; t = take(next, 1)) {
                     pack_columns(t, place, 0, columns);
                     const TileWalk one = walk_of(t, place);
                     for (int64_t c = 0; c < chunks; c++) one.walk_chunk(c);
@@ -596,11 +636,14 @@ int64_t run(const Call& call) {
     return ok ? 0 : -1;
 }
 
+#include "spread.h"
+
 // From here on, the call's types and sizes become template arguments, one at a time.
 
 template <class A, class I, int W, int NV>
 int64_t by_product(const Call& call) {
     if (call.product == BOTH) return run<A, I, W, NV, BOTH>(call);
+    if (call.product == SPREAD) return spread<A, I, W, NV>(call);
     if (call.product == DOTS) return run<A, I, W, NV, DOTS>(call);
     return run<A, I, W, NV, SUMS>(call);
 }

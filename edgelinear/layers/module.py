@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from edgelinear import backends
+from edgelinear.backends import cpp
 from edgelinear.backends.library import warn_if_not_built
 from edgelinear.init import sharded_like
 from edgelinear.layers import assignment, checkpoint
@@ -43,6 +44,7 @@ class EdgeModule(Called, HasEntries):
     indices, and `load_state_dict` would take any wiring unasked.
     """
 
+    backend: str
     _topology: Topology
     weight: nn.Parameter
     bias: nn.Parameter | None
@@ -256,12 +258,19 @@ class EdgeModule(Called, HasEntries):
         )
 
     def _place_topology(self) -> None:
+        """Have the wiring where the weight is, and a large weight in huge pages.
+
+        To be called whenever the weight may have come into other memory.
+        """
         # Not `self.weight`: rules would have to compute it, which they cannot from the shards that
         # `fully_shard` leaves.
         weight = next(self.edge_parameters(), None)
         device = (self.weight if weight is None else weight).device
         if device.type != "meta":
             self._topology = self.topology.to(device)
+        if self.backend in ("auto", "cpp"):
+            for parameter in self.edge_parameters():
+                cpp.move_to_huge_pages(parameter)
 
     def _apply(self, fn: Any, recurse: bool = True) -> "EdgeModule":
         super()._apply(fn, recurse)
@@ -342,7 +351,9 @@ class EdgeModule(Called, HasEntries):
         return name in checkpoint.KEYS
 
     def _entry(self, name: str) -> Tensor:
-        entry = self._edges_to_save() if name == "edge_index" else getattr(self, name)
+        if name == "edge_index":
+            return self._edges_to_save()
+        entry = getattr(self, name)
         return names_as_bytes(entry) if name in NAMES else entry
 
     def _edges_to_save(self) -> Tensor:

@@ -215,12 +215,11 @@ def _rows(
         view.indptr[start : stop + 1] - edges.start,
         indices,
         None,
-        None,
-        pieces,
-        order,
+        pieces=pieces,
+        order=order,
     )
     columns = topology._target_view.indptr.new_empty(0).new_zeros(topology.in_features + 1)
-    return Topology._from_views(rows, View(indices, columns, indices[:0], None, None, None, None))
+    return Topology._from_views(rows, View(indices, columns, indices[:0], None))
 
 
 def _levels_of(

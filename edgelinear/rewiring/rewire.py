@@ -124,6 +124,7 @@ def commit(layer: EdgeModule, plan: Plan) -> EdgeMap:
     layer._take_topology(plan.change.topology)  # which may refuse it: nothing was changed before
     rules.commit(plan.rules)
     refill(parameter, plan.values)
+    layer._place_topology()
     state.commit(plan.moved)
     if plan.is_drawn:
         layer._mark_drawn()

@@ -1,10 +1,14 @@
-"""In which order kernels take the edges of a view: runs on a CPU, pieces on a GPU."""
+"""In which order kernels take the edges of a view: runs and bands on a CPU, pieces on a GPU."""
 
 import numpy as np
 
 BLOCK_COLUMNS = 128  # in the first-level cache at once: 32 KiB at 64 samples of float32
 GROUP_ROWS = 64  # that pass over a block before the next one is fetched; the same in kernels.h
 RUN_EDGES = 8  # of a run on average, below which runs do not pay
+
+BANDS = 64  # of columns, which are joined into a few blocks for each thread
+BAND_EDGES = 1 << 17  # of a view, up to which bands do not pay
+BAND_DEGREE = 16  # edges for each row and column, likewise
 
 PIECE_EDGES = 1024  # of a long row; the order of sums on a GPU follows from it
 SIDE_BY_SIDE = 4  # rows that a program of a GPU takes at once
@@ -38,6 +42,26 @@ def runs_of(
     order = np.lexsort((count, block[begin], row // GROUP_ROWS))
     runs = np.stack([row, begin, count], axis=1)[order]
     return np.ascontiguousarray(runs, dtype=indices.dtype)
+
+
+def bands_of(
+    indptr: np.ndarray,  # (columns + 1,): of the edges grouped by column
+    rows: int,
+) -> np.ndarray | None:  # (BANDS + 1,)
+    """Return where bands of columns begin that have about as many edges, or None for none.
+
+    Where edges are in the order of rows, a walk by column meets their weights all over memory. With
+    bands, a walk by row adds to the columns instead, to one block of them after another. It pays
+    where edges are many; and a column is the work of one thread, so none may have too many.
+    """
+    columns, edges = indptr.size - 1, int(indptr[-1])
+    if edges <= max(BAND_EDGES, BAND_DEGREE * (rows + columns)):
+        return None
+    if np.diff(indptr).max() > edges // BANDS:
+        return None
+    bands = np.searchsorted(indptr, np.linspace(0, edges, BANDS + 1).astype(np.int64))
+    bands[0], bands[-1] = 0, columns
+    return bands.astype(indptr.dtype)
 
 
 def pieces_of(indptr: np.ndarray) -> np.ndarray | None:  # (num_pieces, 2)

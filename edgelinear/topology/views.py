@@ -15,7 +15,7 @@ from edgelinear.topology.checks import (
     check_range,
 )
 from edgelinear.topology.edits import EdgeMap
-from edgelinear.topology.schedules import order_of, pieces_of, runs_of
+from edgelinear.topology.schedules import bands_of, order_of, pieces_of, runs_of
 
 _INT32_MAX = np.iinfo(np.int32).max
 
@@ -45,12 +45,13 @@ class View(NamedTuple):
     indptr: Tensor  # (rows + 1,)
     indices: Tensor  # (num_edges,): the other end of the edge at each position
     edge_ids: Tensor | None  # (num_edges,): that edge, or None where positions are edges
-    runs: Tensor | None  # (num_runs, 3): see `schedules.runs_of`
-    pieces: Tensor | None  # (num_pieces, 2): see `schedules.pieces_of`
-    order: Tensor | None  # (rows,): see `schedules.order_of`
+    runs: Tensor | None = None  # (num_runs, 3): see `schedules.runs_of`
+    pieces: Tensor | None = None  # (num_pieces, 2): see `schedules.pieces_of`
+    order: Tensor | None = None  # (rows,): see `schedules.order_of`
+    bands: Tensor | None = None  # (num_bands + 1,): see `schedules.bands_of`
 
 
-OPTIONAL = {"edge_ids", "runs", "pieces", "order"}  # the fields of a view that may be None
+OPTIONAL = {"edge_ids", "runs", "pieces", "order", "bands"}  # the fields that may be None
 
 
 class Grouped(NamedTuple):
@@ -120,14 +121,27 @@ def make_views(
     def tensor(array: np.ndarray | None) -> Tensor | None:
         return None if array is None else shared.setdefault(id(array), torch.from_numpy(array))
 
-    def view(end: np.ndarray, grouped: Grouped, columns: int) -> View:
-        indptr, indices, _ = grouped
+    def runs(grouped: Grouped, columns: int) -> np.ndarray | None:
         # Views of unsorted edges take 24 bytes an edge already, and have no runs.
-        runs = None if unsorted else runs_of(indptr, indices, columns)
-        schedules = (runs, pieces_of(indptr), order_of(indptr))
+        return None if unsorted else runs_of(grouped.indptr, grouped.indices, columns)
+
+    dst_runs, src_runs = runs(by_dst, in_features), runs(by_src, out_features)
+
+    def bands(grouped: Grouped, other: Grouped) -> np.ndarray | None:
+        alone = grouped.edge_ids is None and other.edge_ids is not None  # in the order of edges
+        if not alone or dst_runs is not None or src_runs is not None:
+            return None
+        return bands_of(other.indptr, grouped.indptr.size - 1)
+
+    def view(
+        end: np.ndarray, grouped: Grouped, runs: np.ndarray | None, bands: np.ndarray | None
+    ) -> View:
+        schedules = (runs, pieces_of(grouped.indptr), order_of(grouped.indptr), bands)
         return View(*map(tensor, (end, *grouped, *schedules)))  # type: ignore[arg-type]
 
-    return view(dst, by_dst, in_features), view(src, by_src, out_features), merged
+    by_target = view(dst, by_dst, dst_runs, bands(by_dst, by_src))
+    by_source = view(src, by_src, src_runs, bands(by_src, by_dst))
+    return by_target, by_source, merged
 
 
 def _group_both(

@@ -46,16 +46,19 @@ def test_strided_edges_are_stored_contiguously():
 
 
 def test_indices_are_int32_and_take_at_most_24_bytes_an_edge():
+    def nbytes(topology):
+        views = (topology._target_view, topology._source_view)
+        tensors = [t for view in views for t in (*view[:4], view.pieces)]  # of the edges
+        storages = {t.untyped_storage().data_ptr(): t for t in tensors if t is not None}
+        assert {t.dtype for t in storages.values()} == {torch.int32}
+        assert all(v.order is None or v.order.nbytes == 4 * len(v.indptr) - 4 for v in views)
+        return sum(t.untyped_storage().nbytes() for t in storages.values())
+
     topology = Topology(300, 200, random_edges(300, 200, 20_000))
-    storages = {v.untyped_storage().data_ptr(): v for v in topology._tensors if v is not None}
-    assert {v.dtype for v in storages.values()} == {torch.int32}
-    total = sum(v.untyped_storage().nbytes() for v in storages.values())
-    pointers = 4 * (2 * 300 + 1 + 2 * 200 + 1)  # and the order of rows
-    assert total == 24 * 20_000 + pointers
-    ordered = topology.sorted()[0]
-    tensors = [t for v in (ordered._target_view, ordered._source_view) for t in (*v[:4], v.order)]
-    storages = {v.untyped_storage().data_ptr(): v for v in tensors if v is not None}
-    assert sum(v.untyped_storage().nbytes() for v in storages.values()) == 16 * 20_000 + pointers
+    pointers = 4 * (300 + 1 + 200 + 1)
+    assert nbytes(topology) == 24 * 20_000 + pointers
+    assert nbytes(topology.sorted()[0]) == 16 * 20_000 + pointers
+    assert topology._target_view.runs is topology._source_view.runs is None
 
 
 @pytest.mark.parametrize("size", ["in_features", "out_features", "num_edges"])
