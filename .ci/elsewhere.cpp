@@ -1,11 +1,15 @@
-// Runs the kernels of a shared library on problems from a file, and writes what they give:
+// Makes calls of a shared library of the kernels from a file, and writes what they give:
 //
-//     elsewhere LIBRARY PROBLEMS RESULTS
+//     elsewhere LIBRARY CALLS RESULTS
 //
 // It is built for systems that this machine emulates, and knows as little of torch as the kernels.
+// Each call is made by every instruction set, on as many threads as it says and on one: their bits
+// must be the same.
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
+#include <vector>
 
 #include "kernels.h"
 
@@ -24,13 +28,19 @@ static void* find(void* library, const char* name) { return dlsym(library, name)
 
 namespace {
 
-// What `elsewhere.py` writes before the arrays of a problem; all of int64, arrays as their bytes.
+enum Function : int64_t { RUN, PASS, COPY };
+constexpr const char* NAMES[] = {"edgelinear_run", "edgelinear_pass", "edgelinear_copy"};
+
+// What `calls.py` writes of a call: its pointers, the kinds of its arrays, its struct and the arrays
+// follow.
 struct Header {
-    int64_t product, dtype, edge_dtype, index_bytes, batch, rows, columns, edges, num_runs, threads;
-    int64_t gathered, gathered_feature, gathered_sample;
-    int64_t rowwise, rowwise_feature, rowwise_sample;
-    int64_t sums, sums_feature, sums_sample;
-    int64_t indptr, indices, edge_ids, runs, weight, dots, bias;
+    int64_t function, threads, struct_bytes, num_arrays, num_pointers;
+};
+struct Kind {
+    int64_t bytes, is_result;
+};
+struct Pointer {
+    int64_t field, array, byte;  // the field of the struct at this byte leads to this byte of it
 };
 
 [[noreturn]] void fail(const char* what) {
@@ -41,14 +51,23 @@ struct Header {
 struct alignas(64) Line {
     char bytes[64];
 };
-typedef std::unique_ptr<Line[]> Array;  // as tensors of torch are aligned
 
-Array array(int64_t bytes) { return Array(bytes ? new Line[(bytes + 63) / 64]() : nullptr); }
+// Memory aligned as that of tensors is. Beyond its end, where some calls may read, all is NaN.
+struct Array {
+    int64_t size;
+    std::unique_ptr<Line[]> lines;
 
-Array read(FILE* file, int64_t bytes) {
-    Array to = array(bytes);
-    if (bytes && std::fread(to.get(), 1, bytes, file) != size_t(bytes)) fail("a problem is cut short");
-    return to;
+    explicit Array(int64_t bytes) : size(bytes), lines(new Line[bytes / 64 + 9]) {
+        std::memset(lines.get(), 0xff, (bytes / 64 + 9) * sizeof(Line));
+    }
+    Array(const Array& other) : Array(other.size) { std::memcpy(data(), other.data(), size); }
+    Array(Array&&) = default;
+
+    char* data() const { return lines[0].bytes; }
+};
+
+void read(FILE* file, void* to, int64_t bytes) {
+    if (bytes && std::fread(to, 1, bytes, file) != size_t(bytes)) fail("a call is cut short");
 }
 
 int64_t threads;
@@ -60,56 +79,78 @@ int32_t in_parts(int64_t begin, int64_t end, int64_t grain, Body body, void* con
     return 0;
 }
 
+typedef int64_t (*Kernel)(int32_t set, const void* call);
+
+void make(Kernel kernel, Function function, int32_t set, void* bytes) {
+    if (function == COPY) {
+        static_cast<Copy*>(bytes)->parallel_for = in_parts;
+        if (kernel(set, bytes)) fail("a copy failed");
+        return;
+    }
+    Call& call = function == RUN ? *static_cast<Call*>(bytes) : static_cast<Pass*>(bytes)->call;
+    call.threads = threads;
+    call.parallel_for = in_parts;
+    int64_t lacks = kernel(set, bytes);
+    const Array scratch(lacks > 0 ? lacks : 0);
+    if (lacks > 0) {
+        call.scratch = scratch.data();
+        lacks = kernel(set, bytes);
+    }
+    if (lacks) fail("a call failed");
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
-    if (count != 4) fail("a library, problems and a file for results are needed");
+    if (count != 4) fail("a library, calls and a file for results are needed");
     void* library = open_library(arguments[1]);
     if (!library) fail("the library cannot be loaded");
     auto number = [&](const char* name) { return ((int32_t(*)())find(library, name))(); };
     if (number("edgelinear_interface") != INTERFACE) fail("the library is of another version");
-    if (number("edgelinear_call_bytes") != sizeof(Call)) fail("the struct lies otherwise");
+    if (number("edgelinear_call_bytes") != sizeof(Call) || number("edgelinear_pass_bytes") != sizeof(Pass) ||
+        number("edgelinear_copy_bytes") != sizeof(Copy))
+        fail("the structs lie otherwise");
     const int32_t sets = number("edgelinear_instruction_sets");
-    auto run = (int64_t(*)(int32_t, const Call*))find(library, "edgelinear_run");
-    FILE* problems = std::fopen(arguments[2], "rb");
+    FILE* calls = std::fopen(arguments[2], "rb");
     FILE* results = std::fopen(arguments[3], "wb");
-    if (!problems || !results) fail("a file cannot be opened");
+    if (!calls || !results) fail("a file cannot be opened");
     std::fwrite(&sets, sizeof sets, 1, results);
 
     Header h;
-    while (std::fread(&h, sizeof h, 1, problems) == 1) {
-        threads = h.threads;
-        const Array gathered = read(problems, h.gathered), rowwise = read(problems, h.rowwise),
-                    indptr = read(problems, h.indptr), indices = read(problems, h.indices),
-                    edge_ids = read(problems, h.edge_ids), runs = read(problems, h.runs),
-                    weight = read(problems, h.weight), bias = read(problems, h.bias);
+    while (std::fread(&h, sizeof h, 1, calls) == 1) {
+        const Function function = Function(h.function);
+        const auto kernel = reinterpret_cast<Kernel>(find(library, NAMES[function]));
+        std::vector<Pointer> pointers(h.num_pointers);
+        read(calls, pointers.data(), h.num_pointers * sizeof(Pointer));
+        std::vector<Kind> kinds(h.num_arrays);
+        read(calls, kinds.data(), h.num_arrays * sizeof(Kind));
+        const Array given(h.struct_bytes);
+        read(calls, given.data(), given.size);
+        std::vector<Array> arrays;
+        for (const Kind& kind : kinds) {
+            arrays.emplace_back(kind.bytes);
+            read(calls, arrays.back().data(), kind.bytes);
+        }
+        auto made = [&](int32_t set, int64_t on_threads) {
+            std::vector<Array> own = arrays;
+            const Array bytes = given;
+            for (const Pointer& pointer : pointers) {
+                char* to = own[pointer.array].data() + pointer.byte;
+                std::memcpy(bytes.data() + pointer.field, &to, sizeof to);
+            }
+            threads = on_threads;
+            make(kernel, function, set, bytes.data());
+            return own;
+        };
         for (int32_t set = 0; set < 3; set++) {
             if (!(sets >> set & 1)) continue;
-            const Array sums = array(h.sums), dots = array(h.dots);
-            Call call = {};
-            call.view = {indptr.get(), indices.get(), edge_ids.get(), runs.get(),   h.rows,
-                         h.columns,    h.edges,       h.num_runs,     int32_t(h.index_bytes)};
-            call.batch = h.batch;
-            call.product = int32_t(h.product);
-            call.dtype = int32_t(h.dtype);
-            call.edge_dtype = int32_t(h.edge_dtype);
-            call.threads = threads;
-            call.gathered = {gathered.get(), h.gathered_feature, h.gathered_sample};
-            call.rowwise = {rowwise.get(), h.rowwise_feature, h.rowwise_sample};
-            call.sums = {sums.get(), h.sums_feature, h.sums_sample};
-            call.weight = weight.get();
-            call.dots = dots.get();
-            call.bias = bias.get();
-            call.parallel_for = in_parts;
-            int64_t lacks = run(set, &call);
-            Array scratch = array(lacks);
-            if (lacks) {
-                call.scratch = scratch.get();
-                lacks = run(set, &call);
+            const std::vector<Array> several = made(set, h.threads), one = made(set, 1);
+            for (size_t i = 0; i < kinds.size(); i++) {
+                if (!kinds[i].is_result) continue;
+                if (std::memcmp(several[i].data(), one[i].data(), one[i].size))
+                    fail("threads change bits");
+                std::fwrite(one[i].data(), 1, one[i].size, results);
             }
-            if (lacks) fail("a call failed");
-            std::fwrite(sums.get(), 1, h.sums, results);
-            std::fwrite(dots.get(), 1, h.dots, results);
         }
     }
     return std::fclose(results) ? 1 : 0;

@@ -394,9 +394,10 @@ class Kernels:
             _check_threads(lacks)
 
     def copy(self, source: Tensor, to: Tensor, rows: Tensor | None = None) -> None:
-        """Copy (batch, features) to another, converting; `rows` are the features to take.
+        """Copy (batch, features) to another; `rows` are the features to take.
 
-        `to` may have more features, which stay as they are.
+        Float32 and half types are converted to each other. `to` may have more features, which
+        stay as they are.
         """
         fields = (
             *_address_and_strides(source),

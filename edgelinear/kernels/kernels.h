@@ -140,7 +140,7 @@ struct Pass {
     int32_t starts_empty;  // whether the first step has nothing to gather: its sums are 0
 };
 
-// A copy of features, which may convert and transpose.
+// A copy of features, which may transpose, and convert between float32 and half types.
 struct Copy {
     Matrix from, to;
     const void* rows;  // (features,): the feature of `from` that each is, or null
