@@ -121,7 +121,6 @@ def tf32(problem: Problem) -> Step | None:
 TF32, COMPILED = "nn.Linear, TF32", "compiled gather"
 CONTENDERS = {
     "edgelinear auto": ours.make("auto"),
-    "edgelinear triton": ours.make("triton"),
     "edgelinear torch_csr": ours.make("torch_csr"),
     "CSR parameter": csr_parameter.peer,
     "CSR parameter, int64": csr_int64,

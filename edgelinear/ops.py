@@ -3,7 +3,8 @@
     y = spmm(weight, x)     y[b, t] = sum of weight[e] * x[b, s]   over the edges e: s -> t
     w = sddmm(a, b)         w[e]    = sum of a[n, t] * b[n, s]     over the batch n, for e: s -> t
 
-Matrices are (batch, features), or (features, batch) if `feature_major`.
+Matrices are (batch, features), or (features, batch) if `feature_major`. `gradients` is both at once,
+as one walk over the edges may compute both derivatives of `spmm`.
 
 Each is registered twice, and needs to be: as a `torch.library` operator with autograd, which is
 what `torch.export` and AOTAutograd see, and inside an `autograd.Function`, which brings vmap,
@@ -38,8 +39,14 @@ torch.library.define(
     "edgelinear::sddmm",
     f"(Tensor a, Tensor b, {_EDGES}, ScalarType dtype, bool feature_major, str backend) -> Tensor",
 )
+torch.library.define(  # of the weight and of x: what compiled backwards call, as one walk may do
+    "edgelinear::gradients",
+    f"(Tensor grad, Tensor weight, Tensor x, {_EDGES}, ScalarType dtype, bool feature_major, "
+    "str backend) -> (Tensor, Tensor)",
+)
 _spmm_op = torch.ops.edgelinear.spmm.default
 _sddmm_op = torch.ops.edgelinear.sddmm.default
+_gradients_op = torch.ops.edgelinear.gradients.default
 
 
 def spmm(
@@ -174,10 +181,11 @@ def _run_gradients(
 ) -> tuple[Tensor, Tensor]:
     """Return the gradients of the weight and of x, in one pass if the backend has one."""
     g, h = (grad.t(), x.t()) if feature_major else (grad, x)
-    chosen = backends.select(backend, g, weight, topology.T)
     both = None
-    if hasattr(chosen, "gradients"):
-        both = chosen.gradients(g, weight, h, topology, dtype)
+    with _no_autocast(g):
+        chosen = backends.select(backend, g, weight, topology.T)
+        if hasattr(chosen, "gradients"):
+            both = chosen.gradients(g, weight, h, topology, dtype)
     if both is None:
         grad_weight = _run_sddmm(grad, x, topology, dtype, feature_major, backend)
         return grad_weight, _run_spmm(weight, grad, None, topology.T, feature_major, backend)
@@ -203,6 +211,11 @@ def _sddmm_kernel(a: Tensor, b: Tensor, *rest: Any) -> Tensor:
     return _run_sddmm(a, b, topology, *options)
 
 
+def _gradients_kernel(grad: Tensor, weight: Tensor, x: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    topology, options = _split(rest)
+    return _run_gradients(grad, weight, x, topology, *options)
+
+
 def _spmm_fake(weight: Tensor, x: Tensor, bias: Tensor | None, *rest: Any) -> Tensor:
     topology, (feature_major, _) = _split(rest)
     targets = topology.out_features
@@ -214,9 +227,17 @@ def _sddmm_fake(a: Tensor, b: Tensor, *rest: Any) -> Tensor:
     return a.new_empty(topology.num_edges, dtype=dtype)
 
 
+def _gradients_fake(grad: Tensor, weight: Tensor, x: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    topology, (dtype, feature_major, backend) = _split(rest)
+    reverse = topology.T._tensors
+    grad_weight = _sddmm_fake(grad, x, *topology._tensors, dtype, feature_major, backend)
+    return grad_weight, _spmm_fake(weight, grad, None, *reverse, feature_major, backend)
+
+
 for _name, _kernel, _fake in (
     ("edgelinear::spmm", _spmm_kernel, _spmm_fake),
     ("edgelinear::sddmm", _sddmm_kernel, _sddmm_fake),
+    ("edgelinear::gradients", _gradients_kernel, _gradients_fake),
 ):
     torch.library.impl(_name, "default", _kernel)
     torch.library.register_fake(_name, _fake)
@@ -245,10 +266,12 @@ def _spmm_gradients(
     backend: str,
 ) -> tuple:
     grad_weight = grad_x = grad_bias = None
-    if needs[0] and needs[1] and _way(grad, x, weight) is _Way.KERNEL:
-        grad_weight, grad_x = _run_gradients(
-            grad, weight, x, topology, dtype, feature_major, backend
-        )
+    way = _way(grad, x, weight) if needs[0] and needs[1] else None
+    options = dtype, feature_major, backend
+    if way is _Way.KERNEL:
+        grad_weight, grad_x = _run_gradients(grad, weight, x, topology, *options)
+    elif way is _Way.OPERATOR:
+        grad_weight, grad_x = _gradients_op(grad, weight, x, *topology._tensors, *options)
     else:
         if needs[0]:
             grad_weight = sddmm(grad, x, topology, dtype, backend, feature_major=feature_major)
@@ -403,7 +426,34 @@ def _sddmm_backward(ctx: Any, grad: Tensor) -> tuple:
     return *gradients, *[None] * (_NUM_TENSORS + 3)
 
 
+def _save_gradients(ctx: Any, inputs: tuple, output: tuple) -> None:
+    ctx.save_for_backward(*inputs[: 3 + _NUM_TENSORS])
+    _, *ctx.options = inputs[3 + _NUM_TENSORS :]
+
+
+def _gradients_backward(ctx: Any, by_weight: Tensor, by_x: Tensor) -> tuple:
+    grad, weight, x, *tensors = ctx.saved_tensors
+    topology = Topology._from_tensors(tensors)
+    needs, (feature_major, backend) = ctx.needs_input_grad, ctx.options
+    of_grad = of_weight = of_x = None
+
+    def sums(weight: Tensor, x: Tensor, topology: Topology) -> Tensor:
+        return spmm(weight, x, topology, backend, feature_major=feature_major)
+
+    if needs[0]:
+        of_grad = sums(by_weight.to(weight.dtype), x, topology) + sums(weight, by_x, topology)
+    if needs[1]:
+        dtype = weight.dtype
+        of_weight = sddmm(grad, by_x, topology, dtype, backend, feature_major=feature_major)
+    if needs[2]:
+        of_x = sums(by_weight.to(weight.dtype), grad, topology.T)
+    return of_grad, of_weight, of_x, *[None] * (_NUM_TENSORS + 3)
+
+
 torch.library.register_autograd("edgelinear::spmm", _spmm_backward, setup_context=_save_spmm)
+torch.library.register_autograd(
+    "edgelinear::gradients", _gradients_backward, setup_context=_save_gradients
+)
 torch.library.register_autograd("edgelinear::sddmm", _sddmm_backward, setup_context=_save_sddmm)
 
 
@@ -417,3 +467,9 @@ def _spmm_flops(weight_shape: Any, x_shape: Any, bias: Any, *rest: Any, **__: An
 def _sddmm_flops(a_shape: Any, b_shape: Any, *rest: Any, **__: Any) -> int:
     end_shape, (_, feature_major, _) = rest[0], rest[_NUM_TENSORS:]
     return 2 * end_shape[0] * a_shape[1 if feature_major else 0]
+
+
+@register_flop_formula(torch.ops.edgelinear.gradients)
+def _gradients_flops(grad_shape: Any, weight_shape: Any, *rest: Any, **__: Any) -> int:
+    _, feature_major, _ = rest[1 + _NUM_TENSORS :]
+    return 4 * weight_shape[0] * grad_shape[1 if feature_major else 0]

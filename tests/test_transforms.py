@@ -345,3 +345,51 @@ def test_opcheck_of_sddmm(backend, wiring):
         torch.ops.edgelinear.sddmm.default,
         (a, b, *case.topology._tensors, torch.float64, False, backend),
     )
+
+
+@wirings
+@backends
+@pytest.mark.parametrize("feature_major", [False, True])
+def test_opcheck_of_gradients(backend, wiring, feature_major):
+    case = Case(wiring, backend)
+    weight, _, x = case.arguments
+    grad = random(len(x), case.topology.out_features)
+    grad, x = (t.t().contiguous() if feature_major else t for t in (grad, x))
+    leaves = [t.detach().requires_grad_() for t in (grad, weight, x)]
+    rest = (*case.topology._tensors, torch.float64, feature_major, backend)
+    torch.library.opcheck(torch.ops.edgelinear.gradients.default, (*leaves, *rest))
+
+
+@wirings
+@backends
+@pytest.mark.parametrize("feature_major", [False, True])
+def test_derivatives_of_gradients_are_those_of_dense_products(backend, wiring, feature_major):
+    case = Case(wiring, backend)
+    weight, _, x = case.arguments
+    grad = random(len(x), case.topology.out_features)
+    leaves = [t.detach().requires_grad_() for t in (grad, weight, x)]
+    src, dst = case.topology.edge_index
+
+    def by_operator(grad, weight, x):
+        grad, x = (grad.t(), x.t()) if feature_major else (grad, x)
+        rest = (*case.topology._tensors, torch.float64, feature_major, backend)
+        by_weight, by_x = torch.ops.edgelinear.gradients.default(grad, weight, x, *rest)
+        return by_weight, by_x.t() if feature_major else by_x
+
+    def by_dense(grad, weight, x):
+        matrix = weight.new_zeros(grad.shape[1], x.shape[1])
+        matrix = matrix.index_put((dst, src), weight, accumulate=True)
+        return (grad.t() @ x)[dst, src], grad @ matrix
+
+    ours, truth = by_operator(*leaves), by_dense(*leaves)
+    assert_close(ours, truth)
+    seeds = [random(*t.shape, seed=7) for t in truth]
+    for outputs in ([0], [1], [0, 1]):
+        picked = [[result[i] for i in outputs] for result in (ours, truth, seeds)]
+        ours_again, truth_again = (
+            torch.autograd.grad(values, leaves, picked[2], retain_graph=True, allow_unused=True)
+            for values in picked[:2]
+        )
+        for got, expected in zip(ours_again, truth_again, strict=True):
+            expected = torch.zeros_like(got) if expected is None else expected
+            assert_close(got, expected)

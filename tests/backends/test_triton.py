@@ -239,7 +239,9 @@ def test_operators_are_registered_right(name):
     leaves = [t.requires_grad_() for t in (weight, x, bias)]
     torch.library.opcheck(ops._spmm_op, (*leaves, *topology._tensors, False, "triton"))
     factors = (grad.requires_grad_(), x)
-    torch.library.opcheck(ops._sddmm_op, (*factors, *topology._tensors, x.dtype, False, "triton"))
+    rest = (*topology._tensors, x.dtype, False, "triton")
+    torch.library.opcheck(ops._sddmm_op, (*factors, *rest))
+    torch.library.opcheck(ops._gradients_op, (grad, weight, x, *rest))
 
 
 @pytest.mark.parametrize("feature_major", [False, True], ids=["batch-major", "feature-major"])
