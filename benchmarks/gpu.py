@@ -2,6 +2,8 @@
 
     python benchmarks/gpu.py [--only ROW ...] [--seconds 480] [--out FILE]
 
+`gpu_summary.py` makes the table of the page from the rows.
+
 Each contender is checked against float64 first. CUDA events time what the GPU does, as calls are
 queued behind a pause: with the data in the L2 cache ("warm"), and with the cache filled with
 something else ("cold"). `wall_ms` is what a call takes in a row of them, launches included. Rows

@@ -77,11 +77,11 @@ def main() -> None:
     write_between_marks(arguments.readme, [*markdown(few, sizes, DENSE), "", measured_on])
 
 
-def write_between_marks(path: Path, lines: list[str]) -> None:
-    marked = r"(?<=<!-- results -->\n\n).*(?=\n\n<!-- /results -->)"
+def write_between_marks(path: Path, lines: list[str], mark: str = "results") -> None:
+    marked = rf"(?<=<!-- {mark} -->\n\n).*(?=\n\n<!-- /{mark} -->)"
     text, found = re.subn(marked, lambda _: "\n".join(lines), path.read_text(), flags=re.DOTALL)
     if found != 1:
-        raise ValueError(f"{path} must have the marks of results once, got {found}.")
+        raise ValueError(f"{path} must have the marks of {mark} once, got {found}.")
     path.write_text(text)
 
 

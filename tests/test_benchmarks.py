@@ -127,6 +127,19 @@ def test_page_and_readme_have_the_tables_of_the_rows(tmp_path):
     assert "| tiny, batch 1 (64 -> 64, 476 edges) | 0.0735 |" in tables[1]  # not bold: lost
 
 
+def test_page_has_the_table_of_the_rows_of_a_gpu(tmp_path):
+    pytest.importorskip("matplotlib")
+    page = PAGES[0]
+    copy = shutil.copy(page, tmp_path / "page.md")
+    command = [sys.executable, BENCHMARKS / "gpu_summary.py", "--page", copy]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert copy.read_text() == page.read_text(), "run benchmarks/gpu_summary.py"
+    table = copy.read_text().partition("<!-- gpu -->")[2].partition("<!-- /gpu -->")[0]
+    assert table.count(", batch ") == 27 and "NVIDIA H200" in table
+    assert "| fly, batch 1, float32 | 0.151 | CSR parameter, 0.116 | 0.76 |" in table  # lost
+
+
 def test_page_without_marks_is_refused(tmp_path):
     pytest.importorskip("matplotlib")
     (tmp_path / "page.md").write_text("# Performance\n")

@@ -25,11 +25,13 @@ def spmm(weight: Tensor, x: Tensor, topology: Topology, bias: Tensor | None = No
     weight = weight if edge_ids is None else weight[edge_ids]
     xt = x.t().to(dtype).contiguous()
     yt = xt.new_zeros(topology.out_features, x.shape[0])
-    for edges in shared.edge_slices(topology.num_edges, x.shape[0]):
+    slices = [*shared.edge_slices(topology.num_edges, x.shape[0])]
+    # The rows that slices touch, of all at once: a device is waited for when it is asked. A row cut
+    # by a slice's end is added up in parts.
+    ends = indptr.new_tensor([(edges.start, edges.stop - 1) for edges in slices])
+    rows = (torch.searchsorted(indptr, ends.view(-1, 2), right=True) - 1).tolist()
+    for edges, (first, last) in zip(slices, rows, strict=True):
         products = xt[indices[edges]] * weight[edges, None].to(dtype)
-        # The rows that this slice touches; a row cut by a slice's end is added up in parts.
-        ends = torch.tensor([edges.start, edges.stop - 1], device=indptr.device)
-        first, last = (torch.searchsorted(indptr, ends, right=True) - 1).tolist()
         segments = indptr[first : last + 2].clamp(edges.start, edges.stop) - edges.start
         yt[first : last + 1] += segment_csr(products, segments, reduce="sum")
     return shared.finish(yt, x, bias)

@@ -5,6 +5,7 @@ then added in order. Each target sums its edges in an order that the wiring alon
 the same from run to run, and for a sample alone or in any batch.
 """
 
+import functools
 import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -38,7 +39,15 @@ def why_not(x: Tensor, weight: Tensor, topology: Topology) -> str | None:
         import triton  # noqa: F401
     except ImportError as error:
         return f"triton, which torch's CUDA builds bring on Linux, cannot be imported: {error}"
+    if on_cuda and (capability := _capability(x.device)) < (7, 0):
+        number = ".".join(map(str, capability))
+        return f"Triton takes devices of compute capability 7.0 or more, and this one has {number}"
     return None
+
+
+@functools.cache
+def _capability(device: torch.device) -> tuple[int, int]:
+    return torch.cuda.get_device_capability(device)
 
 
 def _interpreted() -> bool:

@@ -380,6 +380,7 @@ def test_auto_takes_these_kernels_on_cuda(exact, monkeypatch):
     topology, weight, x, *_ = on_device(PROBLEMS["sorted"], torch.float32)
     monkeypatch.setattr(torch.Tensor, "is_cuda", True)
     monkeypatch.setattr(torch.Tensor, "is_cpu", False)
+    monkeypatch.setattr(triton, "_capability", lambda device: (9, 0))
     monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: exact)
     assert el.backends.select("auto", x, weight, topology) is triton
     monkeypatch.setattr(triton, "why_not", lambda *_: "it is broken")
@@ -599,3 +600,11 @@ def test_missing_triton_is_told(monkeypatch):
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     reason = el.backends.why_not("triton", x, weight, topology)
     assert reason is not None and "triton" in reason and "cannot be imported" in reason
+
+
+def test_old_device_is_told(monkeypatch):
+    topology, weight, x, *_ = on_device(PROBLEMS["sorted"], torch.float32)
+    monkeypatch.setattr(torch.Tensor, "is_cuda", True)
+    monkeypatch.setattr(triton, "_capability", lambda device: (6, 1))
+    reason = el.backends.why_not("triton", x, weight, topology)
+    assert reason == "Triton takes devices of compute capability 7.0 or more, and this one has 6.1"
