@@ -86,7 +86,7 @@ def gradients(
     if batch <= TILE_SAMPLES and edges * batch <= _SMALL:
         # One walk gathers `grad` once. But it writes the gradient of the weight all over memory,
         # which takes longer than a second walk once the cache no longer holds it.
-        g, own = _readable(grad, edges, whole=True), _readable(x, edges)
+        g, own = _readable(grad, edges), _readable(x, edges)
         return grad_weight, _walk(weight, g, by_feature, topology.T, own=own, dots=grad_weight)
     g = _readable(grad, edges)
     _multiply(g, _readable(x, edges), grad_weight, topology)
@@ -109,20 +109,18 @@ class _Matrix(NamedTuple):
         return self.features * (self.stride if self.by_feature else 1) < 2**31
 
 
-def _readable(x: Tensor, edges: int, whole: bool = False) -> _Matrix:
-    """Return `x`, (batch, features), as it lies, or a copy by feature.
-
-    If `whole`, zeros follow its samples up to a whole tile.
-    """
+def _readable(x: Tensor, edges: int) -> _Matrix:
+    """Return `x`, (batch, features), as it lies, or a copy by feature."""
     batch, features = x.shape
-    samples = _samples(batch)
-    unit = samples if whole else min(16, samples)
-    if _side_by_side(x) and batch % unit == 0:
-        stride, aligned = x.stride(1), x.data_ptr() % 16 == 0
-        if (aligned and stride % min(16, unit) == 0) or batch == 1:
-            return _Matrix(x, stride, True, batch, features, aligned)
-    if x.stride(1) == 1 and edges * batch <= _SMALL:
-        return _Matrix(x, x.stride(0), False, batch, features, x.data_ptr() % 16 == 0)
+    unit = min(16, _samples(batch))  # of samples that are loaded at once
+    aligned = x.data_ptr() % 16 == 0
+    if max(x.stride()) < 2**31:
+        if _side_by_side(x) and batch % unit == 0:
+            stride = x.stride(1)
+            if (aligned and stride % unit == 0) or batch == 1:
+                return _Matrix(x, stride, True, batch, features, aligned)
+        if x.stride(1) == 1 and edges * batch <= _SMALL:
+            return _Matrix(x, x.stride(0), False, batch, features, aligned)
     return _transposed(x, -(-batch // unit) * unit)
 
 

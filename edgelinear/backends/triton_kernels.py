@@ -121,8 +121,9 @@ def _add_edges(
     else:
         value = tl.load(at, mask=tl.broadcast_to(there[:, :, None], shape), other=0).to(SUMS)
     if dots is not None:
-        own_value = value if BY_FEATURE else tl.where(inside[None, None, :], value, 0)
-        products = tl.fma(tl.broadcast_to(own[:, None, :], shape), own_value, tl.zeros(shape, SUMS))
+        # Beyond the batch some are read twice, and infinities times the zeros of `own` are NaN.
+        factors = tl.where(inside[None, None, :], value, 0)
+        products = tl.fma(tl.broadcast_to(own[:, None, :], shape), factors, tl.zeros(shape, SUMS))
         products = tl.reshape(products, (ROWS * LANES, SAMPLES))
         dot = tl.reshape(_sum_samples(products, ROWS * LANES, LOG_SAMPLES), (ROWS, LANES))
         dot = dot.to(dots.dtype.element_ty)
@@ -173,8 +174,7 @@ def walk(
     """Sum ROWS parts, which are the pieces of long rows and then the other rows, for SAMPLES.
 
     y[row] = sum of weight[edge] * x[column] over the edges of the row, + bias
-    dots[edge] = sum of own[row] * x[column] over the batch, which must be one tile, and x by
-                 feature be zero beyond it
+    dots[edge] = sum of own[row] * x[column] over the batch, which must be one tile
     """
     blocks = tl.cdiv(num_pieces + rows, ROWS)
     # Programs in a row take the same samples, whose slice of `x` the cache then holds.

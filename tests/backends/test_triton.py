@@ -255,6 +255,24 @@ def test_gradients_together_have_the_bits_of_each_alone(feature_major):
     assert dx.is_contiguous() is not feature_major
 
 
+@pytest.mark.parametrize("small", [0, 1 << 20], ids=["copied", "as it lies"])
+@pytest.mark.parametrize("layout", ["by sample", "by feature"])
+@pytest.mark.parametrize("batch", [3, 33, 50])
+def test_inf_in_the_last_sample_reaches_its_gradients_alone(batch, layout, small, monkeypatch):
+    topology, weight, x, grad, _ = on_device(
+        PROBLEMS["skewed"]._replace(batch=batch), torch.float32
+    )
+    grad[-1, 4] = float("inf")
+    lay = by_feature if layout == "by feature" else torch.clone
+    monkeypatch.setattr(triton, "_SMALL", small)
+    w = triton.sddmm(grad, x, topology, torch.float32)
+    finite = topology.dst != 4
+    assert torch.equal(w.isfinite(), finite) and not w.isnan().any()
+    monkeypatch.setattr(triton, "_SMALL", 1 << 20)  # one walk, of whatever lies there
+    dw, _ = triton.gradients(lay(grad), weight, lay(x), topology, torch.float32)
+    assert torch.equal(dw, w)
+
+
 def test_type_without_kernels_is_refused():
     topology, weight, x, *_ = on_device(PROBLEMS["sorted"])
     for pair in ((x, weight.to(torch.complex64)), (x.to(torch.float8_e4m3fn), weight)):
