@@ -69,7 +69,7 @@ SANITIZER := compute-sanitizer --error-exitcode 1 --target-processes all
 
 test-cuda:
 	$(CUDA_PYTHON) -c "import torch; assert torch.cuda.is_available(), 'no CUDA device'"
-	$(CUDA_PYTHON) -m pytest -m cuda
+	$(CUDA_PYTHON) -m pytest -m cuda -n 8
 	PYTORCH_NO_CUDA_MEMORY_CACHING=1 PYTHONPATH=$(CURDIR) $(SANITIZER) --tool memcheck \
 	$(PYTHON) -m pytest tests/backends/test_triton.py -m "cuda and not slow" -k "dense_matmul and float32"
 	PYTHONPATH=$(CURDIR) $(SANITIZER) --tool racecheck \

@@ -1,6 +1,21 @@
+from importlib.util import find_spec
+
 import pytest
 import torch
 from hypothesis import settings
+
+# Files that import what an install of the extra `test` brings. The tests of a GPU run without one.
+NEEDED = {
+    "neat": ["convert/genomes.py", "convert/test_neat.py", "convert/test_neat_recurrent.py"],
+    "expecttest": ["test_torch_suites.py"],
+}
+MISSING = [package for package in NEEDED if find_spec(package) is None]
+collect_ignore = [path for package in MISSING for path in NEEDED[package]]
+
+
+def pytest_report_header():
+    return [f"left out, as {name} is not installed: {', '.join(NEEDED[name])}" for name in MISSING]
+
 
 # Examples take as long as the machine makes them; what they draw does not change from run to run.
 settings.register_profile("edgelinear", deadline=None, derandomize=True)
