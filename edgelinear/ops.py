@@ -3,8 +3,8 @@
     y = spmm(weight, x)     y[b, t] = sum of weight[e] * x[b, s]   over the edges e: s -> t
     w = sddmm(a, b)         w[e]    = sum of a[n, t] * b[n, s]     over the batch n, for e: s -> t
 
-Matrices are (batch, features), or (features, batch) if `feature_major`. `gradients` is both at once,
-as one walk over the edges may compute both derivatives of `spmm`.
+Matrices are (batch, features), or (features, batch) if `feature_major`. `gradients` is both at
+once, as one walk over the edges may compute both derivatives of `spmm`.
 
 Each is registered twice, and needs to be: as a `torch.library` operator with autograd, which is
 what `torch.export` and AOTAutograd see, and inside an `autograd.Function`, which brings vmap,

@@ -167,7 +167,7 @@ class Kernels:
         edgewise: Any = dots if weight is None else weight
         batch, columns = gathered.shape
         (edges,) = indices.shape
-        if columns != topology.in_features or edgewise.shape[0] != edges:
+        if columns != topology.in_features or edgewise.shape != (edges,):
             raise ValueError(  # or memory beyond them would be read
                 f"a matrix of {topology.in_features} features and {edges} edges are needed, got "
                 f"shapes {tuple(gathered.shape)} and {tuple(edgewise.shape)}."
