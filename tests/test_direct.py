@@ -203,3 +203,108 @@ def test_an_input_exchanged_before_backward_is_refused():
     leaves["x"].data = leaves["x"].data[:1]
     with pytest.raises(ValueError, match=r"a matrix of shape \(\d, 13\) is needed, got \(1, 13\)"):
         torch.autograd.grad(y.sum(), required)
+
+
+def test_a_weight_exchanged_for_an_empty_matrix_is_refused():
+    leaves, required = leaves_of(PROBLEM.x(), PROBLEM.weight(), random(7, seed=5))
+    y = direct.edge_linear(leaves["x"], leaves["weight"], TOPOLOGY, leaves["bias"], "auto")
+    leaves["weight"].data = torch.empty(40, 0)
+    with pytest.raises(
+        ValueError, match=r"40 edges are needed, got shapes \(\d, 7\) and \(40, 0\)"
+    ):
+        torch.autograd.grad(y.sum(), required)
+
+
+@pytest.mark.parametrize("name", ["x", "weight"])
+def test_what_changes_before_backward_is_refused(name):
+    leaves, required = leaves_of(PROBLEM.x(), PROBLEM.weight(), random(7, seed=5))
+    y = direct.edge_linear(leaves["x"], leaves["weight"], TOPOLOGY, leaves["bias"], "auto")
+    with torch.no_grad():
+        leaves[name].mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        torch.autograd.grad(y.sum(), required)
+
+
+def large_problem(*, by_source):
+    """Return a layer whose products by the other end are added up edge by edge."""
+    generator = torch.Generator().manual_seed(0)
+    topology = el.generators.erdos_renyi(4000, 4000, num_edges=140_000, generator=generator)
+    topology = topology.sorted()[0]
+    if by_source:
+        topology = el.Topology(4000, 4000, topology.edge_index.flip(0))
+    view = topology._source_view if by_source else topology._target_view
+    assert view.bands is not None
+    return topology
+
+
+@pytest.fixture(scope="module", params=["small", "by target", "by source"])
+def step(request):
+    """Return a topology, the input, weights and gradient of a step, and its results."""
+    topology = TOPOLOGY
+    if request.param != "small":
+        topology = large_problem(by_source=request.param == "by source")
+    tensors = (
+        random(5, topology.in_features, seed=1).requires_grad_(),
+        random(topology.num_edges, seed=2).requires_grad_(),
+    )
+    grad = random(5, topology.out_features, seed=3)
+    return topology, *tensors, grad, results_of(el.edge_linear, topology, *tensors, grad)
+
+
+def results_of(function, topology, x, weight, grad):
+    y = function(x, weight, topology)
+    return y.detach(), *torch.autograd.grad(y, (x, weight), grad)
+
+
+def by_vjp(topology, x, weight, grad):
+    y, gradients = torch.func.vjp(lambda x, w: el.edge_linear(x, w, topology), x, weight)
+    return y, *gradients(grad)
+
+
+def feature_major(topology, x, weight, grad):
+    def function(x, weight, topology):
+        return el.edge_linear(x.t().contiguous(), weight, topology, dim=0).t()
+
+    return results_of(function, topology, x, weight, grad)
+
+
+def profiled(*step):
+    with torch.profiler.profile():
+        return results_of(el.edge_linear, *step)
+
+
+def compiled(topology, *tensors):
+    def function(x, weight, _):
+        return el.edge_linear(x, weight, topology)
+
+    return results_of(torch.compile(function, backend="aot_eager"), topology, *tensors)
+
+
+def among_others(topology, x, weight, grad):
+    """Compute the same samples in a larger batch, without the gradient of the weight."""
+    x, grad = (torch.cat([random(70, t.shape[1], seed=9), t]) for t in (x, grad))
+    y = el.edge_linear(x.requires_grad_(), weight, topology)
+    (grad_x,) = torch.autograd.grad(y, x, grad)
+    return y[70:], grad_x[70:]
+
+
+@pytest.mark.parametrize(
+    "way", [by_vjp, feature_major, profiled, compiled, among_others], ids=lambda way: way.__name__
+)
+def test_every_way_in_has_the_same_bits(step, way):
+    *arguments, expected = step
+    for ours, theirs in zip(way(*arguments), expected, strict=False):  # one has no weight's
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("threads", [2, 3, 8, 64])
+def test_any_number_of_threads_has_the_same_bits(step, threads):
+    *arguments, expected = step
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        results = results_of(el.edge_linear, *arguments)
+    finally:
+        torch.set_num_threads(before)
+    for ours, theirs in zip(results, expected, strict=True):
+        assert torch.equal(ours, theirs)

@@ -36,6 +36,9 @@ _has_warned = False
 _BEYOND = 64  # numbers after a state, which a tile that ends beyond it reads and drops
 HUGE = 1 << 22  # bytes from which on huge pages pay
 _SMALL = HUGE // 8  # numbers that are never as many bytes
+# Whether there are huge pages, of this size and of any: the first says so, or "inherit".
+_PAGES = Path("/sys/kernel/mm/transparent_hugepage")
+_SETTINGS = (_PAGES / "hugepages-2048kB" / "enabled", _PAGES / "enabled")
 # Below this address no memory is mapped as a rule. A tensor whose storage was freed begins there,
 # at its offset: only then is the storage looked at, which would cost each call half a microsecond.
 _LOW = 1 << 40
@@ -164,7 +167,7 @@ class Kernels:
         edgewise: Any = dots if weight is None else weight
         batch, columns = gathered.shape
         (edges,) = indices.shape
-        if columns != topology.in_features or edgewise.shape[0] != edges:
+        if columns != topology.in_features or edgewise.shape != (edges,):
             raise ValueError(  # or memory beyond them would be read
                 f"a matrix of {topology.in_features} features and {edges} edges are needed, got "
                 f"shapes {tuple(gathered.shape)} and {tuple(edgewise.shape)}."
@@ -427,9 +430,13 @@ class Kernels:
         return tensor
 
     def move_to_huge_pages(self, tensor: Tensor) -> None:
-        """Move the memory of a large tensor to huge pages, at the addresses where it is."""
-        if tensor.is_contiguous():
-            self._use_huge_pages(tensor.data_ptr(), tensor.nbytes, True)
+        """Move the memory of a large tensor to huge pages, at the addresses where it is.
+
+        Linux would do so whatever its settings are, and read in a file that is mapped.
+        """
+        at, size = tensor.data_ptr(), tensor.nbytes
+        if tensor.is_contiguous() and _gives_huge_pages() and _is_own_memory(at, at + size):
+            self._use_huge_pages(at, size, True)
 
     def empty_like(self, matrix: Tensor, features: int) -> Tensor:
         """Return an empty (batch, features), laid out as `matrix` is."""
@@ -503,6 +510,33 @@ def _self_test(kernels: Kernels) -> str | None:
 def _check_threads(result: int) -> None:
     if result:
         raise RuntimeError("torch's threads failed inside a kernel: its result is lost.")
+
+
+def _gives_huge_pages() -> bool:
+    """Return whether the system gives huge pages to who asks for them."""
+    for path in _SETTINGS:
+        try:
+            setting = path.read_text()
+        except OSError:  # not Linux, or an older one
+            continue
+        if "[inherit]" not in setting:
+            return "[never]" not in setting
+    return False
+
+
+def _is_own_memory(begin: int, end: int) -> bool:
+    """Return whether these addresses are memory of this process alone, and not of a file."""
+    own = 0
+    try:
+        with open("/proc/self/maps") as mappings:
+            for mapping in mappings:
+                addresses, access, _, _, inode, *_ = mapping.split()
+                low, high = (int(address, 16) for address in addresses.split("-"))
+                if access.endswith("p") and inode == "0":
+                    own += max(0, min(high, end) - max(low, begin))
+    except OSError:  # no /proc here
+        return False
+    return own == end - begin
 
 
 def _address_and_strides(matrix: Tensor) -> tuple[int, int, int]:

@@ -1,7 +1,8 @@
 """The shortest way to the compiled kernels, for layers so small that every question costs.
 
 It takes calls as most are: plain tensors of one type on a CPU, and nothing that watches. All others
-go the way of `edge_linear`, which checks them one by one, to the same kernels and the same bits.
+go the way of `edge_linear`, which checks them one by one, to the same kernels and the same bits,
+but for the gradient of a bias: kernels add its samples in order here, and torch does there.
 """
 
 from typing import Any

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgelinear.topology import Topology
+from edgelinear.topology.schedules import order_of
 from edgelinear.topology.shares import part_bounds, split
 
 _INT32_MAX = 2**31 - 1
@@ -25,6 +26,7 @@ class Load:
     fetched: int  # rows that come to it before the product, in a forward pass
     sent: int  # rows that it sends away after it
     whole: int  # rows that it holds of all inputs, where it fetches them all
+    ordered: int = 0  # needed and reached rows that are ordered by length, as they are unlike
 
 
 def chunk(size: int, grid: tuple[int, int]) -> int:
@@ -84,24 +86,31 @@ def counted(topology: Topology, grid: tuple[int, int], gather: bool) -> Load:
     rows = []
     for share in split(topology, grid, "blocks"):
         src, dst = share.edge_index.numpy()
-        needed = np.unique(src)
+        needed, fan_out = np.unique(src, return_counts=True)
         reached = between(dst)
+        fan_in = np.bincount(dst - dst.min()) if dst.size else dst
         elsewhere = [
             away(ids, size, grid, share.part)
             for ids, size in zip((needed, reached), sizes, strict=True)
         ]
-        rows.append((src.size, needed.size, reached.size, *elsewhere))
-    edges, most_needed, most_reached, fetched, sent = map(max, zip(*rows, strict=True))
+        ordered = ordered_rows(fan_out) + ordered_rows(fan_in)
+        rows.append((src.size, needed.size, reached.size, *elsewhere, ordered))
+    edges, most_needed, most_reached, fetched, sent, ordered = map(max, zip(*rows, strict=True))
     inputs, outputs = (chunk(size, grid) for size in sizes)
     whole = 0
     if gather and parts > 1:
         whole, fetched = inputs * parts, inputs * (parts - 1)
-    return Load(edges, inputs, outputs, most_needed, most_reached, fetched, sent, whole)
+    return Load(edges, inputs, outputs, most_needed, most_reached, fetched, sent, whole, ordered)
 
 
 def between(dst: np.ndarray) -> np.ndarray:
     """The rows that a process computes: from the first target of its edges to the last."""
     return np.arange(dst.min(), dst.max() + 1) if dst.size else dst
+
+
+def ordered_rows(counts: np.ndarray) -> int:
+    """How many of these rows, of so many edges each, a view keeps an order of: all or none."""
+    return 0 if order_of(np.append(0, counts.cumsum())) is None else counts.size
 
 
 def away(rows: np.ndarray, size: int, grid: tuple[int, int], part: int) -> int:
@@ -123,10 +132,13 @@ def optimizer_bytes(load: Load, itemsize: int, states: int) -> int:
 def index_bytes(load: Load) -> int:
     """Indices: 16 bytes an edge for its numbers in the whole, and 4 local ones of 4 bytes each.
 
-    Both views besides have a pointer a row. Local numbers beyond int32 take 8 bytes.
+    Both views besides have a pointer a row, and some an order of their rows; on paper rows are
+    alike, and have none. Runs, pieces and bands, the schedules of some large graphs, are left out.
+    Local numbers beyond int32 take 8 bytes.
     """
     local = 4 if max(load.edges, load.needed, load.reached) <= _INT32_MAX else 8
-    return 16 * load.edges + local * (4 * load.edges + load.needed + load.reached + 2)
+    rows = load.needed + load.reached + 2 + load.ordered
+    return 16 * load.edges + local * (4 * load.edges + rows)
 
 
 def activation_bytes(load: Load, batch: int, itemsize: int) -> int:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import edgelinear as el
-from edgelinear.backends import cpp
+from edgelinear.backends import cpp, library
 
 PAGE = 1 << 21
 SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
@@ -114,6 +114,86 @@ def test_weight_that_processes_share_stays_shared():
     at = layer.weight.data_ptr()
     layer._place_topology()
     assert layer.weight.is_shared() and layer.weight.data_ptr() == at
+
+
+class Moves(list):
+    """The pages that kernels ask the system to move, in place of what asks it."""
+
+    def __call__(self, address, size, written):
+        self.append((address, size))
+
+
+@pytest.fixture
+def moves(monkeypatch, tmp_path):
+    """Tell kernels that there are huge pages, and note what they move."""
+    kernels = cpp.kernels()
+    if type(kernels) is str:
+        pytest.skip(kernels)
+    if not Path("/proc/self/maps").exists():
+        pytest.skip("huge pages are asked for on Linux alone")
+    settings = tmp_path / "of this size", tmp_path / "of any"
+    settings[1].write_text("always [madvise] never")
+    monkeypatch.setattr(library, "_SETTINGS", settings)
+    moves = Moves()
+    monkeypatch.setattr(kernels, "_use_huge_pages", moves)
+    return moves
+
+
+@pytest.mark.parametrize(
+    "of_this_size, of_any, expected",
+    [
+        (None, "[always] madvise never", 1),
+        (None, "always [madvise] never", 1),
+        (None, "always madvise [never]", 0),
+        ("always [inherit] madvise never", "always [madvise] never", 1),
+        ("always [inherit] madvise never", "always madvise [never]", 0),
+        ("always inherit [madvise] never", "always madvise [never]", 1),
+        ("always inherit madvise [never]", "[always] madvise never", 0),
+        (None, None, 0),
+    ],
+)
+def test_settings_of_the_system_are_followed(moves, of_this_size, of_any, expected):
+    for path, text in zip(library._SETTINGS, (of_this_size, of_any), strict=True):
+        path.unlink(missing_ok=True)
+        if text is not None:
+            path.write_text(text)
+    cpp.move_to_huge_pages(torch.ones(4 * PAGE))
+    assert len(moves) == expected
+
+
+def test_part_of_a_storage_is_moved_alone(moves):
+    whole = torch.ones(8 * PAGE)
+    part = whole[1000 : 5 * PAGE]
+    cpp.move_to_huge_pages(part)
+    assert moves == [(whole.data_ptr() + 4000, part.nbytes)]
+
+
+def of_file(tmp_path):
+    torch.save(torch.ones(4 * PAGE), tmp_path / "weight.pt")
+    return torch.load(tmp_path / "weight.pt", mmap=True)
+
+
+def freed(tmp_path):
+    weight = torch.ones(4 * PAGE)
+    weight.untyped_storage().resize_(0)
+    return weight
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        of_file,
+        freed,
+        lambda _: torch.ones(4 * PAGE).share_memory_(),
+        lambda _: torch.ones(1).expand(4 * PAGE),
+        lambda _: torch.ones(8 * PAGE)[::2],
+        lambda _: torch.ones(1000),
+    ],
+    ids=["of a file", "freed", "shared", "expanded", "strided", "small"],
+)
+def test_other_memory_stays_as_it_is(moves, tmp_path, make):
+    cpp.move_to_huge_pages(make(tmp_path))
+    assert moves == []
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def test_bytes_of_indices_are_those_measured(grid):
     measured = []
     for share in topology.split(grid, by="blocks"):
         local = local_topology(share)
-        schedules = {"runs", "pieces", "bands"}  # small, and other ones on other graphs
+        schedules = {"runs", "pieces"}  # small, and other ones on other graphs
         fields = View._fields * 2
         tensors = {
             t.data_ptr(): t.nbytes
