@@ -35,6 +35,8 @@ def why_not(x: Tensor, weight: Tensor, topology: Topology) -> str | None:
     for dtype in (x.dtype, weight.dtype):
         if dtype not in _DTYPES:
             return f"it has no kernels for {dtype}"
+    if torch.version.hip is not None:  # Triton would tell apart there what `_launch` does not
+        return "its kernels are for CUDA, and this build of torch is for ROCm"
     try:
         import triton  # noqa: F401
     except ImportError as error:

@@ -626,3 +626,10 @@ def test_old_device_is_told(monkeypatch):
     monkeypatch.setattr(triton, "_capability", lambda device: (6, 1))
     reason = el.backends.why_not("triton", x, weight, topology)
     assert reason == "Triton takes devices of compute capability 7.0 or more, and this one has 6.1"
+
+
+def test_rocm_is_told(monkeypatch):
+    topology, weight, x, *_ = on_device(PROBLEMS["sorted"], torch.float32)
+    monkeypatch.setattr(torch.version, "hip", "7.1")
+    reason = el.backends.why_not("triton", x, weight, topology)
+    assert reason == "its kernels are for CUDA, and this build of torch is for ROCm"
