@@ -256,6 +256,13 @@ def test_gradients_together_have_the_bits_of_each_alone(feature_major):
 
 
 @pytest.mark.parametrize("small", [0, 1 << 20], ids=["copied", "as it lies"])
+def test_gradients_of_a_wider_weight_have_the_bits_of_each_alone():
+    topology, weight, x, grad, _ = on_device(PROBLEMS["skewed"], torch.float32, torch.float64)
+    dw, dx = triton.gradients(grad, weight, x, topology, torch.float64)
+    assert torch.equal(dw, triton.sddmm(grad, x, topology, torch.float64))
+    assert torch.equal(dx, triton.spmm(weight, grad, topology.T))
+
+
 @pytest.mark.parametrize("layout", ["by sample", "by feature"])
 @pytest.mark.parametrize("batch", [3, 33, 50])
 def test_inf_in_the_last_sample_reaches_its_gradients_alone(batch, layout, small, monkeypatch):
