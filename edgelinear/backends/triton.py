@@ -134,7 +134,7 @@ def _transposed(x: Tensor, width: int) -> _Matrix:
     copy = x.new_empty(features, width)
     unit = x.stride().index(1) if 1 in x.stride() else None
     _launch(
-        ("transpose", x.dtype, unit, max(x.stride()) < 2**31),
+        ("transpose", x.dtype, unit),
         -(-width // _SIDE) * -(-features // _SIDE),
         (x, *x.stride(), copy, width, batch, features),
         lambda: dict(SIDE=_SIDE, UNIT=unit, num_warps=4),
@@ -329,14 +329,15 @@ def _launch(
     """Launch a kernel on the device of its first argument.
 
     `kinds`, its name first, are what Triton compiles anew for: types, what is None, what 16 bytes
-    divide, and constants. It would ask each argument at each launch, which takes longer than all
-    else that the host does.
+    divide, and constants; and so are numbers beyond 31 bits. It would ask each argument at each
+    launch, which takes longer than all else that the host does.
     """
     device = arguments[0].device
     if device.type == "cuda" and device.index != torch.cuda.current_device():
         with torch.cuda.device(device):
             return _launch(kinds, programs, arguments, constants)
-    key = (device.index, *kinds)
+    wide = [i for i, a in enumerate(arguments) if type(a) is int and a >= 2**31]
+    key = (device.index, *kinds, *wide)
     known = _compiled.get(key)
     if known is not None:
         kernel, rest = known
@@ -347,5 +348,5 @@ def _launch(
     kernel = getattr(triton_kernels, kinds[0])
     named = constants() | {"enable_fp_fusion": False}  # sums round as they are written
     made = kernel[programs,](*arguments, **named)
-    if made is not None:  # it is, where Triton interprets
+    if made is not None:  # as where Triton interprets
         _compiled[key] = made, [named[name] for name in kernel.arg_names[len(arguments) :]]

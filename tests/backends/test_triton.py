@@ -26,6 +26,7 @@ from torch.testing import assert_close
 import edgelinear as el
 from edgelinear import ops
 from edgelinear.backends import triton
+from edgelinear.topology.views import View
 
 pytestmark = pytest.mark.triton
 HALF = (torch.float16, torch.bfloat16)
@@ -255,7 +256,6 @@ def test_gradients_together_have_the_bits_of_each_alone(feature_major):
     assert dx.is_contiguous() is not feature_major
 
 
-@pytest.mark.parametrize("small", [0, 1 << 20], ids=["copied", "as it lies"])
 def test_gradients_of_a_wider_weight_have_the_bits_of_each_alone():
     topology, weight, x, grad, _ = on_device(PROBLEMS["skewed"], torch.float32, torch.float64)
     dw, dx = triton.gradients(grad, weight, x, topology, torch.float64)
@@ -263,6 +263,7 @@ def test_gradients_of_a_wider_weight_have_the_bits_of_each_alone():
     assert torch.equal(dx, triton.spmm(weight, grad, topology.T))
 
 
+@pytest.mark.parametrize("small", [0, 1 << 20], ids=["copied", "as it lies"])
 @pytest.mark.parametrize("layout", ["by sample", "by feature"])
 @pytest.mark.parametrize("batch", [3, 33, 50])
 def test_inf_in_the_last_sample_reaches_its_gradients_alone(batch, layout, small, monkeypatch):
@@ -469,6 +470,37 @@ def test_more_than_32_bits_of_input():
     assert w.tolist() == [3.0 * batch]
     dx = triton.spmm(weight, torch.ones_like(y), topology.T)  # as large an output
     assert dx.count_nonzero() == batch and (dx[:, -1] == 2.0).all()
+
+
+def test_no_kernel_is_launched_with_wider_numbers_than_it_was_compiled_for(monkeypatch):
+    seen = {}
+
+    class Kernels:
+        def get(self, key):
+            def launch(*arguments):
+                types = [a.bit_length() > 31 if type(a) is int else type(a) for a in arguments]
+                assert seen.setdefault(key, types) == types
+
+            grid = type("Kernel", (), {"__getitem__": lambda self, grid: launch})
+            return grid(), []
+
+    monkeypatch.setattr(triton, "_compiled", Kernels())
+    many = 2**31 + 8  # of tensors without memory
+
+    def meta(*shape, dtype=torch.int64):
+        return torch.empty(shape, dtype=dtype, device="meta")
+
+    for rows, edges in ((2, 3), (many, 3), (2, many)):
+        ends = meta(edges)
+        views = (View(ends, meta(size + 1), ends, None) for size in (rows, many))
+        topology = el.Topology._from_views(*views)
+        x, grad = meta(1, many, dtype=torch.float32), meta(1, rows, dtype=torch.float32)
+        triton.spmm(meta(edges, dtype=torch.float32), x, topology)
+        triton.sddmm(grad, x, topology, torch.float32)
+    x = meta(4 * many, dtype=torch.float32)
+    for strides in ((2, 2), (many, 2), (2, many), (many, many)):
+        triton._transposed(x.as_strided((2, 2), strides), 2)
+    assert {name for _, name, *_ in seen} == {"walk", "edge_dots", "transpose"}
 
 
 # Compiles every kernel for a GPU, and reads the result.
