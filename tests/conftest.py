@@ -45,7 +45,7 @@ def pytest_collection_modifyitems(items):
     has_gpu = torch.cuda.is_available()
     has_mkl = torch.backends.mkl.is_available()
     for item in items:
-        if "cuda" in item.keywords and not has_gpu:
+        if item.get_closest_marker("cuda") and not has_gpu:
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
         elif has_gpu and item.path.name == "test_triton.py":  # its tensors are then on the GPU
             item.add_marker(pytest.mark.cuda)

@@ -35,6 +35,8 @@ def why_not(x: Tensor, weight: Tensor, topology: Topology) -> str | None:
     for dtype in (x.dtype, weight.dtype):
         if dtype not in _DTYPES:
             return f"it has no kernels for {dtype}"
+    if torch.version.hip is not None:  # Triton would tell apart there what `_launch` does not
+        return "its kernels are for CUDA, and this build of torch is for ROCm"
     try:
         import triton  # noqa: F401
     except ImportError as error:
@@ -83,7 +85,9 @@ def gradients(
     if edges == 0 or batch == 0:
         return grad_weight.zero_(), _empty(grad, topology.in_features).zero_()
     by_feature = _side_by_side(grad)
-    if batch <= TILE_SAMPLES and edges * batch <= _SMALL:
+    # A walk sums in the type of `grad`, a product in that of the weight too.
+    alike = _sums(torch.promote_types(grad.dtype, dtype)) == _sums(grad.dtype)
+    if alike and batch <= TILE_SAMPLES and edges * batch <= _SMALL:
         # One walk gathers `grad` once. But it writes the gradient of the weight all over memory,
         # which takes longer than a second walk once the cache no longer holds it.
         g, own = _readable(grad, edges), _readable(x, edges)
@@ -130,7 +134,7 @@ def _transposed(x: Tensor, width: int) -> _Matrix:
     copy = x.new_empty(features, width)
     unit = x.stride().index(1) if 1 in x.stride() else None
     _launch(
-        ("transpose", x.dtype, unit, max(x.stride()) < 2**31),
+        ("transpose", x.dtype, unit),
         -(-width // _SIDE) * -(-features // _SIDE),
         (x, *x.stride(), copy, width, batch, features),
         lambda: dict(SIDE=_SIDE, UNIT=unit, num_warps=4),
@@ -325,14 +329,15 @@ def _launch(
     """Launch a kernel on the device of its first argument.
 
     `kinds`, its name first, are what Triton compiles anew for: types, what is None, what 16 bytes
-    divide, and constants. It would ask each argument at each launch, which takes longer than all
-    else that the host does.
+    divide, and constants; and so are numbers beyond 31 bits. It would ask each argument at each
+    launch, which takes longer than all else that the host does.
     """
     device = arguments[0].device
     if device.type == "cuda" and device.index != torch.cuda.current_device():
         with torch.cuda.device(device):
             return _launch(kinds, programs, arguments, constants)
-    key = (device.index, *kinds)
+    wide = [i for i, a in enumerate(arguments) if type(a) is int and a >= 2**31]
+    key = (device.index, *kinds, *wide)
     known = _compiled.get(key)
     if known is not None:
         kernel, rest = known
@@ -343,5 +348,5 @@ def _launch(
     kernel = getattr(triton_kernels, kinds[0])
     named = constants() | {"enable_fp_fusion": False}  # sums round as they are written
     made = kernel[programs,](*arguments, **named)
-    if made is not None:  # it is, where Triton interprets
+    if made is not None:  # as where Triton interprets
         _compiled[key] = made, [named[name] for name in kernel.arg_names[len(arguments) :]]

@@ -26,6 +26,7 @@ from torch.testing import assert_close
 import edgelinear as el
 from edgelinear import ops
 from edgelinear.backends import triton
+from edgelinear.topology.views import View
 
 pytestmark = pytest.mark.triton
 HALF = (torch.float16, torch.bfloat16)
@@ -255,6 +256,13 @@ def test_gradients_together_have_the_bits_of_each_alone(feature_major):
     assert dx.is_contiguous() is not feature_major
 
 
+def test_gradients_of_a_wider_weight_have_the_bits_of_each_alone():
+    topology, weight, x, grad, _ = on_device(PROBLEMS["skewed"], torch.float32, torch.float64)
+    dw, dx = triton.gradients(grad, weight, x, topology, torch.float64)
+    assert torch.equal(dw, triton.sddmm(grad, x, topology, torch.float64))
+    assert torch.equal(dx, triton.spmm(weight, grad, topology.T))
+
+
 @pytest.mark.parametrize("small", [0, 1 << 20], ids=["copied", "as it lies"])
 @pytest.mark.parametrize("layout", ["by sample", "by feature"])
 @pytest.mark.parametrize("batch", [3, 33, 50])
@@ -464,6 +472,37 @@ def test_more_than_32_bits_of_input():
     assert dx.count_nonzero() == batch and (dx[:, -1] == 2.0).all()
 
 
+def test_no_kernel_is_launched_with_wider_numbers_than_it_was_compiled_for(monkeypatch):
+    seen = {}
+
+    class Kernels:
+        def get(self, key):
+            def launch(*arguments):
+                types = [a.bit_length() > 31 if type(a) is int else type(a) for a in arguments]
+                assert seen.setdefault(key, types) == types
+
+            grid = type("Kernel", (), {"__getitem__": lambda self, grid: launch})
+            return grid(), []
+
+    monkeypatch.setattr(triton, "_compiled", Kernels())
+    many = 2**31 + 8  # of tensors without memory
+
+    def meta(*shape, dtype=torch.int64):
+        return torch.empty(shape, dtype=dtype, device="meta")
+
+    for rows, edges in ((2, 3), (many, 3), (2, many)):
+        ends = meta(edges)
+        views = (View(ends, meta(size + 1), ends, None) for size in (rows, many))
+        topology = el.Topology._from_views(*views)
+        x, grad = meta(1, many, dtype=torch.float32), meta(1, rows, dtype=torch.float32)
+        triton.spmm(meta(edges, dtype=torch.float32), x, topology)
+        triton.sddmm(grad, x, topology, torch.float32)
+    x = meta(4 * many, dtype=torch.float32)
+    for strides in ((2, 2), (many, 2), (2, many), (many, many)):
+        triton._transposed(x.as_strided((2, 2), strides), 2)
+    assert {name for _, name, *_ in seen} == {"walk", "edge_dots", "transpose"}
+
+
 # Compiles every kernel for a GPU, and reads the result.
 COMPILE = """
 import pathlib, re, subprocess, sys, tempfile
@@ -587,6 +626,59 @@ for kernel, most, vectors, others in (
 """
 
 
+# Asks Triton itself, of many calls, whether what it would compile anew for has other `kinds` too.
+KINDS = """
+import random
+import torch
+from triton.backends.compiler import GPUTarget
+from triton.compiler import make_backend
+from triton.runtime.jit import create_function_from_signature
+import edgelinear as el
+from edgelinear.backends import triton as backend, triton_kernels as kernels
+
+TARGET = make_backend(GPUTarget("cuda", 90, 32))
+TYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+seen = {}
+
+def launch(kinds, programs, arguments, constants):
+    kernel = getattr(kernels, kinds[0])
+    ask = create_function_from_signature(kernel.signature, kernel.params, TARGET)
+    named = constants()
+    warps = named.pop("num_warps")
+    told = str((warps, ask(*arguments, **named)[1], named))
+    assert seen.setdefault(kinds, told) == told, (kinds, seen[kinds], told)
+
+def lay(rows, columns, dtype):
+    wide = torch.empty(2 * rows + 32, 2 * columns + 32, dtype=dtype)
+    flat = wide.view(-1)[random.choice((0, 1)) :][: rows * columns]
+    step = random.choice((1, 2))
+    return random.choice((
+        flat.view(rows, columns), flat.view(columns, rows).t(), wide[:1, :columns].expand(rows, -1),
+        wide[:rows, 1 : columns + 1], wide[: step * rows : step, : step * columns : step],
+    ))
+
+backend._launch = launch
+random.seed(0)
+topologies = []
+for sizes, edges in (((1, 1), 1), ((40, 3), 60), ((3000, 5), 6000), ((64, 64), 3000)):
+    made = el.generators.erdos_renyi(*sizes, num_edges=edges)
+    mixed = el.Topology(*sizes, made.edge_index[:, torch.randperm(edges)])
+    wide = [None if t is None else t.long() for t in made._tensors]
+    topologies += [made, made.T, mixed, el.Topology._from_tensors(tuple(wide))]
+for _ in range(500):
+    topology, dtype, other = random.choice(topologies), random.choice(TYPES), random.choice(TYPES)
+    batch = random.choice((1, 2, 5, 8, 16, 17, 33, 48, 64, 100, 128))
+    backend._SMALL = random.choice((0, 1 << 20))
+    weight = lay(1, topology.num_edges, other)[0]
+    bias = random.choice((None, lay(1, topology.out_features, random.choice(TYPES))[0]))
+    x, grad = lay(batch, topology.in_features, dtype), lay(batch, topology.out_features, dtype)
+    backend.spmm(weight, x, topology, bias)
+    backend.sddmm(grad, x, topology, other)
+    backend.gradients(grad, weight, x, topology, other)
+print(*sorted({kinds[0] for kinds in seen}))
+"""
+
+
 def run_python(code, *arguments):
     """Run code in a process where nothing is interpreted, and return what it prints."""
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
@@ -600,6 +692,10 @@ def run_python(code, *arguments):
 def test_kernels_compile_without_atomics_and_with_wide_offsets(capability):
     said = run_python(COMPILE, str(capability)).splitlines()
     assert set(said) == {"walk", "join", "edge_dots", "row_dots", "transpose"}
+
+
+def test_kinds_tell_apart_what_triton_does():
+    assert run_python(KINDS).split() == ["edge_dots", "join", "row_dots", "transpose", "walk"]
 
 
 def test_nothing_is_imported_for_a_tensor_on_the_cpu(monkeypatch):
@@ -626,3 +722,10 @@ def test_old_device_is_told(monkeypatch):
     monkeypatch.setattr(triton, "_capability", lambda device: (6, 1))
     reason = el.backends.why_not("triton", x, weight, topology)
     assert reason == "Triton takes devices of compute capability 7.0 or more, and this one has 6.1"
+
+
+def test_rocm_is_told(monkeypatch):
+    topology, weight, x, *_ = on_device(PROBLEMS["sorted"], torch.float32)
+    monkeypatch.setattr(torch.version, "hip", "7.1")
+    reason = el.backends.why_not("triton", x, weight, topology)
+    assert reason == "its kernels are for CUDA, and this build of torch is for ROCm"
