@@ -11,6 +11,7 @@ BAND_EDGES = 1 << 17  # of a view, up to which bands do not pay
 BAND_DEGREE = 16  # edges for each row and column, likewise
 
 PIECE_EDGES = 1024  # of a long row; the order of sums on a GPU follows from it
+FEW_ROWS = 256  # that no order pays for
 SIDE_BY_SIDE = 4  # rows that a program of a GPU takes at once
 WINDOW_ROWS = 4096  # that are ordered by length among themselves: neighbours stay in the cache
 
@@ -87,6 +88,8 @@ def order_of(indptr: np.ndarray) -> np.ndarray | None:  # (rows,)
     longest among them.
     """
     counts = np.diff(indptr)
+    if counts.size < FEW_ROWS:
+        return None
     rounds = -(-counts // 16)
     full = rounds[: rounds.size // SIDE_BY_SIDE * SIDE_BY_SIDE].reshape(-1, SIDE_BY_SIDE)
     if SIDE_BY_SIDE * full.max(axis=1, initial=0).sum() <= 1.1 * full.sum():
