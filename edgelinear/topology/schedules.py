@@ -88,7 +88,7 @@ def order_of(indptr: np.ndarray) -> np.ndarray | None:  # (rows,)
     longest among them.
     """
     counts = np.diff(indptr)
-    if counts.size < FEW_ROWS:
+    if counts.size < FEW_ROWS or indptr[-1] < counts.size:  # or most rows have no edge
         return None
     rounds = -(-counts // 16)
     full = rounds[: rounds.size // SIDE_BY_SIDE * SIDE_BY_SIDE].reshape(-1, SIDE_BY_SIDE)

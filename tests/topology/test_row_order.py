@@ -26,7 +26,7 @@ def test_order_is_a_permutation_by_length_within_windows(counts):
         patch.setattr(schedules, "FEW_ROWS", 0)
         order = schedules.order_of(indptr_of(counts))
     if order is None:
-        assert waits(counts) <= 1.1 + 1e-9
+        assert waits(counts) <= 1.1 + 1e-9 or sum(counts) < len(counts)
         return
     assert order.dtype == np.int32 and sorted(order) == list(range(len(counts)))
     assert np.array_equal(order // 16, np.arange(len(counts)) // 16)
