@@ -29,14 +29,12 @@ _has_storage = _find("_C._has_storage")  # a tensor under vmap, old or new, has 
 _is_zerotensor = _find("Tensor._is_zerotensor")  # the zeros of forward mode, without memory
 _dispatch_modes = _find("_C._len_torch_dispatch_stack")
 _early_modes = _find("_ops._len_torch_dispatch_stack_pre_dispatch")
-_function_modes = _find("_C._len_torch_function_stack")
 _is_profiling = _find("autograd._profiler_enabled")
 _can_tell = None not in (
     _has_storage,
     _is_zerotensor,
     _dispatch_modes,
     _early_modes,
-    _function_modes,
     _is_profiling,
 )
 _PLAIN = {Tensor, torch.nn.Parameter}
@@ -51,7 +49,6 @@ def is_plain(a: Tensor, b: Tensor, c: Tensor | None = None) -> bool:
         and (c is None or _is_memory(c))
         and _dispatch_modes() == 0
         and _early_modes() == 0
-        and _function_modes() == 0
         and not _is_profiling()
     )
 
@@ -63,7 +60,6 @@ def is_memory(*tensors: Tensor | None) -> bool:
         and all(t is None or _is_memory(t) for t in tensors)
         and _dispatch_modes() == 0
         and _early_modes() == 0
-        and _function_modes() == 0
     )
 
 
@@ -151,7 +147,6 @@ def is_unwatched() -> bool:
         or is_forward_mode()
         or is_any_autocast()
         or _dispatch_modes()
-        or _function_modes()
         or _is_early()
         or _is_profiling()
     )

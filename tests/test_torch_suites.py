@@ -391,7 +391,8 @@ def through_operators(call):
     """Return a test that makes the call through the dispatcher, as kernels are called directly."""
 
     def test(self):
-        asked = dict.fromkeys(("is_plain", "is_memory"), lambda *tensors: False)
+        names = ("is_plain", "is_memory", "is_unwatched")  # what each way to the kernels asks
+        asked = dict.fromkeys(names, lambda *tensors: False)
         with mock.patch.multiple(_torch, **asked):
             call()
 
