@@ -347,13 +347,17 @@ def test_opcheck_of_sddmm(backend, wiring):
     )
 
 
+def factors_of_gradients(case):
+    weight, _, x = case.arguments
+    return random(len(x), case.topology.out_features), weight, x
+
+
 @wirings
 @backends
 @pytest.mark.parametrize("feature_major", [False, True])
 def test_opcheck_of_gradients(backend, wiring, feature_major):
     case = Case(wiring, backend)
-    weight, _, x = case.arguments
-    grad = random(len(x), case.topology.out_features)
+    grad, weight, x = factors_of_gradients(case)
     grad, x = (t.t().contiguous() if feature_major else t for t in (grad, x))
     leaves = [t.detach().requires_grad_() for t in (grad, weight, x)]
     rest = (*case.topology._tensors, torch.float64, feature_major, backend)
@@ -365,9 +369,7 @@ def test_opcheck_of_gradients(backend, wiring, feature_major):
 @pytest.mark.parametrize("feature_major", [False, True])
 def test_derivatives_of_gradients_are_those_of_dense_products(backend, wiring, feature_major):
     case = Case(wiring, backend)
-    weight, _, x = case.arguments
-    grad = random(len(x), case.topology.out_features)
-    leaves = [t.detach().requires_grad_() for t in (grad, weight, x)]
+    leaves = [t.detach().requires_grad_() for t in factors_of_gradients(case)]
     src, dst = case.topology.edge_index
 
     def by_operator(grad, weight, x):

@@ -84,16 +84,14 @@ def gradients(
     edges, batch = topology.num_edges, grad.shape[0]
     if edges == 0 or batch == 0:
         return grad_weight.zero_(), _empty(grad, topology.in_features).zero_()
-    by_feature = _side_by_side(grad)
+    g, own, by_feature = _readable(grad, edges), _readable(x, edges), _side_by_side(grad)
     # A walk sums in the type of `grad`, a product in that of the weight too.
     alike = _sums(torch.promote_types(grad.dtype, dtype)) == _sums(grad.dtype)
     if alike and batch <= TILE_SAMPLES and edges * batch <= _SMALL:
         # One walk gathers `grad` once. But it writes the gradient of the weight all over memory,
         # which takes longer than a second walk once the cache no longer holds it.
-        g, own = _readable(grad, edges), _readable(x, edges)
         return grad_weight, _walk(weight, g, by_feature, topology.T, own=own, dots=grad_weight)
-    g = _readable(grad, edges)
-    _multiply(g, _readable(x, edges), grad_weight, topology)
+    _multiply(g, own, grad_weight, topology)
     return grad_weight, _walk(weight, g, by_feature, topology.T)
 
 

@@ -93,7 +93,7 @@ def test_attention_that_calls_its_projection_is_converted():
 
 
 class Tied(nn.Module):
-    """A small language model: what embeds the tokens also tells the next one."""
+    """A small language model whose embedding is its last matrix too."""
 
     def __init__(self):
         super().__init__()
