@@ -125,13 +125,16 @@ bench: $(VENV)/.demo
 	$(BIN)/python benchmarks/imports.py
 	$(BIN)/python benchmarks/run.py
 
-# A peer whose environment cannot be made is left out.
+# A peer whose environment cannot be made is left out. The last one reads the source tree, and the
+# kernels that were built for the first environment.
+LIBRARY := from edgelinear.backends import library; print(library.library_path())
 bench-all: $(VENV)/.demo $(VENV)/.pyg
 	-$(BIN)/python benchmarks/environments.py
 	$(BIN)/python benchmarks/run.py --all
 	$(BIN)/python benchmarks/run.py --memory
 	$(BIN)/python benchmarks/parallel.py
-	PYTHONPATH=. benchmarks/.venvs/networks/bin/python benchmarks/networks.py
+	PYTHONPATH=. EDGELINEAR_LIBRARY="$$($(BIN)/python -c '$(LIBRARY)')" \
+	benchmarks/.venvs/networks/bin/python benchmarks/networks.py
 
 # Pages whose code or whose package is new are run; a warning is an error.
 docs: $(VENV)/.docs

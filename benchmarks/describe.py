@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 import edgelinear as el
+from edgelinear.backends.library import library_path
 
 HERE = Path(__file__).parent
 
@@ -33,6 +34,18 @@ def describe_size(workload: str, topology: el.Topology, batch: int) -> dict:
         "edges": topology.num_edges,
         "batch": batch,
     }
+
+
+def require_kernels() -> None:
+    """Stop where an environment reads this source tree, and what was built of it lies in another.
+
+    Layers would take slower kernels, after no more than a warning.
+    """
+    if library_path() is None:
+        raise SystemExit(
+            "no compiled kernels are in reach: set EDGELINEAR_LIBRARY to a libedgelinear.so, as "
+            "`make bench-all` does."
+        )
 
 
 def describe_origin() -> dict:

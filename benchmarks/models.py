@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 import torch
-from describe import describe_origin, describe_times
+from describe import describe_origin, describe_times, require_kernels
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
@@ -175,6 +175,7 @@ def main() -> None:
         for name in ("transformers", "sparseprop")
     }
     size = {"model": f"BERT, {arguments.layers} layers", "batch": BATCH, "tokens": TOKENS}
+    require_kernels()
     origin = describe_origin()
     with arguments.out.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, restval="", extrasaction="ignore")

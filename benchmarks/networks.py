@@ -26,7 +26,7 @@ from typing import Any
 import compositions
 import libraries
 import torch
-from describe import describe_origin, describe_times
+from describe import describe_origin, describe_times, require_kernels
 from graphs import CASES, Case, Graph
 from torch import Tensor, nn
 from worker import resident
@@ -235,6 +235,7 @@ def main() -> None:
     if arguments.memory:
         print(json.dumps(memory(int(arguments.memory[0]), arguments.memory[1])))
         return
+    require_kernels()
     origin = describe_origin()
     with arguments.out.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, restval="")
