@@ -5,6 +5,7 @@
 # make test-newest test-oldest  the fast suite with other torches, in environments of their own
 # make test-triton  the CUDA kernels, interpreted   make test-cuda bench-cuda  on a GPU, without pip
 # make bench   a few minutes of them   make bench-all     every workload, batch and peer: hours
+# make view    the page of the viewer, by npm   make test-view  it, in Chromium
 # make wheels  a wheel for each platform, with zig as the compiler, into dist/, and the sdist
 # make test-wheels  this machine's wheel where no compiler is    make test-elsewhere  the others,
 #              under qemu and wine
@@ -26,17 +27,17 @@ export PIP_CONSTRAINT := $(CONSTRAINTS)
 export PIP_BUILD_CONSTRAINT := $(CONSTRAINTS)
 
 .PHONY: demo test test-all test-pyg test-loaders test-triton test-cuda test-newest test-oldest
-.PHONY: lint types format kernels sanitize fuzz wheels test-wheels test-elsewhere bench bench-all
-.PHONY: bench-cuda docs clean
+.PHONY: view test-view lint types format kernels sanitize fuzz wheels test-wheels test-elsewhere
+.PHONY: bench bench-all bench-cuda docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edgelinear demo
 
 test: $(VENV)/.test
-	$(PYTEST) -m "not slow and not pyg and not loaders and not triton" --cov --cov-report=term-missing:skip-covered
+	$(PYTEST) -m "not slow and not pyg and not loaders and not triton and not browser" --cov --cov-report=term-missing:skip-covered
 
 test-all: $(VENV)/.test-all
-	$(PYTEST) -m "not pyg and not loaders and not triton"
+	$(PYTEST) -m "not pyg and not loaders and not triton and not browser"
 
 test-pyg: $(VENV)/.pyg
 	$(BIN)/python -c "import torch_scatter, torch_sparse, torch_geometric"
@@ -61,6 +62,17 @@ test-newest test-oldest: test-%:
 # Without a GPU, Triton interprets the kernels on the CPU.
 test-triton: $(VENV)/.triton
 	TRITON_INTERPRET=1 $(PYTEST) -m triton
+
+# The page is committed as it is built, so that an install needs no npm.
+WEB := edgelinear/viewer/web
+NPM := npm --prefix $(WEB) --silent
+
+view: $(WEB)/node_modules/.installed
+	$(NPM) run build
+
+test-view: $(VENV)/.test-view view
+	$(NPM) test
+	$(PYTEST) -m browser tests/viewer/browser
 
 # These take the python that has torch for CUDA, as no virtual environment here has it, and the
 # source tree as it is.
@@ -144,15 +156,20 @@ docs: $(VENV)/.docs
 
 clean:
 	rm -rf $(VENV) .venv-newest .venv-oldest build dist docs/_build edgelinear-demo
-	rm -rf benchmarks/.venvs benchmarks/.cache
+	rm -rf benchmarks/.venvs benchmarks/.cache $(WEB)/node_modules $(WEB)/build
 	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # One stamp for each extra, so that a second run installs nothing.
-$(VENV)/.demo $(VENV)/.test $(VENV)/.test-all $(VENV)/.dev $(VENV)/.docs: $(VENV)/.%: pyproject.toml constraints.txt $(KERNELS) | $(BIN)/python
+EXTRAS := $(addprefix $(VENV)/.,demo test test-all test-view dev docs)
+$(EXTRAS): $(VENV)/.%: pyproject.toml constraints.txt $(KERNELS) | $(BIN)/python
 	$(INSTALL) -e '.[$*]'
+	touch $@
+
+$(WEB)/node_modules/.installed: $(WEB)/package.json $(WEB)/package-lock.json
+	$(NPM) ci
 	touch $@
 
 # transformers 4 loads in another way than 5: it stands beside, and goes before it on the path.

@@ -11,10 +11,12 @@ from torch import nn
 
 import edgelinear as el
 
-# The one module that cannot be imported, as for its examples, without Triton.
+# Modules that cannot be imported, or whose examples cannot run, without a package.
 collect_ignore = []
 if importlib.util.find_spec("triton") is None:
     collect_ignore.append("edgelinear/backends/triton_kernels.py")
+if importlib.util.find_spec("anywidget") is None:
+    collect_ignore += ["edgelinear/viewer/opening.py", "edgelinear/viewer/widget.py"]
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from edgelinear.conversion.report import SparsifyReport
     from edgelinear.conversion.sparsify import sparsify
     from edgelinear.trials import ControlsReport, controls
+    from edgelinear.viewer import View, view
 
 __version__ = "0.1.0"
 
@@ -29,6 +30,7 @@ __all__ = [
     "EdgeRNN",
     "SparsifyReport",
     "Topology",
+    "View",
     "adopt_wiring",
     "backends",
     "baselines",
@@ -47,6 +49,7 @@ __all__ = [
     "rewire",
     "rules",
     "sparsify",
+    "view",
 ]
 
 # What a layer does not need is imported when it is first asked for.
@@ -62,6 +65,8 @@ _LAZY = {
     "sparsify": "conversion",
     "ControlsReport": "trials",
     "controls": "trials",
+    "View": "viewer",
+    "view": "viewer",
 }
 
 

@@ -29,7 +29,7 @@ def test_import_brings_no_pictures_trials_or_comparisons():
     loaded = in_a_fresh_process("import sys, edgelinear; print(*sys.modules)")
     ours = {name for name in loaded if name.startswith("edgelinear.")}
     assert "edgelinear.layers.linear" in ours
-    for name in ("plot", "trials", "comparison", "cli", "data", "dynamic", "parallel"):
+    for name in ("plot", "trials", "comparison", "cli", "data", "dynamic", "parallel", "viewer"):
         assert not any(module.split(".")[1] == name for module in ours), name
     assert not {"matplotlib", "pandas", "networkx", "rich", "click", "scipy.stats"} & {*loaded}
 
@@ -74,6 +74,7 @@ def test_contributing_has_a_line_for_every_file():
         path.name
         for path in package.rglob("*")
         if path.suffix in {".py", ".h", ".cpp", ".txt"}
+        and "node_modules" not in path.parts
         and path.parent.name not in whole_folders
         and path.name not in {"__init__.py", "__main__.py"}
     }

@@ -1,0 +1,88 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import type { Partner, Saved } from "../src/protocol";
+import { csvOf, orderedRows } from "../src/rows";
+import { keyOf, Recorded } from "../src/saved";
+
+function row(edge: number | null, name: string, weight: Partner["weight"]): Partner {
+  return {
+    edge,
+    side: "in",
+    node: edge ?? 99,
+    name,
+    weight,
+    contribution: null,
+    values: null,
+    other: null,
+    difference: null,
+    state: edge === null ? "there" : "here",
+  };
+}
+
+const TABLE = [row(2, "b", 0.5), row(0, "A", -2), row(1, "c", "NaN"), row(null, "d", null)];
+const edges = (rows: Partner[]) => rows.map(({ edge }) => edge);
+
+test("rows stand in the order of their sizes, those without a number last", () => {
+  const how = { sort: "weight", filter: "" };
+  assert.deepEqual(edges(orderedRows(TABLE, { ...how, descending: true })), [1, 0, 2, null]);
+  assert.deepEqual(edges(orderedRows(TABLE, { ...how, descending: false })), [2, 0, 1, null]);
+});
+
+test("rows stand in the order of their names, and those alone that have a text", () => {
+  const how = { sort: "name", descending: false };
+  assert.deepEqual(edges(orderedRows(TABLE, { ...how, filter: "" })), [0, 2, 1, null]);
+  assert.deepEqual(edges(orderedRows(TABLE, { ...how, filter: "B" })), [2]);
+});
+
+test("a file of rows has no formula in it", () => {
+  const rows = [row(0, "=1+1", 0.1), row(1, 'say "no", now', Math.fround(0.1)), row(2, "-3.5", 1)];
+  assert.equal(
+    csvOf(rows, ["weight"], false),
+    'edge,node,name,weight\r\n0,0,\'=1+1,0.1\r\n1,1,"say ""no"", now",0.1\r\n2,2,-3.5,1\r\n',
+  );
+});
+
+test("the same question is the same, in whatever order it is written", () => {
+  assert.equal(keyOf({ a: 1, b: [2] }), keyOf({ b: [2], a: 1 }));
+  assert.notEqual(keyOf({ a: 1 }), keyOf({ a: 2 }));
+});
+
+const ASK = {
+  kind: "partners" as const,
+  side: "out",
+  node: 7,
+  direction: "in" as const,
+  sort: "weight",
+  descending: true,
+  start: 0,
+  stop: 1000,
+  filter: "",
+};
+const SAVED = {
+  traits: { _meta: {} },
+  answers: [
+    { ask: ASK, answer: { total: 4, rows: TABLE, columns: ["name", "weight"] }, buffers: [] },
+    { ask: { kind: "tile", level: 0 }, answer: { cells: 1 }, buffers: ["AgAAAA=="] },
+  ],
+  edges: null,
+  contents: "",
+} as unknown as Saved;
+
+test("a page that was saved sorts, filters and turns the tables that it holds", async () => {
+  const { answer } = await new Recorded(SAVED).ask({ ...ASK, sort: "name", start: 1, stop: 3 });
+  assert.equal(answer.total, 4);
+  assert.deepEqual(edges(answer.rows), [1, 2]);
+});
+
+test("it knows the names in them, and says that it needs Python for the rest", async () => {
+  const recorded = new Recorded(SAVED);
+  const { answer } = await recorded.ask({ kind: "names", side: "in", nodes: [2, 0] });
+  assert.deepEqual(answer.names, ["b", "A"]);
+  await assert.rejects(recorded.ask({ ...ASK, node: 8 }), /needs Python/);
+});
+
+test("bytes come back as they were", async () => {
+  const ask = { kind: "tile", level: 0 } as never;
+  const { buffers } = await new Recorded(SAVED).ask<"tile">(ask);
+  assert.equal(buffers[0].getUint32(0, true), 2);
+});

@@ -1,0 +1,318 @@
+"""From what a person does in the page to what Python has selected, and back."""
+
+import numpy as np
+import pytest
+import torch
+from selenium.webdriver import ActionChains
+from selenium.webdriver.common.keys import Keys
+from subjects import named_layer, network, pathways, reactome
+
+import edgelinear as el
+
+pytestmark = pytest.mark.browser
+
+
+def selected(page, view, number):
+    """Wait until Python has so many edges selected, and return them."""
+    page.wait(lambda: len(view.selected_edges) == number)
+    return view.selected_edges
+
+
+def said(page):
+    return page.text(".view > .unseen")
+
+
+def test_edge_that_is_clicked_is_frozen_while_the_others_train(look):
+    layer = named_layer()
+    view = el.view(layer)
+    page = look(view)
+    page.settle()
+    page.pointer(*page.place(view, 0.5, 1.5)).click().perform()
+    assert selected(page, view, 1) == [1]
+    page.wait(
+        lambda: page.text(".readout").startswith("edge 1: input 'MYC' (1) -> output 'repair'")
+    )
+    assert page.text(".chosen span") == "Selected: 1 edge, 0 nodes"
+    before = layer.weight.detach().clone()
+    el.rules.freeze(layer, view.edge_mask())
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        layer(torch.randn(8, 3)).square().mean().backward()
+        optimizer.step()
+    assert (layer.weight.detach() != before).tolist() == [True, False, True]
+
+
+def test_rectangle_selects_the_edges_in_it(look):
+    layer = reactome()
+    view = el.view(layer)
+    page = look(view)
+    page.settle()
+    meta = view._meta
+    corners = [
+        (0.31 * meta["rows"], 0.22 * meta["columns"]),
+        (0.52 * meta["rows"], 0.4 * meta["columns"]),
+    ]
+    (x, y), (right, bottom) = (page.place(view, *corner) for corner in corners)
+    drag = page.pointer(x, y).key_down(Keys.SHIFT).click_and_hold()
+    drag.move_by_offset(right - x, bottom - y).release().key_up(Keys.SHIFT).perform()
+    page.wait(lambda: "selected." in said(page))
+    left, top, width, height = map(float, page.drawn["plot"].split())
+
+    def nodes(start, end, size, origin, length):
+        return np.floor((start - origin) / length * size), np.floor((end - origin) / length * size)
+
+    src, dst = layer.edge_index.numpy()
+    first, last = nodes(y, bottom, meta["rows"], top, height)
+    from_, to = nodes(x, right, meta["columns"], left, width)
+    # A pixel is some nodes wide, so that the rectangle may end a pixel earlier or later.
+    slack = 1.5 * meta["rows"] / height, 1.5 * meta["columns"] / width
+    inner = np.flatnonzero(
+        (dst >= first + slack[0]) & (dst <= last - slack[0])
+        & (src >= from_ + slack[1]) & (src <= to - slack[1])
+    )  # fmt: skip
+    outer = np.flatnonzero(
+        (dst >= first - slack[0]) & (dst <= last + slack[0])
+        & (src >= from_ - slack[1]) & (src <= to + slack[1])
+    )  # fmt: skip
+    chosen = {*view.selected_edges}
+    assert {*inner.tolist()} <= chosen <= {*outer.tolist()} and len(inner) > 100
+    # What is chosen is a rectangle of whole rows and columns.
+    rows, columns = dst[sorted(chosen)], src[sorted(chosen)]
+    inside = (
+        (dst >= rows.min()) & (dst <= rows.max()) & (src >= columns.min()) & (src <= columns.max())
+    )
+    assert chosen == {*np.flatnonzero(inside).tolist()}
+
+
+def test_what_python_selects_is_shown(look):
+    view = el.view(named_layer())
+    page = look(view)
+    view.selected_edges = [0, 2]
+    view.selected_nodes = ["growth"]
+    page.wait(lambda: page.text(".chosen span") == "Selected: 2 edges, 1 node")
+    page.wait(lambda: page.rows())
+    assert page.text(".partners .title") == "growth, target: 1 edge in"
+    assert page.rows() == [["AKT1", "2"]]
+    assert page.find("tbody input").is_selected()
+    page.button("Clear", ".chosen").click()
+    page.wait(lambda: view.selected_edges == [] and view.selected_nodes == [])
+
+
+def test_keys_move_a_cursor_and_select(look):
+    view = el.view(named_layer())
+    page = look(view)
+    page.settle()
+    page.run("root.querySelector('.matrix canvas').focus()")
+    page.press(Keys.ARROW_UP)
+    page.press(Keys.ARROW_UP, Keys.ARROW_LEFT, Keys.ARROW_LEFT)
+    page.wait(lambda: said(page).strip() == "target repair, source TP53: 1 edge")
+    page.press(Keys.ARROW_RIGHT, holding=Keys.CONTROL)
+    page.wait(lambda: said(page).strip() == "target repair, source MYC: 1 edge")
+    page.press(Keys.ENTER)
+    assert selected(page, view, 1) == [1]
+    page.press(Keys.ARROW_DOWN, Keys.ARROW_RIGHT, holding=Keys.SHIFT)
+    page.press(Keys.ENTER)
+    assert selected(page, view, 2) == [1, 2]
+
+
+def test_what_is_chosen_next_may_be_added(look):
+    view = el.view(named_layer())
+    page = look(view)
+    page.settle()
+    page.find(".check input").click()
+    for row, column, number in [(0.5, 0.5, 1), (1.5, 2.5, 2)]:
+        page.pointer(*page.place(view, row, column)).click().perform()
+        selected(page, view, number)
+    assert view.selected_edges == [0, 2]
+
+
+def test_tap_of_a_finger_selects(look):
+    view = el.view(named_layer())
+    page = look(view, width=400, height=900)
+    page.settle()
+    left, top = page.corner()
+    x, y = page.place(view, 1.5, 2.5)
+    page.touch("touchStart", (left + x, top + y))
+    page.touch("touchEnd")
+    assert selected(page, view, 1) == [2]
+
+
+def test_two_fingers_zoom(look):
+    view = el.view(reactome())
+    page = look(view, width=400, height=900)
+    page.settle()
+    left, top = page.corner()
+    x, y, width, height = map(float, page.drawn["plot"].split())
+    x, y = left + x + width / 2, top + y + height / 2
+    page.touch("touchStart", (x - 20, y))
+    page.touch("touchStart", (x - 20, y), (x + 20, y))
+    for apart in range(20, 81, 10):
+        page.touch("touchMove", (x - apart, y), (x + apart, y))
+    page.touch("touchEnd")
+    page.wait(lambda: view._view.get("window"))
+    top, left, bottom, right = view._view["window"]
+    assert (bottom - top) / view._meta["rows"] == pytest.approx(0.25, rel=0.15)
+    assert (right - left) / view._meta["columns"] == pytest.approx(0.25, rel=0.15)
+
+
+def test_wheel_zooms_about_the_pointer_and_the_page_stays(look):
+    view = el.view(reactome())
+    page = look(view, height=600)
+    page.settle()
+    left, top = page.corner()
+    scrolled = page.driver.execute_script("return scrollY")
+    x, y = page.place(view, 600, 3000)
+    page.wheel(left + x, top + y, -200)
+    page.wait(lambda: view._view.get("window"))
+    start, _, end, _ = view._view["window"]
+    assert end - start < 0.8 * view._meta["rows"]
+    assert np.abs(np.subtract(page.place(view, 600, 3000), (x, y))).max() <= 2
+    assert page.driver.execute_script("return scrollY") == scrolled
+
+
+def test_wheel_scrolls_the_page_where_all_is_seen(look):
+    view = el.view(reactome())
+    page = look(view, height=600)
+    page.settle()
+    left, top = page.corner()
+    scrolled = page.driver.execute_script("return scrollY")
+    page.wheel(left + 200, top + 200, 150)
+    page.wait(lambda: page.driver.execute_script("return scrollY") > scrolled)
+
+
+def test_partners_are_those_of_numpy(look):
+    layer = reactome()
+    view = el.view(layer)
+    page = look(view)
+    page.choose("Find a node", "R-HSA-1257604")
+    page.wait(lambda: page.rows())
+    target = layer.out_names.index("R-HSA-1257604")
+    src, dst = layer.edge_index.numpy()
+    edges = np.flatnonzero(dst == target)
+    weight = layer.weight.detach().double().numpy()
+    order = edges[np.argsort(-np.abs(weight[edges]), kind="stable")]
+    page.wait(lambda: f"{len(edges)} edges in" in page.text(".partners .title"))
+    assert [row[0] for row in page.rows()] == [layer.in_names[src[e]] for e in order[:50]]
+    assert float(page.rows()[0][1].replace("−", "-")) == pytest.approx(weight[order[0]], rel=5e-3)
+    assert view.selected_nodes == [("out", target)]
+    page.button("Next").click()
+    page.wait(lambda: page.rows()[0][0] == layer.in_names[src[order[50]]])
+    heads = page.all("thead button")
+    heads[0].click()
+    names = sorted(layer.in_names[src[e]] for e in edges)
+    page.wait(lambda: page.rows()[0][0] == names[0])
+    assert page.find("th[aria-sort]").get_attribute("aria-sort") == "ascending"
+    page.button("Select all").click()
+    assert selected(page, view, len(edges)) == edges.tolist()
+
+
+def test_table_is_downloaded(look, tmp_path):
+    layer = named_layer()
+    view = el.view(layer)
+    page = look(view)
+    page.command("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    page.choose("Find a node", "repair")
+    page.wait(lambda: page.rows())
+    page.button("CSV").click()
+    page.wait(lambda: [*tmp_path.glob("*.csv")])
+    (path,) = tmp_path.glob("*.csv")
+    assert path.name == "repair-in.csv"
+    lines = path.read_text().splitlines()
+    assert lines == ["edge,node,name,weight", "1,1,MYC,-1.0", "0,0,TP53,0.5"]
+
+
+def test_paths_are_listed_drawn_and_selected(look):
+    view = el.view(network())
+    page = look(view)
+    page.choose("From", "in a")
+    page.choose("To", "out")
+    page.wait(lambda: page.all(".path"))
+    # Products of |weight|: 4 * 0.25 by the skip, 1 * 0.5 * 0.25 through both.
+    ways = page.run(
+        "return [...root.querySelectorAll('.path')].map((path) => "
+        "[[...path.querySelectorAll('.name')].map((n) => n.textContent), "
+        "path.querySelector('.worth').textContent])"
+    )
+    assert ways == [
+        [["in a", "also", "out"], "−1"],
+        [["in a", "hidden", "also", "out"], "−0.125"],
+    ]
+    page.all(".path")[0].click()
+    assert selected(page, view, 2) == [3, 4]
+    page.wait(lambda: view.selected_nodes == [0, 3, 4])
+    assert "4 nodes in 4 columns, 4 edges" in page.find(".drawing").get_attribute("aria-label")
+    page.choose("Through (may be left out)", "hidden")
+    page.wait(lambda: len(page.all(".path")) == 1)
+
+
+def test_node_in_the_drawing_can_be_pressed(look):
+    view = el.view(network())
+    page = look(view)
+    view.show(path=("in a", "out"))
+    page.wait(lambda: page.all(".path"))
+    drawing = page.find(".drawing")
+    page.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", drawing)
+    page.wait(lambda: page.all(".drawing canvas"))
+    # From the right on, the first node that is met is the target.
+    right = drawing.size["width"] // 2 - 8
+    for x, y in ((x, y) for x in range(right, 0, -6) for y in (8, 14, 20)):
+        actions = ActionChains(page.driver, duration=0)
+        actions.move_to_element_with_offset(drawing, x, y).click().perform()
+        if page.text(".chosen span") != "Selected: 0 edges, 0 nodes":
+            break
+    page.wait(lambda: view.selected_nodes == [4])
+
+
+def test_paths_begin_at_the_node_that_is_looked_at(look):
+    view = el.view(pathways())
+    page = look(view)
+    page.choose("Find a node", "R-HSA-109581")
+    page.wait(lambda: page.rows())
+    page.button("Paths from here").click()
+    field = page.all(".form input")[0]
+    page.wait(lambda: field.get_property("value") == "R-HSA-109581")
+
+
+def test_view_goes_where_python_sends_it(look):
+    view = el.view(named_layer())
+    page = look(view)
+    view.show(value="weight", order="degree", node="AKT1", theme="dark")
+    page.wait(lambda: page.run("return root.querySelector('.view').dataset.theme") == "dark")
+    page.wait(lambda: page.rows() == [["growth", "2"]])
+    chosen = page.run("return [...root.querySelectorAll('.compare select')].map((s) => s.value)")
+    assert chosen == ["weight", "degree"]
+
+
+def test_differences_are_shown_beside_both(look):
+    layer, other = named_layer(), named_layer(weight=[0.5, 1.0, 2.5])
+    view = el.view(layer, other=other)
+    page = look(view)
+    view.show(value="difference", node="repair")
+    page.wait(lambda: len(page.rows()) == 2)
+    assert page.rows() == [["MYC", "−1", "1", "−2", "both"], ["TP53", "0.5", "0.5", "0", "both"]]
+    page.wait(lambda: page.text(".compare .legend").startswith("From −2, lower here"))
+
+
+def test_page_says_when_python_is_gone_and_goes_on_when_it_is_back(look, stage):
+    view = el.view(named_layer())
+    page = look(view)
+    page.settle()
+    wire = stage.wire(view)
+    wire.is_cut = True
+    page.find(".partners .search input").click()
+    page.press("repair")
+    page.wait(lambda: "Python no longer answers" in page.text(".banner"))
+    wire.is_cut = False
+    page.wait(lambda: page.text(".banner") == "")
+    page.wait(lambda: page.all('.partners [role="option"]'))
+
+
+def test_view_that_is_taken_away_leaves_nothing_behind(look, stage):
+    view = el.view(named_layer())
+    page = look(view)
+    page.settle()
+    page.driver.execute_script("takeAway(); document.getElementById('cell').replaceChildren()")
+    view.selected_edges = [1]
+    view.show(value="weight")
+    assert page.errors() == []

@@ -1,0 +1,160 @@
+"""Pages that were saved: they ask for nothing, and answer as Python does."""
+
+import csv
+import io
+import re
+
+import numpy as np
+import pytest
+from page import Page
+from subjects import named_layer, network, reactome
+
+import edgelinear as el
+from edgelinear.viewer.answers import answer
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    """Return a function that saves a view and opens the page, for which there is no network."""
+    page = Page(browser)
+
+    def saved(view, **options):
+        path = view.save(tmp_path / "view.html", **options)
+        page.command("Network.enable")
+        page.command(
+            "Network.emulateNetworkConditions",
+            offline=True, latency=0, downloadThroughput=0, uploadThroughput=0,
+        )  # fmt: skip
+        page.requests()
+        return page.open(path.as_uri())
+
+    yield saved
+    asked = [url for url in page.requests() if not url.startswith("data:")]
+    assert asked and {re.sub(r".*/", "", url) for url in asked} == {"view.html"}
+    assert page.errors() == []
+    page.command(
+        "Network.emulateNetworkConditions",
+        offline=False, latency=0, downloadThroughput=-1, uploadThroughput=-1,
+    )  # fmt: skip
+    browser.get("about:blank")
+
+
+def test_page_opens_where_the_view_was(opened):
+    view = el.view(reactome())
+    view.show(value="weight", node="R-HSA-1257604", window=(100, 2000, 400, 4000))
+    view.selected_edges = [3, 5]
+    page = opened(view)
+    page.settle()
+    page.wait(lambda: page.rows())
+    assert page.text(".partners .title").startswith("R-HSA-1257604, target")
+    assert page.text(".chosen span") == "Selected: 2 edges, 0 nodes"
+    values = page.run("return [...root.querySelectorAll('.compare select')].map((s) => s.value)")
+    assert values == ["weight", "given"]
+
+
+def test_footer_says_where_it_comes_from(opened):
+    view = el.view(named_layer())
+    page = opened(view)
+    said = page.text("footer")
+    assert view._meta["digest"] in said and f"edgelinear {el.__version__}" in said
+
+
+def test_page_without_its_edges_shows_what_it_holds_and_says_what_it_lacks(opened):
+    view = el.view(reactome())
+    view.show(node="R-HSA-1257604")
+    page = opened(view)
+    page.settle()
+    page.wait(lambda: page.rows())
+    page.all("thead button")[0].click()  # by name, which Python was never asked for
+    page.wait(lambda: page.rows()[0][0] < page.rows()[1][0] < page.rows()[2][0])
+    page.all("tbody .link")[0].click()
+    page.wait(lambda: "needs Python" in page.text(".partners .said"))
+
+
+COMPARED = lambda: el.view(  # noqa: E731
+    named_layer(), other=el.EdgeLinear(3, 2, [(0, 0), (1, 1), (2, 1)], weight=[0.25, 3.0, -2.0])
+)
+SMALL = {"layer": lambda: el.view(named_layer()), "network": lambda: el.view(network())}
+
+
+def asks(view):
+    """Yield questions of every kind that the edges answer."""
+    meta = view._meta
+    for order in meta["orders"]:
+        for value in [value["key"] for value in meta["values"]]:
+            for level in range(meta["depth"]):
+                yield {
+                    "kind": "tile",
+                    "order": order,
+                    "value": value,
+                    "level": level,
+                    "row": 0,
+                    "column": 0,
+                }
+        for axis in ("rows", "columns"):
+            side = meta["node_sides"][axis]
+            yield {
+                "kind": "names",
+                "side": side,
+                "axis": axis,
+                "order": order,
+                "start": 0,
+                "stop": meta[axis],
+            }
+        nodes = [[side, 0] for side in meta["sides"]]
+        yield {"kind": "places", "order": order, "nodes": nodes, "edges": [*range(meta["edges"])]}
+    for text in ("a", "R", "in", "17", "TP53", "?"):
+        for side in (None, *meta["sides"]):
+            yield {"kind": "search", "text": text, "side": side, "limit": 5}
+    for side in meta["sides"]:
+        for node in (0, 1):
+            for direction in ("in", "out"):
+                table = {"side": side, "node": node, "direction": direction}
+                yield {"kind": "csv", **table}
+                for sort in ("weight", "name", "difference", "other"):
+                    for descending in (True, False):
+                        pages = {"start": 0, "stop": 50, "filter": ""}
+                        yield {
+                            "kind": "partners",
+                            **table,
+                            "sort": sort,
+                            "descending": descending,
+                            **pages,
+                        }
+
+
+def random_layer():
+    topology = el.generators.erdos_renyi(700, 300, num_edges=5000)
+    return el.view(el.EdgeLinear.from_topology(topology))
+
+
+@pytest.mark.parametrize("made", [*SMALL.values(), COMPARED, random_layer])
+def test_page_with_all_edges_answers_as_python_does(opened, made):
+    view = made()
+    page = opened(view)
+    for ask in asks(view):
+        found = page.ask(**ask)
+        truth, buffers = answer(view._scene, ask)
+        known = {key: value for key, value in truth.items() if key in found.get("answer", {})}
+        if ask["kind"] == "tile":
+            known["most"] = pytest.approx(known["most"])
+            for mine, theirs, kind in zip(found["buffers"], buffers, "ufuu", strict=False):
+                kinds = {"u": np.uint32, "f": np.float32}
+                one, other = np.frombuffer(mine, kinds[kind]), np.frombuffer(theirs, kinds[kind])
+                np.testing.assert_allclose(one, other, rtol=1e-6)
+        if ask["kind"] == "csv":  # where JavaScript writes 1 for 1.0
+            found["answer"]["text"] = cells(found["answer"]["text"])
+            known["text"] = cells(known["text"])
+        assert found.get("answer") == known, ask
+
+
+def cells(text):
+    def cell(text):
+        try:
+            return float(text)
+        except ValueError:
+            return text
+
+    return [[cell(one) for one in row] for row in csv.reader(io.StringIO(text))]
