@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
+from torch.nn.utils import parametrize
 
 from edgelinear.layers import EdgeNetwork
 from edgelinear.topology import Topology, Wiring
@@ -88,7 +90,7 @@ def single(layer: Any, argument: str) -> Subject:
         inputs, outputs = np.array(wiring.inputs), np.array(wiring.outputs or [], np.int64)
         level, has_cycles = _levels(layer, topology, inputs)
     return Subject(
-        type(layer).__name__,
+        _kind_of(layer),
         topology,
         weight,
         precision,
@@ -100,6 +102,13 @@ def single(layer: Any, argument: str) -> Subject:
         _notes(names),
         has_cycles,
     )
+
+
+def _kind_of(layer: Any) -> str:
+    """Return the name of a class, which rules have changed."""
+    if isinstance(layer, nn.Module):
+        return parametrize.type_before_parametrizations(layer).__name__
+    return type(layer).__name__
 
 
 def wiring_in(layer: Any, argument: str) -> Wiring:

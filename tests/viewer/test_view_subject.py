@@ -28,6 +28,11 @@ def test_layer_has_two_sides_and_its_title():
     assert [value["label"] for value in meta["values"]] == ["edges in a cell", "mean |weight|"]
 
 
+def test_layer_with_rules_is_what_it_was():
+    layer = el.rules.fix_nonnegative(el.EdgeLinear(1, 1, [(0, 0)]))
+    assert meta_of(layer)["kind"] == "EdgeLinear"
+
+
 def test_topology_has_no_weights():
     meta = meta_of(el.Topology(1, 1, [(0, 0)]))
     assert meta["title"] == "1 -> 1, 1 edge (100% of dense)" and not meta["named"]
