@@ -81,11 +81,33 @@ export function position({ kind, most }: Scale, number: number): number {
 /** Numbers to write along a scale, the least first. */
 export function ticks({ kind, most }: Scale): number[] {
   if (!(most > 0)) return [0];
-  if (kind === "signed") return [-most, -most / 4, 0, most / 4, most];
-  if (kind === "root") return [0, most / 16, most / 4, most];
+  const round = kind === "log" ? [] : roundNumbers(most, kind === "signed" ? 2 * APART : APART);
+  if (kind === "root") return [0, ...round, most];
+  if (kind === "signed") {
+    return [-most, ...round.map((number) => -number).reverse(), 0, ...round, most];
+  }
   const powers = [];
   for (let power = 1; power * 2 < most; power *= 10) powers.push(power);
   return [...powers, most];
+}
+
+const APART = 0.17; // of a scale, so that numbers along it do not touch
+
+/** Round numbers below the largest that stand apart on a scale of roots, the least first. */
+function roundNumbers(most: number, apart: number): number[] {
+  const found: number[] = [];
+  let last = 1;
+  for (let power = Math.floor(Math.log10(most)); last > apart; power--) {
+    for (const digit of [5, 2, 1]) {
+      const number = Number(`${digit}e${power}`);
+      const place = Math.sqrt(number / most);
+      if (place > last - apart || place < apart) continue;
+      found.unshift(number);
+      last = place;
+    }
+    if (Math.sqrt(10 ** power / most) < apart) break;
+  }
+  return found;
 }
 
 const SHADES = 256;

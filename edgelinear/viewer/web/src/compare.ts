@@ -62,14 +62,15 @@ export class ComparePane {
     const palette = paletteOf(scale.kind, this.linked.shown.dark);
     const context = this.bar.getContext("2d");
     if (!context) return;
+    const isOne = scale.kind === "log" && scale.most <= 1; // and has one colour
     for (let step = 0; step < STEPS; step++) {
-      context.fillStyle = palette.shade(step / (STEPS - 1));
+      context.fillStyle = palette.shade(isOne ? position(scale, 1) : step / (STEPS - 1));
       context.fillRect(step, 0, 1, 1);
     }
   }
 
   private sentence({ kind, most }: Scale): string {
-    const { meta, shown } = this.linked;
+    const { meta } = this.linked;
     const largest = figure(most);
     if (meta.edges === 0) return "There are no edges.";
     if (most === 0) return "Nothing but 0 is shown.";
@@ -77,7 +78,6 @@ export class ComparePane {
       return `From −${largest}, lower here than in the other, to ${largest}, higher here.`;
     }
     if (kind === "log") return `Up to ${counted(most, "edge")} in a cell, on a logarithmic scale.`;
-    const label = meta.values.find(({ key }) => key === shown.value)?.label ?? shown.value;
-    return `${label}, up to ${largest}, on a square-root scale.`;
+    return `Up to ${largest}, on a square-root scale.`;
   }
 }

@@ -7,9 +7,9 @@ import type { Linked } from "./linked";
 import type { Link, NodeId, PathNode } from "./protocol";
 import { FONT } from "./scene";
 
-const COLUMN = 190; // pixels from one column to the next
+const COLUMN = { least: 84, most: 190 }; // pixels from one column to the next
 const ROW = 34;
-const WIDEST = 9; // pixels of the edge with the largest weight
+const WIDEST = 7; // pixels of the edge with the largest weight
 const BEND = -0.35; // of the pixels that an edge is longer than from one column to the next
 const STEP = 1.3;
 const CLOSEST = 1.2; // of what is shown by itself
@@ -60,7 +60,10 @@ export class Graph {
     );
     const rows = heights.reduce((a, b) => Math.max(a, b), 0);
     this.drawing.style.height = `${Math.min(Math.max(ROW * rows + 90, 160), 420)}px`;
-    const places = placed(nodes, links);
+    const columns = new Set(nodes.map(({ column }) => column)).size;
+    const room = (this.drawing.clientWidth - 120) / Math.max(columns - 1, 1);
+    const apart = Math.min(Math.max(room, COLUMN.least), COLUMN.most);
+    const places = placed(nodes, links, apart);
     const place = ([side, node]: NodeId) => places.get(key(side, node)) ?? { x: 0, y: 0 };
     const sizes = links.map(({ weight }) => Math.abs(Number(weight ?? 1)));
     const most = sizes.filter(Number.isFinite).reduce((a, b) => Math.max(a, b), 0) || 1;
@@ -80,7 +83,7 @@ export class Graph {
             target: key(...to),
             width: Math.max(1, WIDEST * Math.min(sizes[at] / most, 1)),
             // Past the columns between, and not through what stands there.
-            bend: (place(to).x - place(from).x - COLUMN) * BEND,
+            bend: (place(to).x - place(from).x - apart) * BEND,
           },
           classes: Number(weight) < 0 ? "below" : "",
         })),
@@ -97,10 +100,10 @@ export class Graph {
       this.linked.chooseNode([target.data("side"), target.data("node")]),
     );
     this.graph.on("tap", "edge", ({ target }) => this.linked.chooseEdges([target.data("edge")]));
-    const columns = new Set(nodes.map(({ column }) => column)).size;
     const size = `${counted(nodes.length, "node")} in ${counted(columns, "column")}`;
     const label = `Drawing of the paths: ${size}, ${counted(links.length, "edge")}. `;
     this.drawing.setAttribute("aria-label", `${label}The list beside it says the same.`);
+    this.graph.nodes().style("text-max-width", `${apart - 12}px`);
     this.legend.textContent = `Widest line: |weight| ${figure(most)}. Dashed: below 0.`;
     this.fit();
     this.markNodes();
@@ -141,7 +144,11 @@ function key(side: string, node: number): string {
 }
 
 /** A place for each node: in its column, near those that it is joined with. */
-function placed(nodes: PathNode[], links: Link[]): Map<string, { x: number; y: number }> {
+function placed(
+  nodes: PathNode[],
+  links: Link[],
+  apart: number,
+): Map<string, { x: number; y: number }> {
   const columns = [...new Set(nodes.map(({ column }) => column))].sort((a, b) => a - b);
   const places = new Map<string, { x: number; y: number }>();
   columns.forEach((column, at) => {
@@ -157,7 +164,7 @@ function placed(nodes: PathNode[], links: Link[]): Map<string, { x: number; y: n
       }),
     );
     const ids = [...height.keys()].sort((a, b) => (height.get(a) ?? 0) - (height.get(b) ?? 0));
-    ids.forEach((id, row) => places.set(id, { x: at * COLUMN, y: (row - ids.length / 2) * ROW }));
+    ids.forEach((id, row) => places.set(id, { x: at * apart, y: (row - ids.length / 2) * ROW }));
   });
   return places;
 }
@@ -179,7 +186,6 @@ function styles(theme: Theme): cytoscape.StylesheetJson {
         "text-valign": "top",
         "text-margin-y": -3,
         "text-wrap": "ellipsis",
-        "text-max-width": `${COLUMN - 30}px`,
         "text-background-color": theme.panel,
         "text-background-opacity": 0.85,
         "text-background-padding": "1px",
@@ -196,7 +202,7 @@ function styles(theme: Theme): cytoscape.StylesheetJson {
         "control-point-weights": [0.5],
         "target-arrow-shape": "triangle",
         "target-arrow-color": theme.accent,
-        "arrow-scale": 0.8,
+        "arrow-scale": 0.7,
       },
     },
     {

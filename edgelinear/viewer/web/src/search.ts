@@ -30,6 +30,7 @@ export class Search {
   private active = -1;
   private turn = 0; // of the last question: answers to earlier ones come too late
   private node: NodeId | null = null;
+  private isHasty = false; // somebody takes the first before it is there
 
   constructor(
     private readonly source: Source,
@@ -62,6 +63,7 @@ export class Search {
     const turn = ++this.turn;
     const text = this.input.value.trim();
     if (text === "") {
+      this.isHasty = false;
       this.close();
       if (this.node) this.pick(null);
       return;
@@ -88,6 +90,8 @@ export class Search {
     this.input.ariaExpanded = "true";
     this.activate(found.length > 0 ? 0 : -1);
     this.say(none || `${counted(total, "name")} found.`);
+    if (this.isHasty && found.length > 0) this.pick(0);
+    this.isHasty = false;
   }
 
   private option(one: Found, at: number): HTMLLIElement {
@@ -125,7 +129,10 @@ export class Search {
     else if (event.key === "ArrowDown") this.activate(Math.min(this.active + 1, last));
     else if (event.key === "ArrowUp" && isOpen) this.activate(Math.max(this.active - 1, 0));
     else if (event.key === "Enter" && isOpen && this.active >= 0) this.pick(this.active);
-    else if (event.key === "Escape" && isOpen) this.close();
+    else if (event.key === "Enter" && !isOpen) {
+      this.isHasty = true;
+      void this.look();
+    } else if (event.key === "Escape" && isOpen) this.close();
     else return;
     event.preventDefault();
     event.stopPropagation();
@@ -140,6 +147,7 @@ export class Search {
 
   /** What was typed and not chosen does not stay as if it were. */
   private leave(): void {
+    this.isHasty = false;
     this.close();
     void this.show(this.node);
   }

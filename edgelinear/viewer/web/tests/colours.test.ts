@@ -65,6 +65,7 @@ test("what is no number has a colour of its own", () => {
 test("ticks go from end to end", () => {
   assert.deepEqual(ticks(scaleOf("count", false, 350)), [1, 10, 100, 350]);
   assert.deepEqual(ticks(scaleOf("count", false, 1)), [1]);
+  assert.deepEqual(ticks(scaleOf("weight", false, 0.999)), [0, 0.05, 0.2, 0.5, 0.999]);
   assert.deepEqual(ticks(scaleOf("difference", true, 4)), [-4, -1, 0, 1, 4]);
   assert.deepEqual(ticks(scaleOf("weight", false, 0)), [0]);
 });
