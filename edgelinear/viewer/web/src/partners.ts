@@ -73,12 +73,20 @@ export class PartnersPane {
     this.body.hidden = node === null;
     void this.search.show(node);
     if (!node) return;
-    if (node[0] !== "node") this.direction = node[0] === "in" ? "out" : "in";
+    this.direction = this.directionOf(node);
     this.start = 0;
     this.table.forget();
     this.filter.value = "";
     this.showWays(node);
     void this.fetch();
+  }
+
+  /** Where the edges of a node lead, where it can have none of the other kind; or as before. */
+  private directionOf([side, number]: NodeId): Direction {
+    const { inputs, outputs } = this.linked.meta;
+    if (side === "in" || (side === "node" && inputs.includes(number))) return "out";
+    if (side === "out" || outputs.includes(number)) return "in";
+    return this.direction;
   }
 
   /** What can be done from a node: the other direction, and paths. */
