@@ -1,4 +1,4 @@
-"""Levels of a directed acyclic graph, and the cycles that keep a graph from having any."""
+"""Levels of a directed acyclic graph, and steps and cycles of any other."""
 
 import numpy as np
 from scipy import sparse
@@ -20,10 +20,7 @@ def find_levels(
 
     Nodes on a cycle, or after one, have none. Takes time in O(nodes + edges).
     """
-    order = np.argsort(src, kind="stable")
-    targets = dst[order]
-    begin = np.zeros(num_nodes + 1, np.int64)
-    np.cumsum(np.bincount(src, minlength=num_nodes), out=begin[1:])
+    begin, targets = _targets_of(num_nodes, src, dst)
     waiting = np.bincount(dst, minlength=num_nodes)  # edges from nodes without a level as yet
     level = np.full(num_nodes, -1, np.int64)
     ready, depth = np.flatnonzero(waiting == 0), 0
@@ -33,6 +30,35 @@ def find_levels(
         waiting[reached] -= times
         ready, depth = reached[waiting[reached] == 0], depth + 1
     return level
+
+
+def _targets_of(
+    num_nodes: int, src: np.ndarray, dst: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:  # (num_nodes + 1,), (num_edges,)
+    """Return the targets of each node, one node after the other, and where they begin."""
+    begin = np.zeros(num_nodes + 1, np.int64)
+    np.cumsum(np.bincount(src, minlength=num_nodes), out=begin[1:])
+    return begin, dst[np.argsort(src, kind="stable")]
+
+
+def steps_from(
+    num_nodes: int,
+    src: np.ndarray,  # (num_edges,)
+    dst: np.ndarray,  # (num_edges,)
+    start: np.ndarray,
+) -> np.ndarray:  # (num_nodes,)
+    """Return the length of the shortest path to each node from those at the start, or -1.
+
+    Takes time in O(nodes + edges).
+    """
+    begin, targets = _targets_of(num_nodes, src, dst)
+    steps = np.full(num_nodes, -1, np.int64)
+    ready, number = np.unique(start).astype(np.int64), 0
+    while ready.size:
+        steps[ready] = number
+        reached = np.unique(targets[positions_of(begin, ready)])
+        ready, number = reached[steps[reached] < 0], number + 1
+    return steps
 
 
 def find_cycle(
