@@ -9,7 +9,8 @@ from edgelinear.topology.levels import steps_from
 
 ORDERS = ("given", "level", "degree", "cluster")
 CLUSTERED = 2000  # nodes a side at most, all pairs of which have a distance
-_SMOOTHED = 300  # of which branches are turned around so that neighbours are as near as can be
+_UNRELATED = 1 - 1e-9  # the distance of nodes that share no partner is 1
+_SMOOTHED = 500  # of which branches are turned around so that neighbours are as near as can be
 
 
 def order_of(
@@ -25,8 +26,8 @@ def order_of(
     - "level": by `level`, as `level_of` has it; nodes that have none (-1) stand last.
     - "degree": targets by fan-in and sources by fan-out, the largest first.
     - "cluster": nodes with similar edges near to each other, by average linkage of the cosines
-      between their rows of the matrix, or columns, of `weight`, or else of ones; those without an
-      edge stand last.
+      between their rows of the matrix, or columns, of |weight|, or else of ones; sources stand
+      along the targets that they have, and nodes without an edge last.
 
     What is equal keeps the order given.
 
@@ -55,7 +56,8 @@ def order_of(
         return _stable(-fan_in.astype(np.int64)), _stable(-fan_out.astype(np.int64))
     if order == "cluster":
         matrix = _dense(topology, weight)
-        return _clustered(matrix), _clustered(matrix.T)
+        rows = _clustered(matrix)
+        return rows, _clustered(matrix.T, np.argsort(rows))
     return np.arange(topology.out_features), np.arange(topology.in_features)
 
 
@@ -85,7 +87,7 @@ def _stable(key: np.ndarray) -> np.ndarray:
 
 
 def _dense(topology: Topology, weight: np.ndarray | None) -> np.ndarray:
-    """Return the matrix, (out_features, in_features); parallel edges add up."""
+    """Return the matrix of |weight|, (out_features, in_features); parallel edges add up."""
     shape = topology.out_features, topology.in_features
     if max(shape) > CLUSTERED:
         raise ValueError(
@@ -93,26 +95,39 @@ def _dense(topology: Topology, weight: np.ndarray | None) -> np.ndarray:
             f'{CLUSTERED:,} a side, got {max(shape):,}: pass "degree", or a part of the wiring.'
         )
     src, dst = topology.edge_index.cpu().numpy()
-    return np.bincount(dst * shape[1] + src, weight, shape[0] * shape[1]).reshape(shape)
+    cells = dst * shape[1] + src
+    weight = np.ones(cells.size) if weight is None else np.abs(weight)
+    return np.bincount(cells, weight, shape[0] * shape[1]).reshape(shape)
 
 
-def _clustered(matrix: np.ndarray) -> np.ndarray:
-    """Return the rows so that similar ones are near to each other, and those of zeros last."""
+def _clustered(
+    matrix: np.ndarray,  # (nodes, others)
+    place: np.ndarray | None = None,  # (others,)
+) -> np.ndarray:
+    """Return the rows so that similar ones are near to each other, and those of zeros last.
+
+    Groups that have nothing in common stand as their first rows do, or, where the places of the
+    columns are known, along these.
+    """
     from scipy.cluster import hierarchy
 
     if matrix.size == 0:
         return np.arange(len(matrix))
     # Equal rows are one leaf, so that they stand together and as they were.
-    _, first, group = np.unique(matrix, axis=0, return_index=True, return_inverse=True)
-    leaf = np.argsort(np.argsort(first))[group.reshape(-1)]
-    rows = matrix[np.sort(first)].astype(np.float64)
+    _, first, leaf = np.unique(matrix, axis=0, return_index=True, return_inverse=True)
+    leaf = np.argsort(np.argsort(first))[leaf.reshape(-1)]
+    rows = matrix[np.sort(first)]
     norm = np.linalg.norm(rows, axis=1)
     order, rest = np.flatnonzero(norm), np.flatnonzero(norm == 0)
-    if order.size > 2:
+    if order.size > 1:
         unit = rows[order] / norm[order, None]
         distance = np.clip(1 - unit @ unit.T, 0, None)[np.triu_indices(order.size, 1)]
         smooth = order.size <= _SMOOTHED
         tree = hierarchy.linkage(distance, "average", optimal_ordering=smooth)
-        order = order[hierarchy.leaves_list(tree)]
-    place = np.argsort(np.concatenate([order, rest]))
-    return _stable(place[leaf])
+        group = hierarchy.fcluster(tree, _UNRELATED, "distance") - 1
+        key = np.arange(order.size) if place is None else unit @ place / unit.sum(1)
+        least = np.full(group.max() + 1, np.inf)
+        np.minimum.at(least, group, key)
+        leaves = hierarchy.leaves_list(tree)
+        order = order[leaves[_stable(least[group[leaves]])]]
+    return _stable(np.argsort(np.concatenate([order, rest]))[leaf])

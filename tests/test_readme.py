@@ -50,6 +50,7 @@ def test_readme_is_read_in_three_minutes():
         ("karate_club", ["--steps", "3"], "of the 17 other members"),
         ("reactome_pathways", ["--seeds", "2", "--epochs", "1"], "labels by random sets"),
         ("reactome_network", ["--seeds", "2", "--epochs", "1"], "those that decide it are"),
+        ("important_edges", ["--epochs", "1"], "those that decide the label"),
         (
             "neat_xor",
             ["--seeds", "1", "--rounds", "1", "--generations", "1", "--steps", "2"],

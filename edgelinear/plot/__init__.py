@@ -9,9 +9,11 @@ from edgelinear.plot._comparison import comparison
 from edgelinear.plot._controls import controls
 from edgelinear.plot._degrees import degrees
 from edgelinear.plot._figure import formats
+from edgelinear.plot._levels import levels
 from edgelinear.plot._matrix import block_counts, matrix
 from edgelinear.plot._network import network
 from edgelinear.plot._rewiring import rewiring
+from edgelinear.plot._weights import weights
 
 __all__ = [
     "bipartite",
@@ -20,7 +22,9 @@ __all__ = [
     "controls",
     "degrees",
     "formats",
+    "levels",
     "matrix",
     "network",
     "rewiring",
+    "weights",
 ]

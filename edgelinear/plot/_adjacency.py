@@ -3,17 +3,26 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse
 
 from edgelinear.layers import EdgeRNN
+from edgelinear.orders import level_of
 from edgelinear.plot._figure import (
     LINE,
     make_figure,
     node_names_of,
     room_for,
     title_of_network,
+    weight_of,
 )
-from edgelinear.plot._matrix import NAMES, block_counts, mark_counts, node_ticks, shades
+from edgelinear.plot._matrix import (
+    NAMES,
+    about,
+    block_counts,
+    mark_counts,
+    node_ticks,
+    numbers,
+    shades,
+)
 from edgelinear.topology import Topology
 
 if TYPE_CHECKING:
@@ -23,21 +32,21 @@ if TYPE_CHECKING:
 _CELLS = 400  # nodes a side that each have a cell
 
 
-def adjacency(net: EdgeRNN) -> "Figure":
+def adjacency(net: EdgeRNN, named: bool) -> "Figure":
     """Return the matrix of weights, or of the numbers of edges in blocks, in the order of reach."""
-    group = reach(net)
+    group = level_of(net)
+    assert group is not None  # of a network
     is_output = np.isin(np.arange(net.num_nodes), net.outputs.numpy())
     order = np.lexsort((is_output, np.where(group < 0, group.max(initial=0) + 1, group)))
     place = np.argsort(order)
-    names = node_names_of(net, NAMES)
-    names = None if names is None else [names[node] for node in order]
+    names = node_names_of(net, NAMES, order) or numbers(order) if named else None
     extra = room_for(names) + LINE * len(names or [])
     figure = make_figure(7.5 + extra, 6.5 + extra)
     axes = figure.add_subplot()
     ends = place[net.edge_index.cpu().numpy()]
     nodes = net.num_nodes
     if nodes <= _CELLS:
-        _draw_weights(figure, axes, ends, net.weight.detach().double().cpu().numpy(), nodes)
+        _draw_weights(figure, axes, ends, weight_of(net), nodes)
     else:
         counts = block_counts(Topology(nodes, nodes, ends, duplicates="keep"))
         cmap, norm = shades(int(counts.max(initial=0)))
@@ -45,27 +54,16 @@ def adjacency(net: EdgeRNN) -> "Figure":
             np.ma.masked_equal(counts, 0), cmap=cmap, norm=norm,
             extent=(-0.5, nodes - 0.5, nodes - 0.5, -0.5), interpolation="nearest",
         )  # fmt: skip
-        side = nodes / len(counts)
-        label = f"edges in a cell, of about {side:.0f} x {side:.0f} nodes"
+        side = about(nodes / len(counts))
+        label = f"edges in a cell, of about {side} x {side} nodes"
         bar = figure.colorbar(image, ax=axes, label=label, shrink=0.8)
         mark_counts(bar, int(counts.max(initial=0)))
     _mark_groups(axes, group[order])
-    node_ticks(axes.xaxis, nodes, names)
-    node_ticks(axes.yaxis, nodes, names)
+    for axis in (axes.xaxis, axes.yaxis):
+        node_ticks(axis, nodes if named else 0, names)
     axes.set(xlabel="source", ylabel="target")
     axes.set_title(title_of_network(net), pad=24)
     return figure
-
-
-def reach(net: EdgeRNN) -> np.ndarray:  # (num_nodes,)
-    """Return after how many steps an input reaches each node: -1 where none does."""
-    nodes, inputs = net.num_nodes, net.inputs.numpy()
-    src, dst = net.edge_index.cpu().numpy()
-    src = np.concatenate([src, np.full(inputs.size, nodes)])  # a node before the inputs
-    dst = np.concatenate([dst, inputs])
-    graph = scipy.sparse.csr_array((np.ones(src.size), (src, dst)), shape=(nodes + 1, nodes + 1))
-    steps = scipy.sparse.csgraph.shortest_path(graph, unweighted=True, indices=nodes)[:nodes]
-    return np.where(np.isfinite(steps), steps - 1, -1).astype(int)
 
 
 def _draw_weights(
@@ -97,5 +95,5 @@ def _mark_groups(axes: "Axes", group: np.ndarray) -> None:
             axes.axvline(first - 0.5, color="black", lw=0.6)
         words = {-1: "unreached", 0: "inputs", 1: "after 1 step"}.get(which, f"{which} steps")
         if stop - first >= 0.09 * group.size:
-            middle = ((first + stop) / 2, 1.01)
+            middle = ((first + stop - 1) / 2, 1.01)
             axes.text(*middle, words, transform=axes.get_xaxis_transform(), ha="center", fontsize=8)

@@ -1,17 +1,24 @@
 """What pictures share: figures, names, titles, colours."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from edgelinear.layers import EdgeNetwork, EdgeRNN
 from edgelinear.layers.module import EdgeModule
 from edgelinear.topology import Topology
+from edgelinear.topology.checks import as_size
+from edgelinear.topology.numbers import as_numbers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREY = "#2f5d8c", "#c8722c", "#b0b0b0"
+_SIGNED = ["#3b4cc0", "#7f9be8", "#b4b4b4", "#e8957a", "#b40426"]
 LINE, CHARACTER = 0.2, 0.07  # inches that a name takes, and a character of it, at 8 points
+EDGES = 600  # more lines than these cannot be told apart
 _LONGEST = 32  # characters of a name
 
 
@@ -46,15 +53,23 @@ def title_of_network(net: EdgeNetwork | EdgeRNN) -> str:
     return f"{sizes}, {edges}{levels}"
 
 
-def node_names_of(net: EdgeNetwork | EdgeRNN, most: int) -> list[str] | None:
-    """Return the names of all nodes, none too long; None above `most`, or without."""
-    return names_of(net, "node_names", None, net.num_nodes, most)
+def node_names_of(net: EdgeNetwork | EdgeRNN, most: int, nodes: Iterable[int]) -> list[str] | None:
+    """Return the names of some nodes, none too long; None above `most`, or without."""
+    return names_of(net, "node_names", None, net.num_nodes, most, nodes)
 
 
 def names_of(
-    wiring: Any, argument: str, given: Sequence[Any] | None, size: int, most: int
+    wiring: Any,
+    argument: str,
+    given: Sequence[Any] | None,
+    size: int,
+    most: int,
+    nodes: Iterable[int] | None = None,
 ) -> list[str] | None:
-    """Return the names given, or else the layer's, none too long; None above `most`, or without."""
+    """Return the names given, or else the layer's, none too long; None above `most`, or without.
+
+    Those of some `nodes`, in their order, or else of all.
+    """
     if isinstance(wiring, EdgeNetwork | EdgeRNN):  # whose sources and targets are all nodes
         names = wiring.node_names if given is None else given
     else:
@@ -63,11 +78,16 @@ def names_of(
         return None
     if len(names) != size:
         raise ValueError(f"`{argument}` must hold {size} names, got {len(names)}.")
-    return [_shortened(str(name)) for name in names] if size <= most else None
+    nodes = range(size) if nodes is None else [*nodes]
+    return [shortened(names[node]) for node in nodes] if len(nodes) <= most else None
 
 
-def _shortened(name: str) -> str:
-    """Return at most `_LONGEST` characters, with both ends: names may differ in one alone."""
+def shortened(name: Any) -> str:
+    """Return at most `_LONGEST` characters, with both ends: names may differ in one alone.
+
+    They are one line, whatever breaks the name has.
+    """
+    name = " ".join(str(name).split())
     start = 2 * _LONGEST // 3
     return name if len(name) <= _LONGEST else f"{name[:start]}…{name[start + 1 - _LONGEST :]}"
 
@@ -75,6 +95,83 @@ def _shortened(name: str) -> str:
 def room_for(names: list[str] | None) -> float:
     """Return the inches that the longest of some names takes."""
     return CHARACTER * max(map(len, names or []), default=0)
+
+
+def width_of(text: str, size: float) -> float:
+    """Return the inches that a line of text takes at some points."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what the font has not: whoever draws it is told
+        width, *_ = text_to_path.get_text_width_height_descent(
+            text, FontProperties(size=size), False
+        )
+    return width / 72
+
+
+def check_top(top: Any) -> int:
+    """Return the number of edges to draw."""
+    top = as_size("top", top)
+    if not 1 <= top <= EDGES:
+        raise ValueError(
+            f"`top` must be the number of edges to draw, from 1 to {EDGES}, which can still be "
+            f"told apart, got {top}."
+        )
+    return top
+
+
+def weight_of(layer: EdgeModule, what: str = "`weight`") -> np.ndarray:  # (num_edges,)
+    return values_of(what, layer.weight, layer.num_edges)
+
+
+def values_of(what: str, values: Any, num_edges: int) -> np.ndarray:  # (num_edges,)
+    """Return one finite number an edge, of float64."""
+    found = as_numbers(what, values).detach()
+    if found.shape != (num_edges,):
+        raise ValueError(
+            f"{what} must hold one number for each of the {num_edges} edges, got shape "
+            f"{tuple(found.shape)}."
+        )
+    if found.is_complex():
+        raise TypeError(f"{what} must be real to be drawn, got {found.dtype}.")
+    if found.is_meta:
+        raise ValueError(f"{what} must have values to be drawn, and is on the meta device.")
+    array = found.cpu().double().numpy()
+    infinite = np.flatnonzero(~np.isfinite(array))
+    if infinite.size:
+        raise ValueError(
+            f"{what} must be finite to be drawn, got {array[infinite[0]]} for edge {infinite[0]}."
+        )
+    return array
+
+
+def strongest(
+    value: np.ndarray,  # (num_edges,)
+    top: int,
+    group: np.ndarray | None = None,  # (num_edges,)
+) -> np.ndarray:  # (top,) or all
+    """Return the edges of the largest |value|, as many of each group as there are, best first.
+
+    Edges of 0 come last, and ties keep their order.
+    """
+    strength = np.abs(value)
+    group = np.zeros(value.size, np.int64) if group is None else group
+    order = np.lexsort((-strength, group))
+    start = np.searchsorted(group[order], group[order])
+    rank = np.empty(value.size, np.int64)
+    rank[order] = np.arange(value.size) - start
+    return np.lexsort((-strength, rank, strength == 0))[:top]
+
+
+def signed() -> Any:
+    """Return the colours of lines from the lowest value to the highest, grey around 0.
+
+    Those of "coolwarm" are there nearly white, as a thin line must not be.
+    """
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("signed", _SIGNED)
 
 
 def powers(most: int) -> list[int]:

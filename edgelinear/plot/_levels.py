@@ -1,4 +1,4 @@
-"""The levels of a large network: their widths, and the edges between them."""
+"""The levels of a network: their widths, and the edges between them."""
 
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,24 @@ _WRITTEN = 16  # levels whose numbers of edges are written
 
 
 def levels(net: EdgeNetwork) -> "Figure":
-    """Return how many nodes each level has, and how many edges lead from which to which."""
+    """Return how many nodes each level has, and how many edges lead from which to which.
+
+    Of a network of any size; `plot.network` shows its strongest edges.
+
+    Raises:
+        TypeError: if it is no EdgeNetwork, as what has cycles has no levels.
+        ImportError: without matplotlib: `pip install 'edgelinear[plot]'`.
+
+    Example:
+        >>> from edgelinear import plot
+        >>> net = EdgeNetwork(5, [(0, 2), (1, 2), (2, 3), (0, 3), (3, 4)], [0, 1], [4])
+        >>> plot.levels(net).axes[1].get_title()
+        'edges between levels: 1 skip some'
+    """
+    if not isinstance(net, EdgeNetwork):
+        raise TypeError(
+            f"`net` must be an EdgeNetwork, whose nodes have levels, got {type(net).__name__}."
+        )
     from matplotlib.ticker import MaxNLocator
 
     level, number = net.level.numpy(), net.num_levels

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgelinear.layers import EdgeRNN
 from edgelinear.layers.module import EdgeModule
+from edgelinear.orders import level_of, order_of
 from edgelinear.plot._figure import (
     BLUE,
     LINE,
@@ -15,6 +17,7 @@ from edgelinear.plot._figure import (
     room_for,
     title_of,
     topology_of,
+    weight_of,
 )
 from edgelinear.topology import Topology
 
@@ -32,6 +35,7 @@ def matrix(
     *,
     in_names: Sequence[Any] | None = None,  # (in_features,)
     out_names: Sequence[Any] | None = None,  # (out_features,)
+    order: str = "given",
 ) -> "Figure":
     """Return the connectivity matrix, targets down and sources across, degrees along the margins.
 
@@ -39,19 +43,36 @@ def matrix(
     and the margins show the mean degree in it. Names, those given or else the layer's, are written
     up to 40 a side, and 32 characters of each. Of a network, sources and targets are its nodes.
 
+    Args:
+        order: that of rows and columns. "given": as nodes are numbered; "level": of a network, by
+            level, or, with cycles, by the steps that an input takes to reach a node; "degree":
+            largest first; "cluster": nodes with similar edges, by their weights if there are some,
+            near to each other, up to 2,000 a side.
+
     Raises:
+        ValueError: if `order` is something else, or cannot be had: "level" of a layer, or "cluster"
+            of more nodes or of weights that are not finite.
         ImportError: without matplotlib: `pip install 'edgelinear[plot]'`.
 
     Example:
         >>> from edgelinear import plot
-        >>> figure = plot.matrix(Topology(4, 2, [(0, 0), (1, 0), (2, 1), (3, 1)]))
-        >>> figure.axes[0].get_xlabel()
+        >>> topology = Topology(4, 2, [(0, 0), (1, 0), (2, 1), (3, 1)])
+        >>> plot.matrix(topology).axes[0].get_xlabel()
         'source (input)'
+        >>> plot.matrix(topology, order="degree").axes[0].get_xlabel()
+        'source (input), by fan-out'
     """
     topology = topology_of(wiring)
+    weight = None
+    if order == "cluster" and isinstance(wiring, EdgeModule):
+        weight = weight_of(wiring)
+    rows, columns = order_of(topology, order, level_of(wiring), weight=weight)
+    sources = names_of(wiring, "in_names", in_names, topology.in_features, NAMES, columns)
+    targets = names_of(wiring, "out_names", out_names, topology.out_features, NAMES, rows)
+    if order != "given":
+        sources, targets = sources or numbers(columns), targets or numbers(rows)
+        topology = _in_order(topology, rows, columns)
     counts = block_counts(topology)
-    sources = names_of(wiring, "in_names", in_names, topology.in_features, NAMES)
-    targets = names_of(wiring, "out_names", out_names, topology.out_features, NAMES)
     figure = make_figure(
         max(7.5, 3 + LINE * len(sources or [])) + room_for(targets),
         max(6.5, 2 + LINE * len(targets or [])) + room_for(sources),
@@ -62,13 +83,37 @@ def matrix(
     right = figure.add_subplot(grid[1, 1], sharey=axes)
 
     _draw_counts(figure, axes, right, counts, topology)
-    axes.set(xlabel="source (input)", ylabel="target (output)")
+    across, down = _said(order, isinstance(wiring, EdgeRNN))
+    axes.set(xlabel=f"source (input){across}", ylabel=f"target (output){down}")
     node_ticks(axes.xaxis, topology.in_features, sources)
     node_ticks(axes.yaxis, topology.out_features, targets)
     _draw_margin(top, topology.fan_out.cpu().numpy(), counts.shape[1], "fan-out", "vertical")
     _draw_margin(right, topology.fan_in.cpu().numpy(), counts.shape[0], "fan-in", "horizontal")
     figure.suptitle(title_of(topology))
     return figure
+
+
+def _in_order(topology: Topology, rows: np.ndarray, columns: np.ndarray) -> Topology:
+    """Return the wiring with its nodes numbered by where they stand."""
+    src, dst = topology.edge_index.cpu().numpy()
+    ends = np.stack([np.argsort(columns)[src], np.argsort(rows)[dst]])
+    return Topology(topology.in_features, topology.out_features, ends, duplicates="keep")
+
+
+def numbers(nodes: np.ndarray) -> list[str] | None:
+    """Return nodes that have no names as they are numbered; None where they are too many."""
+    return [str(node) for node in nodes] if 0 < len(nodes) <= NAMES else None
+
+
+def _said(order: str, has_cycles: bool) -> tuple[str, str]:
+    """Return what the axes say of an order: that of sources, and that of targets."""
+    level = ", by steps from an input" if has_cycles else ", by level"
+    said = {
+        "level": (level, level),
+        "degree": (", by fan-out", ", by fan-in"),
+        "cluster": (", clustered", ", clustered"),
+    }
+    return said.get(order, ("", ""))
 
 
 def block_counts(topology: Topology, cells: int = _CELLS) -> np.ndarray:
@@ -105,7 +150,7 @@ def _draw_counts(
     )
     if most > 1:
         bar = figure.colorbar(image, ax=margin, location="right", fraction=0.3, pad=0.1)
-        bar.set_label(f"edges in a cell{_nodes_of_a_cell(topology, counts)}")
+        bar.set_label(_what_is_counted(topology, counts))
         mark_counts(bar, most)
     if max(rows, columns) <= NAMES:  # tell neighbouring edges apart
         axes.hlines(np.arange(1, rows) - 0.5, -0.5, columns - 0.5, color="white", lw=0.8)
@@ -130,12 +175,17 @@ def mark_counts(bar: Any, most: int) -> None:
     bar.ax.yaxis.set_minor_locator(NullLocator())
 
 
-def _nodes_of_a_cell(topology: Topology, counts: np.ndarray) -> str:
+def _what_is_counted(topology: Topology, counts: np.ndarray) -> str:
     rows, columns = counts.shape
     if (rows, columns) == (topology.out_features, topology.in_features):
-        return ""
-    across, down = topology.in_features / columns, topology.out_features / rows
-    return f", of about {across:.0f} sources x {down:.0f} targets"
+        return "edges from a source to a target"
+    across, down = about(topology.in_features / columns), about(topology.out_features / rows)
+    return f"edges in a cell, of about {across} sources x {down} targets"
+
+
+def about(nodes: float) -> str:
+    """Return the nodes of a cell, which are more than one where it is said."""
+    return f"{nodes:.0f}" if nodes >= 2 else f"{nodes:.1f}".removesuffix(".0")
 
 
 def _draw_margin(
