@@ -43,7 +43,7 @@ def bipartite(
 
     Args:
         values: a number for each edge, which colours it instead of its weight.
-        top: how many edges are drawn, those of the largest |weight| or |value|; of a layer of any
+        top: how many edges are drawn, those of the largest `|weight|` or `|value|`; of a layer of any
             size. Nodes that none of them touches are left out, and a note counts them.
 
     Raises:

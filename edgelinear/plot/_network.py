@@ -28,10 +28,10 @@ def network(
 ) -> "Figure":
     """Return a picture of a network, or of layers that follow one another, by its strongest edges.
 
-    Levels, or layers, are columns. The `top` edges of the largest |weight| are lines, as wide and
+    Levels, or layers, are columns. The `top` edges of the largest `|weight|` are lines, as wide and
     as coloured as they are strong; of several columns, as many edges lead into each as there are.
     A node that one of them touches has a box with its name, or its number, and a bar as long as the
-    sum of |weight| of all edges into it; out of it, in the first column. The other nodes of a
+    sum of `|weight|` of all edges into it; out of it, in the first column. The other nodes of a
     column are one box that counts them, and all other edges grey bands, added up.
 
     A network of at most `top` edges, and 40 nodes a column, is shown whole. `levels` shows the

@@ -34,7 +34,7 @@ def view(
 
     It has the matrix of the edges, from an overview of millions of them down to single ones; the
     partners of a node, with their weights; the strongest paths between two nodes, by the product of
-    |weight|; and what differs from another wiring. What is selected there comes back as
+    `|weight|`; and what differs from another wiring. What is selected there comes back as
     `selected_edges` and `selected_nodes`. Weights are shown as they are when this is called.
 
     Args:
@@ -47,7 +47,7 @@ def view(
             if both ends are.
         inputs: samples, for what each edge contributes: its weight times the mean value of its
             source. Of an EdgeNetwork they are its inputs; of an EdgeRNN its states, as
-            (*, num_nodes).
+            `(*, num_nodes)`.
 
     Raises:
         TypeError: if `layer` or `other` is something else.
