@@ -33,8 +33,12 @@ export class Graph {
     );
     const below = make("div", { class: "under" }, this.legend, tools);
     this.element = make("div", { class: "graph" }, this.drawing, below);
+    // Where the drawing is in the window, Cytoscape does not hear of: it is inside a shadow root.
+    this.drawing.addEventListener("pointerenter", () => this.graph?.resize());
     // The wheel scrolls the page until somebody has turned to the drawing.
-    this.drawing.addEventListener("pointerdown", () => this.graph?.userZoomingEnabled(true));
+    this.drawing.addEventListener("pointerdown", () => {
+      this.graph?.resize().userZoomingEnabled(true);
+    });
     this.drawing.addEventListener("pointerleave", () => this.graph?.userZoomingEnabled(false));
     const size = new ResizeObserver(() => {
       this.graph?.resize();
