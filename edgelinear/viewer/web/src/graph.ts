@@ -33,9 +33,8 @@ export class Graph {
     );
     const below = make("div", { class: "under" }, this.legend, tools);
     this.element = make("div", { class: "graph" }, this.drawing, below);
-    // Where the drawing is in the window, Cytoscape does not hear of: it is inside a shadow root.
-    this.drawing.addEventListener("pointerenter", () => this.graph?.resize());
-    // The wheel scrolls the page until somebody has turned to the drawing.
+    // Cytoscape does not hear of scrolls around a shadow root, and looks anew where it is. The wheel
+    // scrolls the page until somebody has turned to the drawing.
     this.drawing.addEventListener("pointerdown", () => {
       this.graph?.resize().userZoomingEnabled(true);
     });
