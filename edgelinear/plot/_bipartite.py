@@ -43,8 +43,8 @@ def bipartite(
 
     Args:
         values: a number for each edge, which colours it instead of its weight.
-        top: how many edges are drawn, those of the largest `|weight|` or `|value|`; of a layer of any
-            size. Nodes that none of them touches are left out, and a note counts them.
+        top: how many edges are drawn, those of the largest `|weight|` or `|value|`; of a layer of
+            any size. Nodes that none of them touches are left out, and a note counts them.
 
     Raises:
         TypeError, ValueError: if there is not one finite number for each edge; above 60 nodes a

@@ -16,11 +16,12 @@ def cell(scene: Scene, ask: dict) -> dict:
     grid = pyramid.grid(int(ask["level"]))
     rows = _span(int(ask["row"]), grid.row_size, pyramid.rows.size)
     columns = _span(int(ask["column"]), grid.column_size, pyramid.columns.size)
-    edges = pyramid.edges_in(rows, columns)
-    edges = edges[edges < scene.columns.number]
+    found = pyramid.edges_in(rows, columns)
+    edges = found[found < scene.columns.number]
     return {
         "edges": edges[:LISTED].tolist(),
         "total": edges.size,
+        "others": found.size - edges.size,  # that the other wiring alone has
         "rows": list(rows),
         "columns": list(columns),
         "target": _only(scene, scene.subject.rows, pyramid.rows[slice(*rows)]),

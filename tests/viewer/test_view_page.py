@@ -147,6 +147,14 @@ def test_page_holds_no_more_than_it_shows(tmp_path, monkeypatch):
     assert data["contents"] == expected
 
 
+def test_matrix_that_fits_is_in_the_page_down_to_single_edges(tmp_path):
+    _, data = saved(el.view(large()), tmp_path)
+    assert data["contents"] == "the whole matrix; what else it has needs Python"
+    deepest = [a for a in data["answers"] if a["ask"].get("level") == 4]
+    numbers = [np.frombuffer(base64.b64decode(a["buffers"][2]), np.uint32) for a in deepest]
+    assert sum(int(number.sum()) for number in numbers) == 30_000
+
+
 def test_size_of_a_page_is_bounded(tmp_path):
     layer = large(300_000)
     view = el.view(layer, values=layer.weight, other=large(250_000))

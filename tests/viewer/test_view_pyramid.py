@@ -115,6 +115,16 @@ def test_deepest_cells_name_their_first_edge(problem):
         assert tile.edge[at] == pairs.index([s, t]) <= edge
 
 
+@given(edge_lists(), *[st.integers(0, 9)] * 4)
+def test_window_has_the_edges_whose_ends_are_in_it(problem, top, bottom, left, right):
+    topology = el.Topology(*problem[:2], problem[2], duplicates="keep")
+    rows, columns = order_of(topology, "degree")
+    found = Pyramid(topology, rows, columns, {}).edges_in((top, bottom), (left, right))
+    targets, sources = rows[top:bottom].tolist(), columns[left:right].tolist()
+    pairs = enumerate(topology.edge_index.T.tolist())
+    assert found.tolist() == [e for e, (s, t) in pairs if s in sources and t in targets]
+
+
 @given(st.integers(0, 10**7), st.integers(0, 10**7))
 def test_levels_go_from_one_tile_to_single_nodes(rows, columns):
     grids = grids_of(rows, columns)
@@ -184,6 +194,12 @@ def test_difference_counts_the_edges_of_both_wirings():
     assert shown["difference"] == ({0: 1.0, 1: -7.0, 3: -3.0}, [0, none, 1])
 
 
+def test_cell_counts_edges_that_the_other_wiring_alone_has():
+    seen = scene(el.Topology(2, 1, [(0, 0)]), other=el.Topology(2, 1, [(1, 0)]))
+    found = [ask(seen, "cell", order="given", level=0, row=0, column=c) for c in (0, 1)]
+    assert [(cell["total"], cell["others"]) for cell in found] == [(1, 0), (0, 1)]
+
+
 def test_wirings_without_weights_differ_by_their_edges():
     here, there = el.Topology(2, 1, [(0, 0)]), el.Topology(2, 1, [(1, 0)])
     seen = scene(here, other=there)
@@ -195,13 +211,14 @@ def test_wirings_without_weights_differ_by_their_edges():
 
 def test_weight_that_is_not_a_number_is_seen():
     layer = el.EdgeLinear(600, 1, [(0, 0), (1, 0), (500, 0)], weight=[1.0, 2.0, -3.0])
-    layer.weight.data[1] = float("nan")
-    seen = scene(layer)
-    for level in range(seen.meta()["depth"]):
-        found, (_, value, *_) = tile_of(seen, level, value="weight")
-        assert np.isnan(value).sum() == 1 and found["most"] == 3.0
-    (note,) = seen.meta()["notes"]
-    assert note == "1 edge has no finite number as 'weight': cells with one are marked."
+    for odd in (float("nan"), float("-inf")):
+        layer.weight.data[1] = odd
+        seen = scene(layer)
+        for level in range(seen.meta()["depth"]):
+            found, (_, value, *_) = tile_of(seen, level, value="weight")
+            assert (~np.isfinite(value)).sum() == 1 and found["most"] == 3.0
+        (note,) = seen.meta()["notes"]
+        assert note == "1 edge has no finite number as 'weight': cells with one are marked."
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,7 @@ class Wire(BaseComm):
     def __init__(self) -> None:
         self.news: queue.Queue = queue.Queue()
         self.is_cut = False  # as when a kernel is gone
+        self.heard: list[dict] = []
         super().__init__(target_name="jupyter.widget")
 
     def publish_msg(
@@ -127,6 +128,7 @@ class Stage:
             def do_POST(self) -> None:
                 _, wire, _ = stage.find(self.path)
                 data = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                wire.heard.append(data)
                 if not wire.is_cut:
                     with stage.lock:
                         wire.handle_msg({"content": {"data": data}, "buffers": []})

@@ -55,10 +55,9 @@ def test_all_has_room(look, name, width, theme):
 def test_nothing_moves_by_itself(look):
     page = look(el.view(network()), prefers_reduced_motion="reduce")
     begun(page, "network")
-    assert page.driver.execute_script("return document.getAnimations().length") == 0
-    assert "transition" not in page.run(
-        "return [...root.adoptedStyleSheets[0].cssRules].map(String)"
-    )
+    assert page.run("return root.getAnimations().length") == 0
+    rules = "[...root.adoptedStyleSheets[0].cssRules].map((rule) => rule.cssText).join()"
+    assert "transition" not in page.run(f"return {rules}")
     frames = page.settle()["frames"]
     page.driver.execute_async_script("setTimeout(arguments[0], 500)")
     assert page.drawn["frames"] == frames

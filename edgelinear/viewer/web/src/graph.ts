@@ -33,8 +33,11 @@ export class Graph {
     );
     const below = make("div", { class: "under" }, this.legend, tools);
     this.element = make("div", { class: "graph" }, this.drawing, below);
-    // The wheel scrolls the page until somebody has turned to the drawing.
-    this.drawing.addEventListener("pointerdown", () => this.graph?.userZoomingEnabled(true));
+    // Cytoscape does not hear of scrolls around a shadow root, and looks anew where it is. The wheel
+    // scrolls the page until somebody has turned to the drawing.
+    this.drawing.addEventListener("pointerdown", () => {
+      this.graph?.resize().userZoomingEnabled(true);
+    });
     this.drawing.addEventListener("pointerleave", () => this.graph?.userZoomingEnabled(false));
     const size = new ResizeObserver(() => {
       this.graph?.resize();
