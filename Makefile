@@ -1,6 +1,6 @@
 # make demo    the library's main job on a real network: install, prove, time, train, draw
 # make test    the fast suite          make lint types    style and types
-# make test-all  with the slow marks   make test-pyg      with torch-scatter and torch-sparse
+# make test-slow test-all  the slow ones, and both   make test-pyg  with torch-scatter and torch-sparse
 # make test-loaders  checkpoints in accelerate, Lightning, PEFT and transformers
 # make test-newest test-oldest  the fast suite with other torches, in environments of their own
 # make test-triton  the CUDA kernels, interpreted   make test-cuda bench-cuda  on a GPU, without pip
@@ -26,18 +26,22 @@ CONSTRAINTS ?= $(CURDIR)/constraints.txt
 export PIP_CONSTRAINT := $(CONSTRAINTS)
 export PIP_BUILD_CONSTRAINT := $(CONSTRAINTS)
 
-.PHONY: demo test test-all test-pyg test-loaders test-triton test-cuda test-newest test-oldest
+.PHONY: demo test test-slow test-all test-pyg test-loaders test-triton test-cuda test-newest test-oldest
 .PHONY: view test-view lint types format kernels sanitize fuzz wheels test-wheels test-elsewhere
 .PHONY: bench bench-all bench-cuda docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edgelinear demo
 
-test: $(VENV)/.test
-	$(PYTEST) -m "not slow and not pyg and not loaders and not triton and not browser" --cov --cov-report=term-missing:skip-covered
+ELSEWHERE := not pyg and not loaders and not triton and not browser
 
-test-all: $(VENV)/.test-all
-	$(PYTEST) -m "not pyg and not loaders and not triton and not browser"
+test: $(VENV)/.test
+	$(PYTEST) -m "not slow and $(ELSEWHERE)" --cov --cov-report=term-missing:skip-covered
+
+test-slow: $(VENV)/.test-all
+	$(PYTEST) -m "slow and $(ELSEWHERE)"
+
+test-all: test test-slow
 
 test-pyg: $(VENV)/.pyg
 	$(BIN)/python -c "import torch_scatter, torch_sparse, torch_geometric"
@@ -162,10 +166,14 @@ clean:
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-# One stamp for each extra, so that a second run installs nothing.
+# The kernels are compiled once. One stamp for each extra, so that a second run installs nothing.
+$(VENV)/.package: pyproject.toml constraints.txt $(KERNELS) | $(BIN)/python
+	$(INSTALL) -e .
+	touch $@
+
 EXTRAS := $(addprefix $(VENV)/.,demo test test-all test-view dev docs)
-$(EXTRAS): $(VENV)/.%: pyproject.toml constraints.txt $(KERNELS) | $(BIN)/python
-	$(INSTALL) -e '.[$*]'
+$(EXTRAS): $(VENV)/.%: $(VENV)/.package
+	$(INSTALL) 'edgelinear[$*]'
 	touch $@
 
 $(WEB)/node_modules/.installed: $(WEB)/package.json $(WEB)/package-lock.json
@@ -177,7 +185,7 @@ TRANSFORMERS4 := transformers==4.57.6 huggingface_hub==0.36.2 tokenizers==0.22.2
 	certifi==2026.10.19.post1 charset-normalizer==3.5.3 idna==3.20 urllib3==2.8.0
 
 $(VENV)/.loaders: $(VENV)/.test
-	$(INSTALL) -e '.[loaders]'
+	$(INSTALL) 'edgelinear[loaders]'
 	PIP_CONSTRAINT= $(INSTALL) --no-deps --target $(VENV)/transformers4 $(TRANSFORMERS4)
 	touch $@
 

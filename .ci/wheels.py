@@ -80,6 +80,7 @@ def build(name: str, sdist: Path, to: Path) -> Path:
         settings = {
             "cmake.define.CMAKE_SYSTEM_NAME": system,
             "cmake.define.CMAKE_SYSTEM_PROCESSOR": processor,
+            "cmake.define.WERROR": "ON",
         }
     options = [f"--config-settings={setting}={value}" for setting, value in settings.items()]
     with tempfile.TemporaryDirectory() as folder:
