@@ -34,10 +34,12 @@ def look(browser, stage):
 
     pages = []
 
-    def opened(view, **how):
+    def opened(view, withheld="", **how):
         page = Page(browser)
         pages.append(page)
-        return page.open(stage.show(view), **how)
+        address = stage.show(view)
+        stage.wire(view).withheld = withheld
+        return page.open(address, **how)
 
     yield opened
     for page in pages:

@@ -84,6 +84,8 @@ class Wire(BaseComm):
         self.news: queue.Queue = queue.Queue()
         self.is_cut = False  # as when a kernel is gone
         self.heard: list[dict] = []
+        self.withheld = ""  # a kind of ask that waits for `release`
+        self.waiting: list[dict] = []
         super().__init__(target_name="jupyter.widget")
 
     def publish_msg(
@@ -92,6 +94,20 @@ class Wire(BaseComm):
         if msg_type == "comm_msg":
             texts = [base64.b64encode(buffer).decode() for buffer in buffers or []]
             self.news.put({"data": data, "buffers": texts})
+
+    def hear(self, data: dict) -> None:
+        self.heard.append(data)
+        kind = data.get("content", {}).get("ask", {}).get("kind")
+        if kind is not None and kind == self.withheld:
+            self.waiting.append(data)
+        elif not self.is_cut:
+            self.handle_msg({"content": {"data": data}, "buffers": []})
+
+    def release(self) -> None:
+        """Have Python hear what was withheld from it."""
+        self.withheld, waiting, self.waiting = "", self.waiting, []
+        for data in waiting:
+            self.hear(data)
 
     def take(self) -> list[dict]:
         """Return what the widget has sent since, after a while nothing."""
@@ -128,10 +144,8 @@ class Stage:
             def do_POST(self) -> None:
                 _, wire, _ = stage.find(self.path)
                 data = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                wire.heard.append(data)
-                if not wire.is_cut:
-                    with stage.lock:
-                        wire.handle_msg({"content": {"data": data}, "buffers": []})
+                with stage.lock:
+                    wire.hear(data)
                 self.give("{}")
 
             def give(self, text: str, kind: str = "application/json") -> None:

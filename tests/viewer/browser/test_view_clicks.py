@@ -118,6 +118,17 @@ def test_keys_move_a_cursor_and_select(look):
     assert selected(page, view, 2) == [1, 2]
 
 
+def test_cursor_says_names_that_come_late(look, stage):
+    view = el.view(named_layer())
+    page = look(view, withheld="names")
+    page.settle()
+    page.run("root.querySelector('.matrix canvas').focus()")
+    page.press(Keys.ARROW_UP)
+    page.wait(lambda: said(page) == "target 1, source 1: no edge")
+    stage.wire(view).release()
+    page.wait(lambda: said(page) == "target growth, source MYC: no edge")
+
+
 def test_what_is_chosen_next_may_be_added(look):
     view = el.view(named_layer())
     page = look(view)

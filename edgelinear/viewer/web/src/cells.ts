@@ -28,6 +28,14 @@ export function cellIn({ meta, level, layer, tiles }: Scene, cell: Region): Cell
   return { edges: tile.edges[at], value: tile.value[at], edge: tile.edge && tile.edge[at] };
 }
 
+/** Whether all that is to be said of a cell is here. */
+export function isKnown(scene: Scene, cell: Region): boolean {
+  const { names, layer } = scene;
+  const isAwaited =
+    names.awaits("rows", layer.order, cell.top) || names.awaits("columns", layer.order, cell.left);
+  return cellIn(scene, cell) !== undefined && !isAwaited;
+}
+
 /** A cell in words: "target repair, source TP53: 1 edge, weight 0.41". */
 export function described(scene: Scene, cell: Region): string {
   const { meta, layer } = scene;

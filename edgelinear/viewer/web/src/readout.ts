@@ -1,6 +1,6 @@
 /** What the pointer or the cursor of the matrix is on, in words: written below it, and said. */
 
-import { cellIn, described } from "./cells";
+import { described, isKnown } from "./cells";
 import { make } from "./dom";
 import type { Region } from "./protocol";
 import type { Scene } from "./scene";
@@ -9,8 +9,9 @@ const HINT = "Wheel or pinch to zoom, drag to move, Shift and drag to select, cl
 
 export class Readout {
   readonly element = make("p", { class: "readout" }, HINT);
-  /** Whether the cell at the cursor is to be said, once it is known. */
+  /** Whether the cell at the cursor is to be said, until all of it is known. */
   isSaying = false;
+  private saidOfPart = ""; // what was said while not all was known
   private told = "";
   private toldOf: string | undefined; // the cell on which it is written
 
@@ -28,7 +29,9 @@ export class Readout {
     const isOther = cell !== null && JSON.stringify(cell) !== this.toldOf;
     this.element.textContent = isOther ? described(scene, cell) : this.told || HINT;
     if (!this.isSaying || !cursor) return;
-    this.say(described(scene, cursor));
-    this.isSaying = cellIn(scene, cursor) === undefined;
+    const words = described(scene, cursor);
+    if (words !== this.saidOfPart) this.say(words);
+    this.isSaying = !isKnown(scene, cursor);
+    this.saidOfPart = this.isSaying ? words : "";
   }
 }

@@ -200,8 +200,8 @@ export class Names {
   get(axis: Axis, order: string, place: number): string | undefined {
     if (!this.meta.named && order === "given") return String(place);
     const side = this.meta.node_sides[axis];
-    const start = Math.floor(place / CHUNK) * CHUNK;
-    const key = `${axis} ${start} ${order}`;
+    const start = startOf(place);
+    const key = keyOfNames(axis, order, place);
     const chunk = this.known.get(key);
     if (!chunk && !this.asked.has(key)) {
       this.asked.add(key);
@@ -213,10 +213,25 @@ export class Names {
           if (this.meta[axis] <= CHUNK) this.longest.set(axis, lengthOf(answer.names));
           this.changed();
         })
-        .catch(() => undefined); // a saved page has those alone that were shown
+        // A saved page has those alone that were shown.
+        .catch(() => this.known.set(key, { names: [], nodes: [] }));
     }
     return chunk?.names[place - start];
   }
+
+  /** Whether what the node at a place is called may still come. */
+  awaits(axis: Axis, order: string, place: number): boolean {
+    const key = keyOfNames(axis, order, place);
+    return this.asked.has(key) && !this.known.has(key);
+  }
+}
+
+function startOf(place: number): number {
+  return Math.floor(place / CHUNK) * CHUNK;
+}
+
+function keyOfNames(axis: Axis, order: string, place: number): string {
+  return `${axis} ${startOf(place)} ${order}`;
 }
 
 function lengthOf(names: string[]): number {
