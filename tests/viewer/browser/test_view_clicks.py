@@ -118,6 +118,22 @@ def test_keys_move_a_cursor_and_select(look):
     assert selected(page, view, 2) == [1, 2]
 
 
+def test_rectangle_that_is_begun_before_the_last_answer_stays(look, stage):
+    view = el.view(named_layer())
+    page = look(view)
+    page.settle()
+    stage.wire(view).withheld = "edge"
+    page.run("root.querySelector('.matrix canvas').focus()")
+    page.press(Keys.ARROW_UP)
+    page.press(Keys.ARROW_UP, Keys.ENTER)
+    assert selected(page, view, 1) == [1]
+    page.press(Keys.ARROW_DOWN, Keys.ARROW_RIGHT, holding=Keys.SHIFT)
+    stage.wire(view).release()
+    page.wait(lambda: said(page).startswith("edge 1:"))
+    page.press(Keys.ENTER)
+    assert selected(page, view, 2) == [1, 2]
+
+
 def test_cursor_says_names_that_come_late(look, stage):
     view = el.view(named_layer())
     page = look(view, withheld="names")

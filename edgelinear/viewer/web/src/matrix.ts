@@ -219,7 +219,8 @@ export class MatrixPane {
     const { rectangle, cell } = this.cursor;
     if (rectangle) await this.selection.select(rectangle);
     else if (cell) await this.selection.choose(this.scene(), cell);
-    this.cursor.drop();
+    // Another one may have been begun meanwhile.
+    if (this.cursor.rectangle === rectangle) this.cursor.drop();
     this.due();
   }
 
