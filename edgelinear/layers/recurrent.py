@@ -55,7 +55,7 @@ class EdgeRNN(Evolved):
         num_nodes: number of nodes, inputs and outputs included.
         edge_index: (2, num_edges) integers: a tensor, an array, a list of (source, target) tuples,
             or a square `Topology`.
-        inputs: the nodes that take a value, by number, or by name if there are `node_names`.
+        inputs: the nodes that take a value: by name where there are `node_names`, else by number.
         outputs: the nodes whose values are returned, likewise.
         activation: a name of `edgelinear.networks.activations`, an elementwise function, a list
             with one for each node, or a dict of some nodes, the others being "tanh". "identity",

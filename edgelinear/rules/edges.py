@@ -160,7 +160,9 @@ def freeze(layer: Layer, mask: Any) -> Layer:
     """Keep the weights of the edges in `mask` as they are, and return the layer.
 
     The other edges are the parameter, so that neither decay nor momentum moves a frozen one. Frozen
-    weights stand beside it, as a buffer.
+    weights stand beside it, as a buffer. Make the optimizer anew: one that was made before holds
+    the parameter of all edges. `torch.nn.utils.parametrize.remove_parametrizations(layer, "weight")`
+    undoes it, as to freeze other edges.
 
     Args:
         mask: (num_edges,) truth values.

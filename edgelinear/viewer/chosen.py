@@ -1,5 +1,6 @@
 """What a user chooses in a view: edges, nodes and ways to show them, checked."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,3 +64,25 @@ def as_node(scene: Scene, argument: str, node: Any) -> tuple[str, int]:
             f"`{argument}` must hold nodes from 0 to {size - 1} of the side {side!r}, got {number}."
         )
     return side, number
+
+
+def as_nodes(scene: Scene, argument: str, nodes: Iterable[Any]) -> list[tuple[str, int]]:
+    """Return nodes as sides and numbers."""
+    if isinstance(nodes, str) or not isinstance(nodes, Iterable):
+        raise TypeError(f"`{argument}` must be a list of nodes, got {nodes!r}.")
+    return [as_node(scene, argument, node) for node in nodes]
+
+
+def as_window(scene: Scene, window: Sequence[float]) -> list[float]:
+    """Return a part of the matrix."""
+    topology = scene.subject.topology
+    rows, columns = topology.out_features, topology.in_features
+    sides = [float(side) for side in window]
+    if len(sides) == 4:
+        top, left, bottom, right = sides
+        if 0 <= top < bottom <= rows and 0 <= left < right <= columns:
+            return sides
+    raise ValueError(
+        f"`window` must be (top, left, bottom, right), within (0, 0, {rows}, {columns}), got "
+        f"{tuple(window)!r}."
+    )

@@ -1,5 +1,6 @@
 """`view`: a layer, a network or a wiring, opened to be looked at."""
 
+import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -43,8 +44,8 @@ def view(
             alone. These are one graph, whose levels are columns of nodes.
         values: a number for each edge, to be shown beside its weight, as one of its importance.
         other: what to compare with: a layer, a network, a Wiring or a Topology of the same nodes,
-            as a null model, or a state dict, as that of an earlier checkpoint. Edges are the same
-            if both ends are.
+            as a null model, or a state dict, as that of an earlier checkpoint; one with rules is
+            compared where `layer` has the same. Edges are the same if both ends are.
         inputs: samples, for what each edge contributes: its weight times the mean value of its
             source. Of an EdgeNetwork they are its inputs; of an EdgeRNN its states, as
             `(*, num_nodes)`.
@@ -87,7 +88,7 @@ def _subject(layer: Any, argument: str) -> Subject:
 def _other(layer: Any, subject: Subject, other: Any) -> Subject:
     """Return what a subject is compared with, which must have the same nodes."""
     if isinstance(other, Mapping):
-        other = getattr(layer, "from_state_dict", EdgeLinear.from_state_dict)(dict(other))
+        other = _loaded(layer, other)
     found = _subject(other, "other")
     here, there = subject.topology, found.topology
     sizes = (here.in_features, here.out_features), (there.in_features, there.out_features)
@@ -108,3 +109,25 @@ def _other(layer: Any, subject: Subject, other: Any) -> Subject:
                 f"{one[node]!r}: {_CURE}."
             )
     return found
+
+
+def _loaded(layer: Any, state: Mapping[str, Any]) -> nn.Module:
+    """Return what a state dict was saved from."""
+    inner = [key for key, value in state.items() if isinstance(value, Mapping)]
+    if inner:
+        raise ValueError(
+            f"`other` is a checkpoint with a state dict inside: pass that, as other[{inner[0]!r}]."
+        )
+    make = getattr(layer, "from_state_dict", None)
+    try:
+        if isinstance(layer, nn.Module) and (make is None or any(map(_is_of_rules, state))):
+            twin = copy.deepcopy(layer)
+            twin.load_state_dict(state)
+            return twin
+        return (make or EdgeLinear.from_state_dict)(dict(state))
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"`other` is no state dict of such a layer: {error}") from error
+
+
+def _is_of_rules(key: str) -> bool:
+    return "parametrizations." in key

@@ -64,7 +64,7 @@ def page(scene: Scene, traits: dict[str, Any], include: list[tuple[str, int]]) -
             "default-src 'none'", f"script-src 'sha256-{digest}'", "style-src 'unsafe-inline'",
             "img-src data: blob:", "base-uri 'none'", "form-action 'none'",
         ]),
-        title=html.escape(f"{meta['kind']}: {meta['title']}"),
+        title=html.escape(meta.get("caption") or f"{meta['kind']}: {meta['title']}"),
         footer=html.escape(
             f"{meta['kind']}: {meta['title']}. Wiring {meta['digest']}, by edgelinear "
             f"{meta['version']}. In this page: {said}."

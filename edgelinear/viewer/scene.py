@@ -108,6 +108,8 @@ class Scene:
     def notes(self) -> list[str]:
         """Return what is to be said of the numbers and the names."""
         notes = list(self.subject.notes)
+        if self.columns.there is not None:
+            notes.append(_compared(self.columns.there, self.columns.number))
         for name, column in (self.columns.here | self.columns.all).items():
             odd = ~np.isfinite(column)
             if name == "other":
@@ -122,6 +124,15 @@ class Scene:
 
     def _known(self) -> set[str]:
         return {*self.columns.here, *self.columns.all}
+
+
+def _compared(there: np.ndarray, number: int) -> str:
+    both, alone = int(there[:number].sum()), there.size - number
+    edges = "1 edge is" if both == 1 else f"{both:,} edges are"
+    return (
+        f"Compared with another wiring: {edges} in both, {number - both:,} here alone, "
+        f"{alone:,} in the other alone."
+    )
 
 
 def _version() -> str:

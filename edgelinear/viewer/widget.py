@@ -15,7 +15,8 @@ import traitlets
 from edgelinear.topology import EdgeMap
 from edgelinear.viewer import answers
 from edgelinear.viewer.cells import LISTED, edges_in_window
-from edgelinear.viewer.chosen import as_edges, as_node, one_of
+from edgelinear.viewer.chosen import as_edges, as_node, as_nodes, as_window, one_of
+from edgelinear.viewer.drawn import paths_between
 from edgelinear.viewer.page import page, script
 from edgelinear.viewer.scene import Scene
 
@@ -87,9 +88,7 @@ class View(anywidget.AnyWidget):
 
     @selected_nodes.setter
     def selected_nodes(self, nodes: Iterable[Any]) -> None:
-        if isinstance(nodes, str) or not isinstance(nodes, Iterable):
-            raise TypeError(f"`selected_nodes` must be a list of nodes, got {nodes!r}.")
-        found = dict.fromkeys(self._node("selected_nodes", node) for node in nodes)
+        found = dict.fromkeys(as_nodes(self._scene, "selected_nodes", nodes))
         self._nodes = [list(node) for node in found]
 
     def edge_mask(self) -> Any:
@@ -126,11 +125,12 @@ class View(anywidget.AnyWidget):
         Args:
             order: of rows and columns: "given", "level", "degree" or "cluster".
             value: what cells show: "count", "weight", "values", "other" or "difference".
-            window: (top, left, bottom, right) in rows and columns of the order.
+            window: (top, left, bottom, right) in rows and columns of the order: targets from `top`
+                to before `bottom`, and sources from `left` to before `right`.
             node: the node whose partners are listed, as in `selected_nodes`.
             path: (source, target), between which the strongest paths are drawn; or (source,
                 through, target).
-            k: how many paths at most.
+            k: how many paths at most, from 1 to 100.
             theme: "auto", "light" or "dark".
 
         Raises:
@@ -146,11 +146,7 @@ class View(anywidget.AnyWidget):
         if value is not None:
             shown["value"] = one_of("value", value, list(self._scene.shades))
         if window is not None:
-            if len(window) != 4:
-                raise ValueError(
-                    f"`window` must be (top, left, bottom, right), got {tuple(window)!r}."
-                )
-            shown["window"] = [float(side) for side in window]
+            shown["window"] = as_window(self._scene, window)
         if node is not None:
             shown["node"] = list(self._node("node", node))
         if path is not None:
@@ -158,6 +154,38 @@ class View(anywidget.AnyWidget):
         if theme is not None:
             self._theme = one_of("theme", theme, ["auto", "light", "dark"])
         self._view = shown
+
+    def paths(
+        self, source: Any, target: Any, *, through: Any = None, k: int = 10
+    ) -> list[list[int]]:
+        """Return the edges of the strongest paths from one node to another, a list for each path.
+
+        As the page draws them: those with the largest products of `|weight|`, the strongest first,
+        exactly; none goes along an edge whose weight is 0 or not finite. In graphs with cycles they
+        are walks of at most 6 steps.
+
+        Args:
+            source, target, through: nodes as in `selected_nodes`.
+            k: how many paths at most, from 1 to 100.
+
+        Raises:
+            TypeError, ValueError: if there are no such nodes.
+
+        Example:
+            >>> edges, names = [(0, 1), (1, 2), (0, 2)], ["TP53", "repair", "risk"]
+            >>> weight = [2.0, 3.0, 0.5]
+            >>> net = el.EdgeNetwork(3, edges, ["TP53"], ["risk"], weight=weight, node_names=names)
+            >>> view = el.view(net)
+            >>> view.paths("TP53", "risk")
+            [[0, 1], [2]]
+            >>> view.selected_edges = sum(view.paths("TP53", "risk", k=1), [])
+        """
+        subject, by = (
+            self._scene.subject,
+            None if through is None else self._node("through", through),
+        )
+        ends = self._node("source", source), self._node("target", target)
+        return [path.edges for path in paths_between(subject, *ends, by, k, None).paths]
 
     def _path(self, path: Sequence[Any], k: int) -> dict[str, Any]:
         if isinstance(path, str) or len(path) not in (2, 3):
@@ -170,16 +198,23 @@ class View(anywidget.AnyWidget):
         answers.answer(self._scene, {"kind": "paths", **chosen})  # which says what does not fit
         return chosen
 
-    def save(self, path: Any, *, include: Iterable[Any] | None = None) -> Path:
+    def save(
+        self, path: Any, *, title: str | None = None, include: Iterable[Any] | None = None
+    ) -> Path:
         """Write the view as one page of HTML, and return where it is.
 
         The page holds what is shown and what is selected: the matrix as far as 20 MB go, the tables
         of the nodes selected and shown, and the paths. Of a wiring of at most 20,000 edges it holds
-        all, and then answers most questions itself. It needs no network, and its footer has the
-        digest of the wiring.
+        all, and then answers most questions itself. It works offline, and its footer has the digest
+        of the wiring.
 
         Args:
+            path: of a file that ends in .html or .htm.
+            title: what the page is headed by, in place of its numbers of nodes and edges.
             include: nodes whose tables are in the page as well, as in `selected_nodes`.
+
+        Raises:
+            ValueError: if the path has another ending, or there are no such nodes.
 
         Example:
             >>> import tempfile
@@ -188,10 +223,16 @@ class View(anywidget.AnyWidget):
             ...     view.save(f"{folder}/view.html").name
             'view.html'
         """
-        nodes = [self._node("include", node) for node in include or ()]
+        path = Path(path)
+        if path.suffix.lower() not in (".html", ".htm"):
+            raise ValueError(
+                f"`path` must end in .html, so that browsers open it, got {path.name!r}."
+            )
+        nodes = as_nodes(self._scene, "include", include or ())
         names = ("_meta", "_edges", "_edge_total", "_nodes", "_theme", "_view")
         traits = {name: getattr(self, name) for name in names}
-        path = Path(path)
+        if title is not None:
+            traits["_meta"] = {**self._meta, "caption": title}
         path.write_text(page(self._scene, traits, nodes), encoding="utf-8", newline="\n")
         return path
 

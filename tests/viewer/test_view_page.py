@@ -71,6 +71,28 @@ def test_page_says_where_it_came_from(tmp_path):
     assert page.texts["title", None] == "EdgeLinear: 3 -> 2, 3 edges (50% of dense)"
 
 
+def test_page_is_headed_as_it_is_told(tmp_path):
+    view = el.view(named_layer())
+    page, data = saved(view, tmp_path, title="What <TP53> does")
+    assert page.texts["title", None] == "What <TP53> does"
+    assert data["traits"]["_meta"]["caption"] == "What <TP53> does"
+    assert "caption" not in view._meta
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "error", "said"),
+    [
+        ("page", {}, ValueError, "`path` must end in .html, so that browsers open it, got 'page'"),
+        ("page.pdf", {}, ValueError, "got 'page.pdf'"),
+        ("page.html", {"include": "TP53"}, TypeError, "`include` must be a list of nodes, got 'TP"),
+    ],
+)
+def test_page_that_cannot_be_saved_is_not_begun(tmp_path, path, options, error, said):
+    with pytest.raises(error, match=said):
+        el.view(named_layer()).save(tmp_path / path, **options)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_tiles_are_those_that_a_page_would_ask_for(tmp_path):
     _, data = saved(el.view(named_layer()), tmp_path)
     tiles = {a["ask"]["value"]: a for a in data["answers"] if a["ask"]["kind"] == "tile"}

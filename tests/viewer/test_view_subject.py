@@ -1,5 +1,6 @@
 """What a view takes, what it says of it, and what it refuses."""
 
+import copy
 import sys
 
 import numpy as np
@@ -215,6 +216,44 @@ def test_edges_of_a_null_model_are_matched_by_their_ends():
     assert states.count("here") == len(ours - theirs)
     assert states.count("there") == len(theirs - ours)
     assert seen.meta()["edges"] == 200
+
+
+def test_other_may_be_the_state_of_a_layer_with_rules():
+    layer = el.rules.freeze(named_layer(), [True, False, False])
+    state = copy.deepcopy(layer.state_dict())
+    layer.set_weight([0.5, 7.0, 8.0])
+    found = scene(layer, other=state)
+    assert found.columns.all["other"].tolist() == [0.5, -1.0, 2.0]
+    assert layer.weight.tolist() == [0.5, 7.0, 8.0]
+    with pytest.raises(
+        ValueError, match="`other` is no state dict of such a layer(.|\n)*same ones first"
+    ):
+        scene(named_layer(), other=state)
+
+
+def test_other_may_be_the_state_of_a_model():
+    def model(weight):
+        layer = el.EdgeLinear(2, 1, [(0, 0), (1, 0)], weight=weight)
+        return nn.Sequential(named_layer(), nn.ReLU(), layer)
+
+    found = scene(model([1.0, 2.0]), other=model([3.0, 5.0]).state_dict())
+    assert found.columns.all["difference"].tolist() == [0.0, 0.0, 0.0, -2.0, -3.0]
+
+
+def test_state_dict_inside_a_checkpoint_is_pointed_at():
+    checkpoint = {"epoch": 3, "model": named_layer().state_dict()}
+    with pytest.raises(ValueError, match="state dict inside: pass that, as other.'model'."):
+        scene(named_layer(), other=checkpoint)
+    with pytest.raises(ValueError, match="`other` is no state dict of such a layer"):
+        scene(named_layer(), other={"weight": torch.ones(3)})
+
+
+def test_it_is_said_how_many_edges_two_wirings_share():
+    other = el.EdgeLinear(3, 2, [(2, 1), (2, 0)])
+    (note,) = scene(named_layer(), other=other).meta()["notes"]
+    assert note == (
+        "Compared with another wiring: 1 edge is in both, 2 here alone, 1 in the other alone."
+    )
 
 
 def test_other_of_other_sizes_is_refused_with_a_cure_that_works():

@@ -228,7 +228,11 @@ def test_view_shows_what_python_asks_for():
         ({"order": "colour"}, "`order` must be one of given, level, .* here, got 'colour'"),
         ({"value": "other"}, "`value` must be one of count, weight here, got 'other'"),
         ({"theme": "blue"}, "`theme` must be one of auto, light, dark here, got 'blue'"),
-        ({"window": [1, 2]}, r"`window` must be \(top, left, bottom, right\), got \(1, 2\)"),
+        ({"window": [1, 2]}, r"`window` must be \(top, left, bottom, right\), .* got \(1, 2\)"),
+        ({"window": [0, 0, 1, 6]}, r"within \(0, 0, 5, 5\), got \(0, 0, 1, 6\)"),
+        ({"window": [3, 3, 2, 4]}, r"within \(0, 0, 5, 5\), got \(3, 3, 2, 4\)"),
+        ({"window": [-1, 0, 2, 2]}, r"got \(-1, 0, 2, 2\)"),
+        ({"window": [float("nan"), 0, 2, 2]}, r"got \(nan, 0, 2, 2\)"),
         ({"path": ["in a"]}, r"`path` must be \(source, target\) or"),
         ({"path": "ab"}, "got 'ab'"),
         ({"path": ["in a", "out"], "k": 0}, "`k` must be from 1 to 100"),
@@ -240,6 +244,20 @@ def test_what_cannot_be_shown_is_refused(shown, said):
     with pytest.raises(ValueError, match=said):
         view.show(**shown)
     assert view._view == {}
+
+
+def test_edges_of_the_strongest_paths_are_selected():
+    net = network()
+    view = el.view(net)
+    # in b -> out is 1.5; in b -> hidden -> also -> out is 2 * 0.5 * 0.25.
+    assert view.paths("in b", "out") == [[5], [1, 2, 4]]
+    assert view.paths("in b", "out", k=1) == [[5]]
+    assert view.paths(1, 4, through="also") == [[1, 2, 4]]
+    assert view.paths("out", "in a") == []
+    view.selected_edges = sum(view.paths("in b", "out"), [])
+    assert view.selected_edges == [1, 2, 4, 5]
+    with pytest.raises(ValueError, match="`through` has 'nobody', and no node has this name"):
+        view.paths("in b", "out", through="nobody")
 
 
 def test_view_says_in_words_what_it_is():

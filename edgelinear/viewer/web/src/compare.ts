@@ -70,9 +70,10 @@ export class ComparePane {
   }
 
   private sentence({ kind, most }: Scale): string {
-    const { meta } = this.linked;
+    const { meta, shown } = this.linked;
     const largest = figure(most);
     if (meta.edges === 0) return "There are no edges.";
+    if (shown.most === null) return "Loading.";
     if (most === 0) return "Nothing but 0 is shown.";
     if (kind === "signed") {
       return `From −${largest}, lower here than in the other, to ${largest}, higher here.`;

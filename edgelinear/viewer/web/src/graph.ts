@@ -107,7 +107,7 @@ export class Graph {
     const label = `Drawing of the paths: ${size}, ${counted(links.length, "edge")}. `;
     this.drawing.setAttribute("aria-label", `${label}The list beside it says the same.`);
     this.graph.nodes().style("text-max-width", `${apart - 12}px`);
-    this.legend.textContent = `Widest line: |weight| ${figure(most)}. Dashed: below 0.`;
+    this.legend.textContent = `Widest line: |weight| ${figure(most)}. Blue and dashed: below 0.`;
     this.fit();
     this.markNodes();
   }
@@ -198,13 +198,13 @@ function styles(theme: Theme): cytoscape.StylesheetJson {
       selector: "edge",
       style: {
         width: "data(width)",
-        "line-color": theme.accent,
+        "line-color": theme.above,
         "line-opacity": 0.65,
         "curve-style": "unbundled-bezier",
         "control-point-distances": "data(bend)",
         "control-point-weights": [0.5],
         "target-arrow-shape": "triangle",
-        "target-arrow-color": theme.accent,
+        "target-arrow-color": theme.above,
         "arrow-scale": 0.7,
       },
     },
@@ -212,15 +212,20 @@ function styles(theme: Theme): cytoscape.StylesheetJson {
       selector: "edge.below",
       style: {
         "line-style": "dashed",
-        "line-color": theme.above,
-        "target-arrow-color": theme.above,
+        "line-color": theme.below,
+        "target-arrow-color": theme.below,
       },
     },
     { selector: ".source, .target, .through", style: { width: 14, height: 14, shape: "diamond" } },
     { selector: "node.selected", style: { "background-color": theme.mark, "font-weight": "bold" } },
     {
       selector: "edge.selected",
-      style: { "line-color": theme.mark, "target-arrow-color": theme.mark, "line-opacity": 1 },
+      style: {
+        "line-opacity": 1,
+        "underlay-color": theme.mark,
+        "underlay-opacity": 0.5,
+        "underlay-padding": 5,
+      },
     },
   ];
 }

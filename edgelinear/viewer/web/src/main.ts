@@ -95,13 +95,14 @@ function paint(view: HTMLElement, linked: Linked, model: Model, signal: AbortSig
   signal.addEventListener("abort", () => model.off("change:_theme", choose));
 }
 
-function title({ kind, title, notes, digest, version }: Meta): HTMLElement {
-  const about = `${kind}, wiring ${digest.slice(0, 12)}, edgelinear ${version}`;
+function title({ kind, title, caption, notes, digest, version }: Meta): HTMLElement {
+  const said = caption === undefined ? kind : `${kind}, ${title}`;
+  const about = `${said}, wiring ${digest.slice(0, 12)}, edgelinear ${version}`;
   const says = notes.map((note) => make("li", {}, note));
   return make(
     "header",
     {},
-    make("h2", {}, title),
+    make("h2", {}, caption ?? title),
     make("p", { class: "about" }, about),
     ...(says.length > 0 ? [make("ul", { class: "notes" }, ...says)] : []),
   );

@@ -166,7 +166,8 @@ export class PartnersPane {
     const way = this.direction === "in" ? "in" : "out";
     const filtered = this.filter.value.trim() ? " with that in their names" : "";
     const called = make("strong", { dir: "auto" }, name);
-    const about = `, ${wordFor(side)}: ${counted(total, "edge")} ${way}${filtered}`;
+    const what = side === "node" ? "" : `, ${wordFor(side)}`;
+    const about = `${what}: ${counted(total, "edge")} ${way}${filtered}`;
     this.title.replaceChildren(called, about);
     this.table.element.setAttribute("aria-label", `Edges ${way} of ${name}`);
     this.table.draw(rows, columns, this.direction);

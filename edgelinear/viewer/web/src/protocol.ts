@@ -13,6 +13,8 @@ export type State = "both" | "here" | "there";
 /** What is looked at. Rows are targets, columns are sources. */
 export interface Meta {
   title: string;
+  /** What heads a page that was saved, in place of the title. */
+  caption?: string;
   kind: string;
   version: string;
   digest: string;
