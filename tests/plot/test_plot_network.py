@@ -11,6 +11,7 @@ import edgelinear as el
 pytest.importorskip("matplotlib")
 from edgelinear import plot  # noqa: E402
 from edgelinear.plot._folding import fold  # noqa: E402
+from edgelinear.plot._layers import layers_in  # noqa: E402
 from edgelinear.plot._stack import stack_of  # noqa: E402
 
 NAMES = ["in a", "in b", "hidden", "also", "out"]
@@ -208,7 +209,7 @@ def test_columns_are_ranked_by_the_sum_of_all_edges_and_bars_are_as_long():
 
 def test_bands_hold_all_edges_but_the_strongest():
     layers = stack()
-    folded = fold(stack_of(layers, None), 12)
+    folded = fold(stack_of(layers_in(layers), None), 12)
     edges = ends_of(layers)
     total = sum(abs(weight) for *_, weight, _ in edges)
     drawn = {*folded.edges.tolist()}
@@ -254,8 +255,9 @@ def test_one_layer_and_one_network_take_an_array_of_scores():
             figure = plot.network(model, scores=given)
             assert lines(figure, "strongest").get_array().tolist() == [1.0, 2.0, 3.0]
             assert figure.axes[1].get_ylabel() == "score"
-    figure = plot.network(small(), scores=range(6))
-    assert lines(figure, "strongest").get_array().tolist() == [0, 1, 2, 3, 4, 5]
+    for given in (range(6), (torch.arange(6),)):
+        figure = plot.network(small(), scores=given)
+        assert lines(figure, "strongest").get_array().tolist() == [0, 1, 2, 3, 4, 5]
 
 
 def test_layers_of_a_module_are_those_of_a_list():
@@ -275,9 +277,9 @@ def test_layers_of_a_module_are_those_of_a_list():
 
 def test_names_come_from_either_side_or_are_numbers():
     first = el.EdgeLinear(2, 2, [(0, 0), (1, 1)], out_names=["h", "i"])
-    second = el.EdgeLinear(2, 1, [(0, 0), (1, 0)], in_names=["other", "names"])
+    second = el.EdgeLinear(2, 1, [(0, 0), (1, 0)])
     assert boxes(plot.network([first, second])) == [["0", "1"], ["h", "i"], ["0"]]
-    first.out_names = None
+    first.out_names, second.in_names = None, ["other", "names"]
     assert boxes(plot.network([first, second]))[1] == ["other", "names"]
 
 
@@ -315,10 +317,10 @@ def test_parallel_edges_are_drawn_each():
 )
 def test_names_of_every_kind_stay_in_their_boxes(name):
     names = [name.replace("{}", str(i)) for i in range(9)]
-    layer = el.EdgeLinear(9, 9, [(i, (2 * i) % 9) for i in range(9)], in_names=names)
-    layer.out_names = names[::-1]
+    edges = [(i, (2 * i) % 9) for i in range(9)]
+    layers = [el.EdgeLinear(9, 9, edges, in_names=names, out_names=names) for _ in range(2)]
     for top in (3, 9):
-        figure = plot.network([layer, layer], top=top)
+        figure = plot.network(layers, top=top)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a font without the glyph
             assert_readable(figure)
@@ -425,6 +427,57 @@ def test_layers_must_follow_one_another():
         plot.network(model)
 
 
+def test_names_of_both_sides_must_agree():
+    first = el.EdgeLinear(2, 3, [(0, 0), (1, 1)], out_names=["a", "b", "c"])
+    second = el.EdgeLinear(3, 1, [(0, 0), (1, 0)], in_names=["a", "c", "b"])
+    said = "output 1 of layer 0 is 'b', and input 1 of layer 1 is 'c'"
+    with pytest.raises(ValueError, match=said):
+        plot.network([first, second])
+
+
+def test_nothing_else_may_mix_features_between_layers():
+    first, second = el.EdgeLinear(3, 2, [(0, 0), (1, 1)]), el.EdgeLinear(2, 1, [(0, 0), (1, 0)])
+    between = {
+        "Linear": torch.nn.Linear(2, 2),
+        "GRU": torch.nn.Sequential(torch.nn.GRU(2, 2)),
+        "EdgeNetwork": el.EdgeNetwork(4, [(0, 2), (1, 3)], [0, 1], [2, 3]),
+        "EdgeRNN": el.EdgeRNN(2, [(0, 1), (1, 0)], [0, 1], [0, 1]),
+    }
+    for kind, module in between.items():
+        with pytest.raises(ValueError, match=f"EdgeLinears alone, .* got {kind} at '1"):
+            plot.network(torch.nn.Sequential(first, module, second))
+    with pytest.raises(ValueError, match="got EdgeNetwork at '1'"):
+        plot.network(torch.nn.Sequential(first, between["EdgeNetwork"]))
+    model = torch.nn.Sequential(
+        torch.nn.Linear(3, 3), first, torch.nn.BatchNorm1d(2), second, torch.nn.Linear(1, 1)
+    )
+    assert [*map(len, boxes(plot.network(model)))] == [3, 2, 1]
+
+
+@pytest.mark.parametrize("wrap", [torch.nn.Sequential, torch.compile])
+def test_a_network_in_a_module_is_that_network(wrap):
+    assert boxes(plot.network(wrap(small()))) == boxes(plot.network(small()))
+    loop = el.EdgeRNN(2, [(0, 1), (1, 0)], [0], [1])
+    assert plot.network(wrap(loop)).axes[0].get_ylabel() == "target"
+
+
+def test_layers_of_a_compiled_model_are_called_as_in_the_model():
+    model = torch.compile(torch.nn.Sequential(*stack((6, 5, 4), (9, 8), named=False)))
+    headings = [text.get_text() for text in plot.network(model).axes[0].texts[:3]]
+    assert headings == ["inputs", "layer 0", "layer 1"]
+
+
+def test_a_layer_of_two_names_is_there_once():
+    first, second = stack((6, 5, 4), (9, 8), named=False)
+    model = torch.nn.Module()
+    model.layers = torch.nn.ModuleList([first, second])
+    model.readout = model.layers[1]
+    model.body = torch.nn.Sequential(first, torch.nn.Tanh(), second)
+    assert [*map(len, boxes(plot.network(model)))] == [6, 5, 4]
+    block = torch.nn.Sequential(el.EdgeLinear(2, 2, [(0, 1), (1, 0)]), torch.nn.Tanh())
+    assert len(boxes(plot.network(torch.nn.Sequential(block, block)))) == 3
+
+
 def test_scores_are_one_finite_number_an_edge():
     layers = stack()
     right = [torch.zeros(layer.num_edges) for layer in layers]
@@ -461,7 +514,7 @@ def test_weights_that_are_not_finite_are_refused():
     plot.network(net, scores=range(6))
 
 
-@pytest.mark.parametrize("options", [{"scores": [1.0, 2.0]}, {"top": 5}])
+@pytest.mark.parametrize("options", [{"scores": [1.0, 2.0]}, {"top": 30}])
 def test_recurrent_networks_take_no_options_of_columns(options):
     loop = el.EdgeRNN(2, [(0, 1), (1, 0)], [0], [1])
     with pytest.raises(ValueError, match="takes neither `scores` nor `top`: leave them out"):
@@ -478,14 +531,23 @@ def test_top_is_a_number_that_can_be_told_apart(top):
         plot.network(small(), names="a")
 
 
+def test_a_page_of_boxes_without_end_is_refused():
+    topology = el.generators.erdos_renyi(2000, 2000, num_edges=4000)
+    layer = el.EdgeLinear.from_topology(topology)
+    with pytest.raises(ValueError, match="at most 200 boxes .* pass a smaller `top` than 600"):
+        plot.network(layer, top=600)
+    plot.network(layer, top=190)
+
+
 def test_what_has_no_layers_is_refused():
     with pytest.raises(TypeError, match="or a module that holds some, got int"):
         plot.network(5)
     with pytest.raises(TypeError, match="EdgeLinears alone where it is a list, got Linear at pos"):
         plot.network([el.EdgeLinear(2, 1, [(0, 0)]), torch.nn.Linear(1, 1)])
-    for nothing in ([], torch.nn.Sequential(torch.nn.Linear(2, 2))):
-        with pytest.raises(ValueError, match="at least one EdgeLinear, got a"):
-            plot.network(nothing)
+    with pytest.raises(ValueError, match="at least one EdgeLinear, got an empty list"):
+        plot.network([])
+    with pytest.raises(ValueError, match="EdgeLinear, or a network, got a Sequential without"):
+        plot.network(torch.nn.Sequential(torch.nn.Linear(2, 2)))
     with pytest.raises(TypeError, match="`net` must be an EdgeNetwork.* got EdgeRNN"):
         plot.levels(el.EdgeRNN(1, [], [0], [0]))
     with pytest.raises(TypeError, match="got EdgeNetwork: use `plot.network`"):
