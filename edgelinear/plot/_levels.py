@@ -33,13 +33,13 @@ def levels(net: EdgeNetwork) -> "Figure":
         raise TypeError(
             f"`net` must be an EdgeNetwork, whose nodes have levels, got {type(net).__name__}."
         )
-    from matplotlib.ticker import MaxNLocator
-
     level, number = net.level.numpy(), net.num_levels
     src, dst = level[net.edge_index.cpu().numpy()]
     counts = np.bincount(dst * number + src, minlength=number**2).reshape(number, number)
     size = min(11.0, max(6.5, 2.5 + 0.6 * number))
     figure = make_figure(size + 1, size + 1)
+    from matplotlib.ticker import MaxNLocator
+
     top, axes = figure.subplots(2, 1, sharex=True, height_ratios=[1, 3])
     bottom = np.zeros(number)
     for label, colour, nodes in _kinds(net):

@@ -33,16 +33,21 @@ def network(
 
     Levels, or layers, are columns. The `top` edges of the largest `|weight|` are lines, as wide and
     as coloured as they are strong; of several columns, as many edges lead into each as there are.
-    A node that one of them touches has a box with its name, or its number, and a bar as long as the
-    sum of `|weight|` of all edges into it; out of it, in the first column. The other nodes of a
-    column are one box that counts them, and all other edges grey bands, added up.
+    The scale is one for a network; that of layers, which are not shown whole, is the largest
+    `|weight|` of each, which stands in its heading. Parallel edges lie on each other.
+
+    A node that a line touches has a box with its name, or its number, and a bar as long as the sum
+    of `|weight|` of all edges into it; out of it, in the first column. The other nodes of a column
+    are one box that counts them. All other edges to the next column are grey bands, added up, in
+    the width of a line of their sum, up to twice that of the strongest; others that skip columns
+    are left out, and a note counts them.
 
     A network of at most `top` edges, and 40 nodes a column, is shown whole. `levels` shows the
     widths of a network of any depth.
 
     An EdgeRNN is shown as the matrix of its weights, targets down and sources across, ordered by
-    the steps that an input takes to reach a node, and outputs last among those; above 400 nodes, a
-    cell counts the edges of a block.
+    the steps that an input takes to reach a node, and outputs last among those. Parallel edges add
+    up; above 400 nodes, a cell counts the edges of a block.
 
     Args:
         model: an EdgeNetwork, an EdgeRNN, a list of layers, or a module, as `nn.Sequential`, that

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgelinear.dynamic import Schedule, Update
-from edgelinear.plot._figure import BLUE, ORANGE, make_figure
+from edgelinear.plot._figure import BLUE, ORANGE, ink, make_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,7 +76,7 @@ def _changes(axes: Any, updates: list[Update]) -> None:
     for colour, label, sign in ((BLUE, "grown", 1), (ORANGE, "dropped", -1)):
         heights = [sign * getattr(update, label) for update in updates]
         axes.bar(steps, heights, width, color=colour, label=label)
-    axes.axhline(0.0, color="black", lw=0.5)
+    axes.axhline(0.0, color=ink(), lw=0.5)
     axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):,.0f}")
     axes.legend(frameon=False, fontsize=8, ncols=2, loc="lower right")
     axes.set_xlabel("step")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgelinear.layers.module import EdgeModule
-from edgelinear.plot._figure import BLUE, GREY, ORANGE, make_figure, values_of
+from edgelinear.plot._figure import BLUE, GREY, ORANGE, ink, make_figure, values_of
 from edgelinear.plot._matrix import mark_counts, shades
 from edgelinear.topology import Topology, Wiring
 from edgelinear.topology.numbers import as_numbers
@@ -54,9 +54,9 @@ def weights(before: Any, after: Any) -> "Figure":
         _draw_dots(left, old, new, flipped)
     else:
         _draw_cells(figure, left, old, new, bound)
-    left.axline((0, 0), slope=1, color="black", lw=0.8, ls="--", zorder=3)
+    left.axline((0, 0), slope=1, color=ink(), lw=0.8, ls="--", zorder=3)
     for line in (left.axhline, left.axvline):
-        line(0, color="black", lw=0.5, zorder=0.5)
+        line(0, color=ink(), lw=0.5, zorder=0.5)
     left.set(
         xlim=(-bound, bound), ylim=(-bound, bound), aspect="equal", xlabel="before", ylabel="after"
     )

@@ -8,7 +8,7 @@ import torch
 
 import edgelinear as el
 
-pytest.importorskip("matplotlib")
+matplotlib = pytest.importorskip("matplotlib")
 from edgelinear import plot  # noqa: E402
 from edgelinear.plot._folding import fold  # noqa: E402
 from edgelinear.plot._layers import layers_in  # noqa: E402
@@ -55,6 +55,12 @@ def bars(figure):
     return dict(zip(texts, parts, strict=True))
 
 
+def note(figure):
+    """Return the text below the picture, in one line."""
+    texts = [" ".join(text.get_text().split()) for text in figure.axes[0].texts]
+    return next(text for text in texts if "Bars: sum" in text)
+
+
 def assert_readable(figure):
     """Hold texts to their boxes, boxes to their places, and everything to the page."""
     figure.draw_without_rendering()
@@ -68,6 +74,7 @@ def assert_readable(figure):
         if text.width:
             assert box.x0 < text.x0 and text.x1 < box.x1
     every = [*tracks, *texts[: len(texts) - len(tracks)]]
+    every += [scale.get_tightbbox() for scale in figure.axes[1:]]  # with its numbers and label
     for i, box in enumerate(every):
         assert not any(box.overlaps(other) for other in every[i + 1 :] if other.width)
 
@@ -135,14 +142,38 @@ def test_edges_that_skip_levels_pass_between_the_boxes():
         8, [(0, 2), (1, 2), (2, 3), (2, 4), (3, 5), (4, 5), (0, 5), (1, 5), (0, 6), (5, 7), (2, 7)],
         [0, 1], [7],
     )  # fmt: skip
-    axes = plot.network(net).axes[0]
-    for line in lines(axes.figure, "strongest").get_segments():
+    for top in (4, 30):
+        assert_lines_pass_between_boxes(plot.network(net, top=top))
+
+
+def assert_lines_pass_between_boxes(figure):
+    axes = figure.axes[0]
+    every = [*lines(figure, "strongest").get_segments(), *lines(figure, "others").get_segments()]
+    for line in every:
         for box in axes.containers[0]:
             x0, x1 = box.get_x(), box.get_x() + box.get_width()
             if line[0, 0] < x0 and x1 < line[-1, 0]:  # a column that it passes
                 y = np.interp([x0, (x0 + x1) / 2, x1], *line.T)
                 low, high = box.get_y(), box.get_y() + box.get_height()
                 assert (y < low).all() or (y > high).all()
+
+
+def test_other_edges_that_skip_levels_are_counted():
+    net = el.EdgeNetwork(4, [(0, 1), (1, 2), (2, 3), (0, 3)], [0], [3], weight=[3.0, 2.0, 4.0, 1.0])
+    figure = plot.network(net, top=3)
+    assert len(lines(figure, "others").get_segments()) == 0
+    assert "3 in all; left out: 1 that skip columns. Bars" in note(figure)
+    net = large()
+    figure = plot.network(net, top=60)
+    src, dst = net.level.numpy()[net.edge_index.numpy()]
+    folded = fold(stack_of(layers_in(net), None), 60)
+    rest = np.setdiff1d(np.arange(net.num_edges), folded.edges)
+    skipping = int((dst - src > 1)[rest].sum())
+    assert f"in grey the other {rest.size - skipping:,}, added" in note(figure)
+    assert f"left out: {skipping:,} that skip columns" in note(figure)
+    near = np.abs(net.weight.detach().double().numpy())[rest][(dst - src == 1)[rest]].sum()
+    assert folded.total.sum() == pytest.approx(near)
+    assert_lines_pass_between_boxes(figure)
 
 
 def test_strong_edges_are_wide():
@@ -171,9 +202,7 @@ def test_as_many_edges_lead_into_each_column_the_strongest_of_it():
         folded = {f"{len(untouched)} others"} if len(untouched) > 1 else untouched
         assert column == (shown & possible) | folded
     assert len(lines(figure, "strongest").get_segments()) == 12
-    note = next(t.get_text() for t in figure.axes[0].texts if "In colour" in t.get_text())
-    said = f"12 in all; in grey the other {sum(left.values()):,}"
-    assert said in note.replace("\n", " ")
+    assert f"12 in all; in grey the other {sum(left.values()):,}" in note(figure)
 
 
 def test_colours_of_several_columns_are_parts_of_the_largest_in_each():
@@ -185,7 +214,34 @@ def test_colours_of_several_columns_are_parts_of_the_largest_in_each():
         expected += [weight / abs(four[-1]) for weight in four]
     found = lines(figure, "strongest").get_array().tolist()
     assert sorted(found) == pytest.approx(sorted(expected))
-    assert figure.axes[1].get_ylabel() == "weight, over the largest in the column"
+    said = figure.axes[1].get_ylabel().replace("\n", " ")
+    assert said == "weight, over the largest in the column"
+    largest = [float(layer.weight.abs().max()) for layer in layers]
+    assert [text.get_text() for text in figure.axes[0].texts[:4]] == [
+        "inputs", *(f"layer {i}\nlargest {value:.2g}" for i, value in enumerate(largest))
+    ]  # fmt: skip
+
+
+def test_colours_and_widths_of_a_network_are_of_one_scale():
+    net = large()
+    figure = plot.network(net, top=60)
+    collection = lines(figure, "strongest")
+    found = collection.get_array()
+    bound = float(net.weight.abs().max())
+    assert {*found.tolist()} <= {*net.weight.tolist()} and collection.norm.vmax == bound
+    assert np.allclose(collection.get_linewidths(), 0.7 + 3.3 * np.abs(found) / bound)
+    assert figure.axes[1].get_ylabel() == "weight"
+
+
+def test_bands_are_as_wide_as_lines_of_their_sum():
+    edges = [(0, 0), (1, 0), (2, 1), (3, 1), (4, 1)]
+    layer = el.EdgeLinear(5, 2, edges, weight=[10.0, 9.0, 8.0, 1e-6, 8.0])
+    figure = plot.network(layer, top=3)
+    assert lines(figure, "strongest").get_linewidths()[-1] == 4.0  # whose weight is 10
+    widths = lines(figure, "others").get_linewidths()
+    assert [*widths] == pytest.approx([0.7 + 3.3 * 8.000001 / 10])
+    layer = el.EdgeLinear(9, 1, [(i, 0) for i in range(9)], weight=[1.0, *[0.9] * 8])
+    assert lines(plot.network(layer, top=1), "others").get_linewidths().tolist() == [8.0]
 
 
 def test_columns_are_ranked_by_the_sum_of_all_edges_and_bars_are_as_long():
@@ -245,7 +301,8 @@ def test_scores_take_the_place_of_weights():
     expected = {f"{'pqrs'[i + side]}{ends[i][side]}" for i in range(3) for side in (0, 1)}
     assert {text for column in boxes(figure) for text in column if "others" not in text} == expected
     assert lines(figure, "strongest").get_array().tolist() == [-1.0] * 3
-    assert figure.axes[1].get_ylabel() == "score, over the largest in the column"
+    said = figure.axes[1].get_ylabel().replace("\n", " ")
+    assert said == "score, over the largest in the column"
 
 
 def test_one_layer_and_one_network_take_an_array_of_scores():
@@ -329,6 +386,19 @@ def test_names_of_every_kind_stay_in_their_boxes(name):
 def test_large_pictures_stay_readable():
     for model, top in ((stack(), 12), (stack(), 200), (large(), 60), (large(), 600)):
         assert_readable(plot.network(model, top=top))
+
+
+@pytest.mark.parametrize("font", ["DejaVu Sans", "DejaVu Sans Mono"])
+@pytest.mark.parametrize("dpi", [72, 80, 96, 100, 200])
+def test_texts_have_room_in_wide_fonts_and_few_dots(font, dpi):
+    skipping = el.EdgeNetwork(
+        5, [(0, 1), (1, 2), (2, 3), (0, 3), (0, 4), (3, 4)], [0], [4],
+        weight=[1.0, 1.0, 1.0, 0.9, 1.0, 1.0],
+    )  # fmt: skip
+    few = [torch.nn.Sequential(*stack((3, 3, 3), (4, 4), named=False)), skipping, large()]
+    with matplotlib.rc_context({"font.family": font, "figure.dpi": dpi}):
+        for model, top in [(few[0], 3), (skipping, 4), (few[2], 60), (stack(), 30)]:
+            assert_readable(plot.network(model, top=top))
 
 
 def test_levels_show_the_edges_between_them():
