@@ -40,7 +40,8 @@ def bipartite(
 ) -> "Figure":
     """Return a drawing of a small layer: sources left, targets right, edges coloured by weight.
 
-    Nodes have the names given, or else the layer's, or else their numbers.
+    Nodes have the names given, or else the layer's, or else their numbers. Of parallel edges, which
+    lie on each other, the strongest is seen.
 
     Args:
         values: a number for each edge, which colours it instead of its weight.

@@ -20,6 +20,7 @@ _SIGNED = ["#3b4cc0", "#7f9be8", "#b4b4b4", "#e8957a", "#b40426"]
 LINE, CHARACTER = 0.2, 0.07  # inches that a name takes, and a character of it, at 8 points
 EDGES = 600  # more lines than these cannot be told apart
 _LONGEST = 32  # characters of a name
+_HUGE = 1e150  # whose square is finite
 _SPARE = 1.12  # as letters are wider where they are fitted to few dots an inch
 
 
@@ -170,6 +171,9 @@ def values_of(what: str, values: Any, num_edges: int) -> np.ndarray:  # (num_edg
         raise ValueError(
             f"{what} must be finite to be drawn, got {array[infinite[0]]} for edge {infinite[0]}."
         )
+    largest = np.abs(array).max(initial=0)
+    if largest > _HUGE:
+        raise ValueError(f"{what} must be up to {_HUGE:g} to be drawn, got {largest:.3g}.")
     return array
 
 

@@ -35,8 +35,12 @@ def rewiring(schedule: "Schedule | Iterable[Update]") -> "Figure":
     """
     history = schedule.history if isinstance(schedule, Schedule) else schedule
     history = list(history) if isinstance(history, Iterable) else [history]
-    if not all(isinstance(update, Update) for update in history):
-        raise TypeError("`schedule` must be one of `el.dynamic`, or its `history`.")
+    for update in history:
+        if not isinstance(update, Update):
+            raise TypeError(
+                "`schedule` must be one of `el.dynamic`, or its `history`, got "
+                f"{type(update).__name__}."
+            )
     if not history:
         raise ValueError("`schedule` must have a history of at least one layer, got an empty one.")
     names = list(dict.fromkeys(update.layer for update in history))
@@ -53,8 +57,9 @@ def rewiring(schedule: "Schedule | Iterable[Update]") -> "Figure":
     rows[1, 0].set_ylabel("edges")
     grown, dropped = (sum(getattr(u, key) for u in history) for key in ("grown", "dropped"))
     kind = f"{type(schedule).__name__}: " if isinstance(schedule, Schedule) else ""
-    number = len({update.step for update in history}) - 1
-    figure.suptitle(f"{kind}{number} updates, {dropped:,} edges dropped and {grown:,} grown")
+    number = len({update.step for update in history} - {0})  # where it began
+    times = "1 update" if number == 1 else f"{number} updates"
+    figure.suptitle(f"{kind}{times}, {dropped:,} edges dropped and {grown:,} grown")
     return figure
 
 

@@ -411,10 +411,13 @@ def test_levels_show_the_edges_between_them():
     assert np.array_equal(axes.images[0].get_array().filled(0), expected)
     skips = sum(int(level[t] - level[s] > 1) for s, t in net.edge_index.T.tolist())
     assert axes.get_title() == f"edges between levels: {skips:,} skip some"
-    heights = np.zeros(net.num_levels)
+    kinds = {"all": range(net.num_nodes), "inputs": net.inputs, "outputs": net.outputs}
     for bars in top.containers:
-        heights += [bar.get_height() for bar in bars]
-    assert heights.tolist() == np.bincount(level).tolist()
+        nodes = kinds.pop(bars.get_label())
+        assert [bar.get_y() for bar in bars] == [0] * net.num_levels  # none on another
+        heights = [bar.get_height() for bar in bars]
+        assert heights == np.bincount(level[nodes], minlength=net.num_levels).tolist()
+    assert not kinds
 
 
 def test_matrix_of_weights_is_in_the_order_of_reach():
@@ -432,6 +435,23 @@ def test_matrix_of_weights_is_in_the_order_of_reach():
     names = ["d", "b", "a", "e", "c"]
     for axis in (axes.xaxis, axes.yaxis):
         assert [label.get_text() for label in axis.get_ticklabels()] == names
+
+
+def test_weak_weights_of_a_recurrent_network_have_a_colour():
+    ends = np.unique(np.random.default_rng(0).integers(0, 60, (2, 300)), axis=1)
+    weight = np.full(ends.shape[1], 0.5)
+    weight[7] = 100.0
+    figure = plot.network(el.EdgeRNN(60, ends, [50], [1], weight=weight))
+    (image,) = figure.axes[0].images
+    shown = image.to_rgba(image.get_array())[~np.ma.getmaskarray(image.get_array())]
+    assert (shown[:, :3].mean(1) < 0.8).all()
+    said = "weight; beyond 0.5, up to 1e+02, in the last colour"
+    assert image.norm.vmax == 0.5 and figure.axes[1].get_ylabel() == said
+    weight[7] = 0.001
+    figure = plot.network(el.EdgeRNN(60, ends, [50], [1], weight=weight))
+    (image,) = figure.axes[0].images
+    shown = image.to_rgba(image.get_array())[~np.ma.getmaskarray(image.get_array())]
+    assert (shown[:, :3].mean(1) < 0.8).all() and figure.axes[1].get_ylabel() == "weight"
 
 
 def test_large_recurrent_network_is_binned_and_loses_no_edge():
