@@ -57,9 +57,7 @@ nb_execution_cache_path = str(_build / "run" / _state.hexdigest()[:16])
 # Pages run with a profile of their own, and not with that of whoever builds them.
 _profile = _build / "ipython" / "profile_default"
 _profile.mkdir(parents=True, exist_ok=True)
-(_profile / "ipython_kernel_config.py").write_text(
-    'c.IPKernelApp.matplotlib = "inline"\nc.IPKernelApp.log_level = "ERROR"\n'
-)
+(_profile / "ipython_kernel_config.py").write_text('c.IPKernelApp.log_level = "ERROR"\n')
 os.environ["IPYTHONDIR"] = str(_build / "ipython")
 
 # Types of other libraries, and those that nobody makes, have no entry here.

@@ -26,8 +26,9 @@ def order_of(
     - "level": by `level`, as `level_of` has it; nodes that have none (-1) stand last.
     - "degree": targets by fan-in and sources by fan-out, the largest first.
     - "cluster": nodes with similar edges near to each other, by average linkage of the cosines
-      between their rows of the matrix, or columns, of |weight|, or else of ones; sources stand
-      along the targets that they have, and nodes without an edge last.
+      between their rows of the matrix, or columns, of |weight|, or of ones where there are no
+      weights or all are zero; sources stand along the targets that they have, and nodes without an
+      edge last.
 
     What is equal keeps the order given.
 
@@ -49,7 +50,7 @@ def order_of(
                 'order="level" must have a network, whose nodes have levels: of a layer, pass '
                 '"degree" or "cluster".'
             )
-        place = _stable(np.where(level < 0, level.max(initial=0) + 1, level))
+        place = _stable(unreached_last(level))
         return place, place
     if order == "degree":
         fan_in, fan_out = topology.fan_in.cpu().numpy(), topology.fan_out.cpu().numpy()
@@ -82,6 +83,11 @@ def level_of(network: Any) -> np.ndarray | None:  # (num_nodes,)
     return steps_from(topology.in_features, src, dst, np.asarray(inputs))
 
 
+def unreached_last(level: np.ndarray) -> np.ndarray:  # (num_nodes,)
+    """Return a key by which nodes stand by level, and those that have none (-1) last."""
+    return np.where(level < 0, level.max(initial=0) + 1, level)
+
+
 def _stable(key: np.ndarray) -> np.ndarray:
     return np.argsort(key, kind="stable")
 
@@ -96,7 +102,7 @@ def _dense(topology: Topology, weight: np.ndarray | None) -> np.ndarray:
         )
     src, dst = topology.edge_index.cpu().numpy()
     cells = dst * shape[1] + src
-    weight = np.ones(cells.size) if weight is None else np.abs(weight)
+    weight = np.ones(cells.size) if weight is None or not weight.any() else np.abs(weight)
     return np.bincount(cells, weight, shape[0] * shape[1]).reshape(shape)
 
 

@@ -43,13 +43,13 @@ def main() -> None:
 
     side = (2 * label[SAMPLES:, None] - 1) / TESTED
     worth = important_edges(model, x[SAMPLES:], side)
-    edges = [layer for layer in model if isinstance(layer, el.EdgeLinear)]
+    edges = {at: layer for at, layer in enumerate(model) if isinstance(layer, el.EdgeLinear)}
     tables = [
         el.convert.to_table(layer).assign(worth=given.numpy())
-        for layer, given in zip(edges, worth, strict=True)
+        for layer, given in zip(edges.values(), worth, strict=True)
     ]
-    for i, table in enumerate(tables):
-        print(f"\nthe edges of layer {i} that are worth most:")
+    for at, table in zip(edges, tables, strict=True):
+        print(f"\nthe edges of layer {at} that are worth most:")
         print(table.nlargest(4, "worth").to_string(index=False))
     told = tables[1].groupby("source").worth.sum().sort_values(ascending=False)
     rank = pd.Series(range(1, len(told) + 1), told.index)
@@ -124,7 +124,7 @@ def fit(model: nn.Module, x: Tensor, label: Tensor, epochs: int) -> float:
 
 
 def important_edges(model: nn.Module, x: Tensor, side: Tensor) -> list[Tensor]:
-    """Return what each edge of each EdgeLinear is worth: a list of (num_edges,).
+    """Return what each edge of each EdgeLinear is worth: a list of (num_edges,), a layer once.
 
     Integrated gradients, from no weights at all to the weights, of what the model says times
     `side`, summed over samples and outputs. They add up to what the weights change of that.

@@ -85,6 +85,16 @@ def test_clusters_follow_weights_where_there_are_some():
     assert {frozenset(rows[:2]), frozenset(rows[2:])} == {frozenset([0, 2]), frozenset([1, 3])}
 
 
+def test_clusters_of_weights_of_zero_are_those_of_ones():
+    topology = drawn()
+    found, expected = (
+        order_of(topology, "cluster", weight=np.zeros(200)),
+        order_of(topology, "cluster"),
+    )
+    assert [x.tolist() for x in found] == [x.tolist() for x in expected]
+    assert found[0].tolist() != [*range(30)]
+
+
 def test_equal_rows_stand_together_as_given_and_empty_ones_last():
     topology = el.Topology(3, 6, [(0, 1), (0, 4), (1, 2), (2, 2), (1, 5), (2, 5)])
     rows = order_of(topology, "cluster")[0].tolist()

@@ -1,7 +1,7 @@
 """Pictures of wirings, networks, comparisons and schedules. Each function returns a `Figure`.
 
 These are of matplotlib, and belong to no window and to no global state:
-`figure.savefig("wiring.png")` writes one, and a notebook shows it.
+`figure.savefig("wiring.png")` writes one, and a notebook shows what ends a cell.
 """
 
 from edgelinear.plot._bipartite import bipartite

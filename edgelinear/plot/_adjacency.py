@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgelinear.layers import EdgeRNN
-from edgelinear.orders import level_of
+from edgelinear.orders import level_of, unreached_last
 from edgelinear.plot._figure import (
     LINE,
     make_figure,
     node_names_of,
     room_for,
+    signed,
     title_of_network,
     weight_of,
 )
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _CELLS = 400  # nodes a side that each have a cell
+_MOST = 98  # percent of the weights, whose largest has the last colour if others are far larger
 
 
 def adjacency(net: EdgeRNN, named: bool) -> "Figure":
@@ -37,7 +39,7 @@ def adjacency(net: EdgeRNN, named: bool) -> "Figure":
     group = level_of(net)
     assert group is not None  # of a network
     is_output = np.isin(np.arange(net.num_nodes), net.outputs.numpy())
-    order = np.lexsort((is_output, np.where(group < 0, group.max(initial=0) + 1, group)))
+    order = np.lexsort((is_output, unreached_last(group)))
     place = np.argsort(order)
     names = node_names_of(net, NAMES, order) or numbers(order) if named else None
     extra = room_for(names) + LINE * len(names or [])
@@ -60,7 +62,7 @@ def adjacency(net: EdgeRNN, named: bool) -> "Figure":
         mark_counts(bar, int(counts.max(initial=0)))
     _mark_groups(axes, group[order])
     for axis in (axes.xaxis, axes.yaxis):
-        node_ticks(axis, nodes if named else 0, names)
+        node_ticks(axis, nodes, names, numbered=False)
     axes.set(xlabel="source", ylabel="target")
     axes.set_title(title_of_network(net), pad=24)
     return figure
@@ -75,13 +77,19 @@ def _draw_weights(
     np.add.at(matrix, (ends[1], ends[0]), weight)
     there = np.zeros((nodes, nodes), dtype=bool)
     there[ends[1], ends[0]] = True
-    bound = float(np.abs(matrix).max(initial=0)) or 1.0
+    size = np.abs(matrix[there])
+    largest = bound = float(size.max(initial=0)) or 1.0
+    label, extend = "weight", "neither"
+    most = float(np.percentile(size, _MOST)) if size.size else 0.0
+    if 0 < 2 * most < largest:  # a few would leave all others nearly without a colour
+        bound, extend = most, "both"
+        label = f"weight; beyond {most:.2g}, up to {largest:.2g}, in the last colour"
     image = axes.imshow(
-        np.ma.masked_array(matrix, ~there), cmap="coolwarm", norm=Normalize(-bound, bound),
+        np.ma.masked_array(matrix, ~there), cmap=signed(), norm=Normalize(-bound, bound),
         interpolation="nearest",
     )  # fmt: skip
-    axes.set_facecolor("#f4f4f4" if nodes > NAMES else "white")
-    figure.colorbar(image, ax=axes, label="weight", shrink=0.8)
+    axes.set_facecolor("white")
+    figure.colorbar(image, ax=axes, label=label, shrink=0.8, extend=extend)
 
 
 def _mark_groups(axes: "Axes", group: np.ndarray) -> None:

@@ -10,6 +10,7 @@ from edgelinear.plot._figure import (
     EDGES,
     LINE,
     check_top,
+    ink,
     make_figure,
     names_of,
     room_for,
@@ -39,7 +40,8 @@ def bipartite(
 ) -> "Figure":
     """Return a drawing of a small layer: sources left, targets right, edges coloured by weight.
 
-    Nodes have the names given, or else the layer's, or else their numbers.
+    Nodes have the names given, or else the layer's, or else their numbers. Of parallel edges, which
+    lie on each other, the strongest is seen.
 
     Args:
         values: a number for each edge, which colours it instead of its weight.
@@ -128,7 +130,7 @@ def _draw_nodes(axes: "Axes", sides: list[np.ndarray], names: list[list[str] | N
     both = (axes, axes.secondary_yaxis("right"))
     for x, nodes, known, side in zip((0.0, 1.0), sides, names, both, strict=True):
         heights = _heights(nodes.size)
-        axes.plot(np.full(nodes.size, x), heights, "o", color="black", markersize=4, zorder=3)
+        axes.plot(np.full(nodes.size, x), heights, "o", color=ink(), markersize=4, zorder=3)
         side.set_yticks(heights, known or [*map(str, nodes)], fontsize=8, parse_math=False)
         side.tick_params(axis="y", length=0)
         side.spines[:].set_visible(False)

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgelinear.comparison import units
 from edgelinear.comparison.contenders import DENSE
-from edgelinear.plot._figure import BLUE, GREY, ORANGE, make_figure
+from edgelinear.plot._figure import BLUE, GREY, ORANGE, ink, make_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -120,7 +120,7 @@ def _curves(axes: "Axes", curves: Mapping[str, Sequence[float]]) -> None:
     from matplotlib.ticker import LogLocator, MaxNLocator
 
     styles = [("-", 4.0), ("--", 1.5), (":", 1.5), ("-.", 1.5)]  # the second shows on the first
-    colours = (_PALE_BLUE, ORANGE, "black", BLUE)
+    colours = (_PALE_BLUE, ORANGE, ink(), BLUE)
     for i, (name, losses) in enumerate(curves.items()):
         line, width = styles[i % 4]
         epochs = range(1, len(losses) + 1)

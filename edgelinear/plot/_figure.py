@@ -20,14 +20,29 @@ _SIGNED = ["#3b4cc0", "#7f9be8", "#b4b4b4", "#e8957a", "#b40426"]
 LINE, CHARACTER = 0.2, 0.07  # inches that a name takes, and a character of it, at 8 points
 EDGES = 600  # more lines than these cannot be told apart
 _LONGEST = 32  # characters of a name
+_HUGE = 1e150  # whose square is finite
+_SPARE = 1.12  # as letters are wider where they are fitted to few dots an inch
 
 
 def make_figure(width: float, height: float) -> "Figure":
+    require_matplotlib()
+    from edgelinear.plot._shown import ShownFigure
+
+    return ShownFigure(figsize=(width, height), layout="constrained")
+
+
+def require_matplotlib() -> None:
     try:
-        from matplotlib.figure import Figure
+        import matplotlib  # noqa: F401
     except ImportError:
         raise ImportError("this needs matplotlib: pip install 'edgelinear[plot]'.") from None
-    return Figure(figsize=(width, height), layout="constrained")
+
+
+def ink() -> Any:
+    """Return the colour of what stands on the ground of a picture, which a style may darken."""
+    from matplotlib import rcParams
+
+    return rcParams["text.color"]
 
 
 def topology_of(wiring: Any) -> Topology:
@@ -76,6 +91,7 @@ def names_of(
         names = getattr(wiring, argument, None) if given is None else given
     if names is None:
         return None
+    names = list(names)  # a Series would be read by its labels
     if len(names) != size:
         raise ValueError(f"`{argument}` must hold {size} names, got {len(names)}.")
     nodes = range(size) if nodes is None else [*nodes]
@@ -98,7 +114,7 @@ def room_for(names: list[str] | None) -> float:
 
 
 def width_of(text: str, size: float) -> float:
-    """Return the inches that a line of text takes at some points."""
+    """Return the inches that a line of text takes at some points, at most."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
@@ -107,7 +123,19 @@ def width_of(text: str, size: float) -> float:
         width, *_ = text_to_path.get_text_width_height_descent(
             text, FontProperties(size=size), False
         )
-    return width / 72
+    return _SPARE * width / 72
+
+
+def wrapped(text: str, width: float, size: float) -> str:
+    """Return text in lines of at most some inches, at some points."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and width_of(longer, size) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return "\n".join(lines)
 
 
 def check_top(top: Any) -> int:
@@ -143,6 +171,9 @@ def values_of(what: str, values: Any, num_edges: int) -> np.ndarray:  # (num_edg
         raise ValueError(
             f"{what} must be finite to be drawn, got {array[infinite[0]]} for edge {infinite[0]}."
         )
+    largest = np.abs(array).max(initial=0)
+    if largest > _HUGE:
+        raise ValueError(f"{what} must be up to {_HUGE:g} to be drawn, got {largest:.3g}.")
     return array
 
 

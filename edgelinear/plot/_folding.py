@@ -14,7 +14,7 @@ _SWEEPS = 8  # of ordering the nodes of a column by where their neighbours stand
 class Folded(NamedTuple):
     """Rows, each of them a node or the others of a column, with the strongest edges and bands.
 
-    A band holds all edges but the strongest from one row to another.
+    A band holds all edges but the strongest from one row to another, in the next column.
     """
 
     whole: bool  # whether all nodes and edges are there by themselves
@@ -27,6 +27,7 @@ class Folded(NamedTuple):
     ends: np.ndarray  # (2, strongest) rows
     bands: np.ndarray  # (2, bands) rows
     total: np.ndarray  # (bands,) sum of |value|
+    skipping: int  # edges but the strongest that skip columns, which are in no band
 
 
 def fold(stack: Stack, top: int) -> Folded:
@@ -53,9 +54,14 @@ def fold(stack: Stack, top: int) -> Folded:
     of_row = np.concatenate([column[shown], others])
     ends = row[np.stack([stack.src, stack.dst])]
     key = _heights(of_row, *ends) if whole else np.where(node < 0, np.inf, -score)
-    bands, total = _bands(stack, ends, edges, rows)
-    place = _places(of_row, key)
-    return Folded(whole, node, of_row, number, score, place, edges, ends[:, edges], bands, total)
+    rest = np.ones(stack.src.size, dtype=bool)
+    rest[edges] = False
+    skips = rest & (column[stack.dst] > column[stack.src] + 1)
+    bands, total = _bands(ends, rest & ~skips, stack.value)
+    place, skipping = _places(of_row, key), int(skips.sum())
+    return Folded(
+        whole, node, of_row, number, score, place, edges, ends[:, edges], bands, total, skipping
+    )
 
 
 def _scores(stack: Stack) -> np.ndarray:  # (num_nodes,)
@@ -65,14 +71,12 @@ def _scores(stack: Stack) -> np.ndarray:  # (num_nodes,)
 
 
 def _bands(
-    stack: Stack, ends: np.ndarray, edges: np.ndarray, rows: int
+    ends: np.ndarray, chosen: np.ndarray, value: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return what all edges but some add up to between any two rows."""
-    rest = np.ones(stack.src.size, dtype=bool)
-    rest[edges] = False
-    pair, band = np.unique(ends[0, rest] * rows + ends[1, rest], return_inverse=True)
-    total = np.bincount(band, np.abs(stack.value[rest]), pair.size)
-    return np.stack(np.divmod(pair, max(1, rows))), total
+    """Return what some edges add up to between any two rows."""
+    rows = ends.max(initial=0) + 1
+    pair, band = np.unique(ends[0, chosen] * rows + ends[1, chosen], return_inverse=True)
+    return np.stack(np.divmod(pair, rows)), np.bincount(band, np.abs(value[chosen]), pair.size)
 
 
 def _places(column: np.ndarray, key: np.ndarray) -> np.ndarray:

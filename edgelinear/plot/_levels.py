@@ -17,7 +17,8 @@ _WRITTEN = 16  # levels whose numbers of edges are written
 def levels(net: EdgeNetwork) -> "Figure":
     """Return how many nodes each level has, and how many edges lead from which to which.
 
-    Of a network of any size; `plot.network` shows its strongest edges.
+    Inputs and outputs have bars of their own, before that of all nodes. Of a network of any size;
+    `plot.network` shows its strongest edges.
 
     Raises:
         TypeError: if it is no EdgeNetwork, as what has cycles has no levels.
@@ -33,21 +34,25 @@ def levels(net: EdgeNetwork) -> "Figure":
         raise TypeError(
             f"`net` must be an EdgeNetwork, whose nodes have levels, got {type(net).__name__}."
         )
-    from matplotlib.ticker import MaxNLocator
-
     level, number = net.level.numpy(), net.num_levels
     src, dst = level[net.edge_index.cpu().numpy()]
     counts = np.bincount(dst * number + src, minlength=number**2).reshape(number, number)
     size = min(11.0, max(6.5, 2.5 + 0.6 * number))
     figure = make_figure(size + 1, size + 1)
+    from matplotlib.ticker import MaxNLocator
+
     top, axes = figure.subplots(2, 1, sharex=True, height_ratios=[1, 3])
-    bottom = np.zeros(number)
-    for label, colour, nodes in _kinds(net):
-        widths = np.bincount(level[nodes], minlength=number)
-        top.bar(range(number), widths, bottom=bottom, color=colour, label=label, width=0.8)
-        bottom += widths
+    nodes = np.bincount(level, minlength=number)
+    top.bar(range(number), nodes, color=GREY, label="all", width=0.8)
+    # Before the others, from 0 up: on a logarithmic axis, parts on each other would have no size.
+    for label, colour, width, some in (
+        ("inputs", BLUE, 0.5, net.inputs),
+        ("outputs", ORANGE, 0.25, net.outputs),
+    ):
+        heights = np.bincount(level[some.numpy()], minlength=number)
+        top.bar(range(number), heights, color=colour, label=label, width=width)
     top.set_yscale("symlog", linthresh=1)
-    top.set_ylim(0, 20 * bottom.max(initial=1))
+    top.set_ylim(0, 20 * nodes.max(initial=1))
     top.yaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
     top.set_ylabel("nodes")
     top.legend(frameon=False, ncols=3, fontsize=8, loc="upper right")
@@ -55,9 +60,9 @@ def levels(net: EdgeNetwork) -> "Figure":
     cmap, norm = shades(int(counts.max(initial=0)))
     image = axes.imshow(np.ma.masked_equal(counts, 0), cmap=cmap, norm=norm, aspect="auto")
     if number <= _WRITTEN:
-        for i, width in enumerate(bottom):
+        for i, here in enumerate(nodes):
             top.annotate(
-                f"{width:,.0f}", (i, width), (0, 2), textcoords="offset points", ha="center",
+                f"{here:,}", (i, here), (0, 2), textcoords="offset points", ha="center",
                 fontsize=8,
             )  # fmt: skip
         for target, source in np.argwhere(counts):
@@ -75,11 +80,3 @@ def levels(net: EdgeNetwork) -> "Figure":
     mark_counts(bar, int(counts.max(initial=0)))
     figure.suptitle(title_of_network(net))
     return figure
-
-
-def _kinds(net: EdgeNetwork) -> list[tuple[str, str, np.ndarray]]:
-    inputs, outputs = net.inputs.numpy(), net.outputs.numpy()
-    outputs = np.setdiff1d(outputs, inputs)
-    others = np.setdiff1d(np.arange(net.num_nodes), np.concatenate([inputs, outputs]))
-    found = [("inputs", BLUE, inputs), ("outputs", ORANGE, outputs), ("others", GREY, others)]
-    return [kind for kind in found if kind[2].size]

@@ -41,7 +41,8 @@ def matrix(
 
     The layout of `nn.Linear.weight`. Above 256 nodes a side, each cell counts the edges of a block,
     and the margins show the mean degree in it. Names, those given or else the layer's, are written
-    up to 40 a side, and 32 characters of each. Of a network, sources and targets are its nodes.
+    up to 40 a side, and 32 characters of each; above, ticks are the numbers of nodes, where these
+    are in the order given. Of a network, sources and targets are its nodes.
 
     Args:
         order: that of rows and columns. "given": as nodes are numbered; "level": of a network, by
@@ -85,8 +86,9 @@ def matrix(
     _draw_counts(figure, axes, right, counts, topology)
     across, down = _said(order, isinstance(wiring, EdgeRNN))
     axes.set(xlabel=f"source (input){across}", ylabel=f"target (output){down}")
-    node_ticks(axes.xaxis, topology.in_features, sources)
-    node_ticks(axes.yaxis, topology.out_features, targets)
+    numbered = order == "given"
+    node_ticks(axes.xaxis, topology.in_features, sources, numbered=numbered)
+    node_ticks(axes.yaxis, topology.out_features, targets, numbered=numbered)
     _draw_margin(top, topology.fan_out.cpu().numpy(), counts.shape[1], "fan-out", "vertical")
     _draw_margin(right, topology.fan_in.cpu().numpy(), counts.shape[0], "fan-in", "horizontal")
     figure.suptitle(title_of(topology))
@@ -216,10 +218,11 @@ def _draw_margin(
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def node_ticks(axis: Any, size: int, names: list[str] | None) -> None:
+def node_ticks(axis: Any, size: int, names: list[str] | None, *, numbered: bool) -> None:
+    """Mark nodes by their names, or by where they stand if that is how they are numbered."""
     from matplotlib.ticker import MaxNLocator
 
-    if size == 0:
+    if size == 0 or (names is None and not numbered):
         axis.set_ticks([])
     elif names is not None:
         rotation = 90 if axis.axis_name == "x" and max(map(len, names)) > 2 else 0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgelinear.dynamic import Schedule, Update
-from edgelinear.plot._figure import BLUE, ORANGE, make_figure
+from edgelinear.plot._figure import BLUE, ORANGE, ink, make_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,8 +35,12 @@ def rewiring(schedule: "Schedule | Iterable[Update]") -> "Figure":
     """
     history = schedule.history if isinstance(schedule, Schedule) else schedule
     history = list(history) if isinstance(history, Iterable) else [history]
-    if not all(isinstance(update, Update) for update in history):
-        raise TypeError("`schedule` must be one of `el.dynamic`, or its `history`.")
+    for update in history:
+        if not isinstance(update, Update):
+            raise TypeError(
+                "`schedule` must be one of `el.dynamic`, or its `history`, got "
+                f"{type(update).__name__}."
+            )
     if not history:
         raise ValueError("`schedule` must have a history of at least one layer, got an empty one.")
     names = list(dict.fromkeys(update.layer for update in history))
@@ -53,8 +57,9 @@ def rewiring(schedule: "Schedule | Iterable[Update]") -> "Figure":
     rows[1, 0].set_ylabel("edges")
     grown, dropped = (sum(getattr(u, key) for u in history) for key in ("grown", "dropped"))
     kind = f"{type(schedule).__name__}: " if isinstance(schedule, Schedule) else ""
-    number = len({update.step for update in history}) - 1
-    figure.suptitle(f"{kind}{number} updates, {dropped:,} edges dropped and {grown:,} grown")
+    number = len({update.step for update in history} - {0})  # where it began
+    times = "1 update" if number == 1 else f"{number} updates"
+    figure.suptitle(f"{kind}{times}, {dropped:,} edges dropped and {grown:,} grown")
     return figure
 
 
@@ -76,7 +81,7 @@ def _changes(axes: Any, updates: list[Update]) -> None:
     for colour, label, sign in ((BLUE, "grown", 1), (ORANGE, "dropped", -1)):
         heights = [sign * getattr(update, label) for update in updates]
         axes.bar(steps, heights, width, color=colour, label=label)
-    axes.axhline(0.0, color="black", lw=0.5)
+    axes.axhline(0.0, color=ink(), lw=0.5)
     axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):,.0f}")
     axes.legend(frameon=False, fontsize=8, ncols=2, loc="lower right")
     axes.set_xlabel("step")

@@ -1,14 +1,18 @@
 """A network, or layers that follow one another, as nodes in columns with edges between these."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from torch import nn
 
 from edgelinear.layers import EdgeLinear, EdgeNetwork
-from edgelinear.plot._figure import shortened, title_of, title_of_network, values_of, weight_of
+from edgelinear.plot._figure import title_of, title_of_network, values_of, weight_of
+from edgelinear.plot._layers import Called
 
+_ORDER = (
+    "Those of a module are taken as they are registered: pass a list of them in the order of data."
+)
 INPUT, HIDDEN, OUTPUT = range(3)
 
 
@@ -23,24 +27,24 @@ class Stack(NamedTuple):
     value: np.ndarray  # (num_edges,)
     headings: list[str]  # of the columns
     title: str
+    is_one: bool  # whether all values are of one network or layer, and so of one scale
 
 
-def stack_of(model: Any, scores: Any) -> Stack:
-    """Return the columns of a network, of layers in a list, or of those in a module.
+def stack_of(layers: Sequence[Called], scores: Any) -> Stack:
+    """Return the columns of a network, or of layers that follow one another.
 
     Raises:
-        TypeError, ValueError: if it holds no layers that follow one another, or scores are not one
-            finite number an edge.
+        TypeError, ValueError: if layers do not follow one another, or scores are not one finite
+            number an edge.
     """
-    if isinstance(model, EdgeNetwork):
-        return _of_network(model, scores)
-    names, layers = zip(*_layers_in(model), strict=True)
-    _check_order(names, layers)
-    return _of_layers(names, layers, _values(names, layers, scores))
+    values = _values(layers, scores)
+    if isinstance(layers[0].layer, EdgeNetwork):
+        return _of_network(layers[0].layer, *values)
+    _check_order(layers)
+    return _of_layers(layers, values)
 
 
-def _of_network(net: EdgeNetwork, scores: Any) -> Stack:
-    value = weight_of(net) if scores is None else values_of("`scores`", scores, net.num_edges)
+def _of_network(net: EdgeNetwork, value: np.ndarray) -> Stack:
     kind = np.full(net.num_nodes, HIDDEN)
     kind[net.outputs.numpy()] = OUTPUT
     kind[net.inputs.numpy()] = INPUT
@@ -48,62 +52,37 @@ def _of_network(net: EdgeNetwork, scores: Any) -> Stack:
     src, dst = net.edge_index.cpu().numpy()
     headings = [f"level {i}" for i in range(net.num_levels)]
     title = title_of_network(net)
-    return Stack(net.level.numpy(), kind, names, src, dst, value, headings, title)
+    return Stack(net.level.numpy(), kind, names, src, dst, value, headings, title, True)
 
 
-def _layers_in(model: Any) -> list[tuple[str, EdgeLinear]]:
-    """Return layers in their order, and what messages and headings call them."""
-    if isinstance(model, EdgeLinear):
-        return [("outputs", model)]
-    if isinstance(model, nn.Module):
-        # A layer that is used twice is there twice.
-        every = model.named_modules(remove_duplicate=False)
-        found = [(_called(name), one) for name, one in every if isinstance(one, EdgeLinear)]
-    elif isinstance(model, list | tuple):
-        for i, layer in enumerate(model):
-            if not isinstance(layer, EdgeLinear):
-                raise TypeError(
-                    f"`model` must hold EdgeLinears alone where it is a {type(model).__name__}, "
-                    f"got {type(layer).__name__} at position {i}."
-                )
-        found = [(_called(str(i)), layer) for i, layer in enumerate(model)]
-    else:
-        raise TypeError(
-            "`model` must be an EdgeNetwork, an EdgeRNN, a list of EdgeLinears or a module that "
-            f"holds some, got {type(model).__name__}."
-        )
-    if not found:
-        raise ValueError(
-            f"`model` must hold at least one EdgeLinear, got a {type(model).__name__} without."
-        )
-    return found
-
-
-def _called(name: str) -> str:
-    return f"layer {name}" if name.isdigit() else shortened(name)
-
-
-def _check_order(names: Sequence[str], layers: Sequence[EdgeLinear]) -> None:
-    for i, (layer, following) in enumerate(zip(layers, layers[1:], strict=False)):
+def _check_order(layers: Sequence[Called]) -> None:
+    for (name, layer), (next_name, following) in pairwise(layers):
         if layer.out_features != following.in_features:
             raise ValueError(
-                f"`model` must hold layers that follow one another: {names[i]} gives "
-                f"{layer.out_features} values, and {names[i + 1]} takes {following.in_features}."
+                f"`model` must hold layers that follow one another: {name} gives "
+                f"{layer.out_features} values, and {next_name} takes {following.in_features}. "
+                f"{_ORDER}"
             )
+        pairs = zip(layer.out_names or (), following.in_names or (), strict=False)
+        for node, (out_name, in_name) in enumerate(pairs):
+            if out_name != in_name:
+                raise ValueError(
+                    f"`model` must hold layers that follow one another: output {node} of {name} "
+                    f"is {out_name!r}, and input {node} of {next_name} is {in_name!r}. {_ORDER}"
+                )
 
 
-def _values(names: Sequence[str], layers: Sequence[EdgeLinear], scores: Any) -> list[np.ndarray]:
+def _values(layers: Sequence[Called], scores: Any) -> list[np.ndarray]:
     """Return the weights of each layer, or the scores given for it."""
     if len(layers) == 1:
-        (layer,) = layers
+        ((_, layer),) = layers
         nested = isinstance(scores, list | tuple) and len(scores) == 1 and np.ndim(scores[0]) == 1
         scores = scores[0] if nested else scores
         return [
             weight_of(layer) if scores is None else values_of("`scores`", scores, layer.num_edges)
         ]
     if scores is None:
-        pairs = zip(names, layers, strict=True)
-        return [weight_of(layer, f"`weight` of {name}") for name, layer in pairs]
+        return [weight_of(layer, f"`weight` of {name}") for name, layer in layers]
     if not isinstance(scores, list | tuple):
         raise TypeError(
             f"`scores` must be a list with those of each of the {len(layers)} layers, got "
@@ -113,12 +92,11 @@ def _values(names: Sequence[str], layers: Sequence[EdgeLinear], scores: Any) -> 
         raise ValueError(
             f"`scores` must hold those of each of the {len(layers)} layers, got {len(scores)}."
         )
-    return [values_of(f"`scores[{i}]`", scores[i], x.num_edges) for i, x in enumerate(layers)]
+    return [values_of(f"`scores[{i}]`", scores[i], x.num_edges) for i, (_, x) in enumerate(layers)]
 
 
-def _of_layers(
-    headings: Sequence[str], layers: Sequence[EdgeLinear], values: list[np.ndarray]
-) -> Stack:
+def _of_layers(called: Sequence[Called], values: list[np.ndarray]) -> Stack:
+    headings, layers = zip(*called, strict=True)
     sizes = [layers[0].in_features, *(layer.out_features for layer in layers)]
     begin = np.cumsum([0, *sizes])
     column = np.repeat(np.arange(len(sizes)), sizes)
@@ -131,9 +109,8 @@ def _of_layers(
     if len(layers) > 1:
         title = f"{' -> '.join(f'{size:,}' for size in sizes)}, {src.size:,} edges"
     names = _names(layers, sizes)
-    return Stack(
-        column, kind, names, src, dst, np.concatenate(values), ["inputs", *headings], title
-    )
+    value, one = np.concatenate(values), len(layers) == 1
+    return Stack(column, kind, names, src, dst, value, ["inputs", *headings], title, one)
 
 
 def _names(layers: Sequence[EdgeLinear], sizes: list[int]) -> list:

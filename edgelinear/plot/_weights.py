@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from torch import Tensor
 
 from edgelinear.layers.module import EdgeModule
-from edgelinear.plot._figure import BLUE, GREY, ORANGE, make_figure, values_of
+from edgelinear.plot._figure import BLUE, GREY, ORANGE, ink, make_figure, values_of
 from edgelinear.plot._matrix import mark_counts, shades
 from edgelinear.topology import Topology, Wiring
 from edgelinear.topology.numbers import as_numbers
@@ -32,8 +33,9 @@ def weights(before: Any, after: Any) -> "Figure":
         after: likewise, of the same edges in the same order.
 
     Raises:
-        TypeError, ValueError: if they are not finite numbers, one an edge, or belong to other
-            edges: weights follow theirs by `EdgeMap.follow`.
+        TypeError, ValueError: if they are not finite numbers, one an edge; share their memory, as
+            those of a layer before and after do without a copy; or belong to other edges: weights
+            follow theirs by `EdgeMap.follow`.
         ImportError: without matplotlib: `pip install 'edgelinear[plot]'`.
 
     Example:
@@ -44,7 +46,14 @@ def weights(before: Any, after: Any) -> "Figure":
         >>> plot.weights(before, layer).get_suptitle()
         '3 edges: 33.3% of signs changed'
     """
-    (old, wiring), (new, other) = _weights_of("before", before), _weights_of("after", after)
+    before, wiring = _weights_of("before", before)
+    after, other = _weights_of("after", after)
+    if before.data_ptr() == after.data_ptr() != 0:
+        raise ValueError(
+            "`before` and `after` must be two sets of weights, got one in the same memory: pass "
+            "weights before as a copy, `layer.wiring` or `layer.weight.detach().clone()`."
+        )
+    old, new = _numbers("before", before), _numbers("after", after)
     _check_edges(old, new, wiring, other)
     flipped = np.sign(old) * np.sign(new) < 0
     figure = make_figure(10, 4.8)
@@ -54,9 +63,9 @@ def weights(before: Any, after: Any) -> "Figure":
         _draw_dots(left, old, new, flipped)
     else:
         _draw_cells(figure, left, old, new, bound)
-    left.axline((0, 0), slope=1, color="black", lw=0.8, ls="--", zorder=3)
+    left.axline((0, 0), slope=1, color=ink(), lw=0.8, ls="--", zorder=3)
     for line in (left.axhline, left.axvline):
-        line(0, color="black", lw=0.5, zorder=0.5)
+        line(0, color=ink(), lw=0.5, zorder=0.5)
     left.set(
         xlim=(-bound, bound), ylim=(-bound, bound), aspect="equal", xlabel="before", ylabel="after"
     )
@@ -66,7 +75,7 @@ def weights(before: Any, after: Any) -> "Figure":
     return figure
 
 
-def _weights_of(argument: str, given: Any) -> tuple[np.ndarray, Topology | None]:
+def _weights_of(argument: str, given: Any) -> tuple[Tensor, Topology | None]:
     """Return weights, and whose edges they are where that is known."""
     topology = None
     if isinstance(given, EdgeModule | Wiring):
@@ -76,8 +85,11 @@ def _weights_of(argument: str, given: Any) -> tuple[np.ndarray, Topology | None]
                 f"`{argument}` must have weights, got a Wiring without: pass a layer, or "
                 "`layer.wiring`."
             )
-    found = as_numbers(f"`{argument}`", given)
-    return values_of(f"`{argument}`", found, len(found) if found.dim() else 1), topology
+    return as_numbers(f"`{argument}`", given), topology
+
+
+def _numbers(argument: str, found: Tensor) -> np.ndarray:
+    return values_of(f"`{argument}`", found, len(found) if found.dim() else 1)
 
 
 def _check_edges(

@@ -1,5 +1,6 @@
 """Facts about the figures: what is counted, drawn and named, not pixels."""
 
+import struct
 import sys
 from dataclasses import replace
 from operator import attrgetter
@@ -8,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from edgelinear import ControlsReport, EdgeLinear, Topology, generators
+from edgelinear import ControlsReport, EdgeLinear, EdgeNetwork, EdgeRNN, Topology, generators
 from edgelinear.comparison import Comparison, Row
+from edgelinear.dynamic import Update
 
 pytest.importorskip("matplotlib")
+from matplotlib import style  # noqa: E402
 from matplotlib.collections import LineCollection, PathCollection  # noqa: E402
-from matplotlib.colors import to_hex  # noqa: E402
+from matplotlib.colors import to_hex, to_rgb  # noqa: E402
 
 from edgelinear import plot  # noqa: E402
 
@@ -247,10 +250,64 @@ def test_figures_leave_pyplot_alone():
     assert pyplot is None or pyplot.get_fignums() == []
 
 
-def test_missing_matplotlib_names_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+LAYER = EdgeLinear(2, 2, [(0, 1)])
+NET = EdgeNetwork(2, [(0, 1)], [0], [1])
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: plot.matrix(LAYER),
+        lambda: plot.bipartite(LAYER),
+        lambda: plot.network(LAYER),
+        lambda: plot.network(EdgeRNN(2, [(0, 1)], [0], [1])),
+        lambda: plot.levels(NET),
+        lambda: plot.weights([1.0], [2.0]),
+        lambda: plot.degrees(LAYER),
+        lambda: plot.rewiring([Update(0, "", 0, 0, 1, (0.0, 0.0, 0.5, 1.0, 1.0))]),
+        lambda: plot.comparison(made_up()),
+        lambda: plot.controls(made_up_controls(higher_is_better=True)),
+        plot.formats,
+    ],
+)
+def test_missing_matplotlib_names_the_extra(monkeypatch, draw):
+    for name in [name for name in sys.modules if name.startswith("matplotlib.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "edgelinear.plot._shown", raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"pip install 'edgelinear\[plot\]'"):
-        plot.degrees(Topology(2, 2, [(0, 1)]))
+        draw()
+
+
+def test_a_notebook_shows_a_picture_in_any_kernel():
+    figure = plot.matrix(LAYER)
+    shown = pytest.importorskip("IPython.core.formatters").DisplayFormatter()
+    data, _ = shown.format(figure)
+    width, height = (100 * figure.get_size_inches()).astype(int)
+    assert struct.unpack(">II", data["image/png"][16:24]) == (width, height)
+
+
+@pytest.mark.parametrize("draw", [plot.matrix, plot.bipartite])
+def test_names_of_a_series_are_read_in_their_order(draw):
+    series = pytest.importorskip("pandas").Series(["a", "b", "c"], index=[2, 0, 1])
+    axes = draw(EdgeLinear(3, 1, [(0, 0)]), in_names=series).axes[0]
+    assert labels(axes.xaxis if draw is plot.matrix else axes.yaxis) == ["a", "b", "c"]
+
+
+def test_dark_pictures_can_be_read():
+    layers = [EdgeLinear.from_topology(generators.erdos_renyi(9, 9, num_edges=30))] * 2
+    with style.context("dark_background"):
+        figure = plot.network(layers, top=8)
+        (dots, *_) = plot.bipartite(layers[0]).axes[0].lines
+        lines = plot.weights([1.0], [2.0]).axes[0].lines
+    axes = figure.axes[0]
+    boxes = len(axes.containers[0])
+    for text in axes.texts[:-boxes]:
+        assert np.mean(to_rgb(text.get_color())) * text.get_alpha() > 0.5  # on black
+    for text in axes.texts[-boxes:]:
+        assert np.mean(to_rgb(text.get_color())) < 0.5  # on white
+    assert to_hex(dots.get_color()) == "#ffffff"
+    assert {to_hex(line.get_color()) for line in lines} == {"#ffffff"}
 
 
 def made_up_controls(**options) -> ControlsReport:

@@ -8,9 +8,10 @@ import torch
 
 import edgelinear as el
 
-pytest.importorskip("matplotlib")
+matplotlib = pytest.importorskip("matplotlib")
 from edgelinear import plot  # noqa: E402
 from edgelinear.plot._folding import fold  # noqa: E402
+from edgelinear.plot._layers import layers_in  # noqa: E402
 from edgelinear.plot._stack import stack_of  # noqa: E402
 
 NAMES = ["in a", "in b", "hidden", "also", "out"]
@@ -54,6 +55,12 @@ def bars(figure):
     return dict(zip(texts, parts, strict=True))
 
 
+def note(figure):
+    """Return the text below the picture, in one line."""
+    texts = [" ".join(text.get_text().split()) for text in figure.axes[0].texts]
+    return next(text for text in texts if "Bars: sum" in text)
+
+
 def assert_readable(figure):
     """Hold texts to their boxes, boxes to their places, and everything to the page."""
     figure.draw_without_rendering()
@@ -67,6 +74,7 @@ def assert_readable(figure):
         if text.width:
             assert box.x0 < text.x0 and text.x1 < box.x1
     every = [*tracks, *texts[: len(texts) - len(tracks)]]
+    every += [scale.get_tightbbox() for scale in figure.axes[1:]]  # with its numbers and label
     for i, box in enumerate(every):
         assert not any(box.overlaps(other) for other in every[i + 1 :] if other.width)
 
@@ -134,14 +142,38 @@ def test_edges_that_skip_levels_pass_between_the_boxes():
         8, [(0, 2), (1, 2), (2, 3), (2, 4), (3, 5), (4, 5), (0, 5), (1, 5), (0, 6), (5, 7), (2, 7)],
         [0, 1], [7],
     )  # fmt: skip
-    axes = plot.network(net).axes[0]
-    for line in lines(axes.figure, "strongest").get_segments():
+    for top in (4, 30):
+        assert_lines_pass_between_boxes(plot.network(net, top=top))
+
+
+def assert_lines_pass_between_boxes(figure):
+    axes = figure.axes[0]
+    every = [*lines(figure, "strongest").get_segments(), *lines(figure, "others").get_segments()]
+    for line in every:
         for box in axes.containers[0]:
             x0, x1 = box.get_x(), box.get_x() + box.get_width()
             if line[0, 0] < x0 and x1 < line[-1, 0]:  # a column that it passes
                 y = np.interp([x0, (x0 + x1) / 2, x1], *line.T)
                 low, high = box.get_y(), box.get_y() + box.get_height()
                 assert (y < low).all() or (y > high).all()
+
+
+def test_other_edges_that_skip_levels_are_counted():
+    net = el.EdgeNetwork(4, [(0, 1), (1, 2), (2, 3), (0, 3)], [0], [3], weight=[3.0, 2.0, 4.0, 1.0])
+    figure = plot.network(net, top=3)
+    assert len(lines(figure, "others").get_segments()) == 0
+    assert "3 in all; left out: 1 that skip columns. Bars" in note(figure)
+    net = large()
+    figure = plot.network(net, top=60)
+    src, dst = net.level.numpy()[net.edge_index.numpy()]
+    folded = fold(stack_of(layers_in(net), None), 60)
+    rest = np.setdiff1d(np.arange(net.num_edges), folded.edges)
+    skipping = int((dst - src > 1)[rest].sum())
+    assert f"in grey the other {rest.size - skipping:,}, added" in note(figure)
+    assert f"left out: {skipping:,} that skip columns" in note(figure)
+    near = np.abs(net.weight.detach().double().numpy())[rest][(dst - src == 1)[rest]].sum()
+    assert folded.total.sum() == pytest.approx(near)
+    assert_lines_pass_between_boxes(figure)
 
 
 def test_strong_edges_are_wide():
@@ -170,9 +202,7 @@ def test_as_many_edges_lead_into_each_column_the_strongest_of_it():
         folded = {f"{len(untouched)} others"} if len(untouched) > 1 else untouched
         assert column == (shown & possible) | folded
     assert len(lines(figure, "strongest").get_segments()) == 12
-    note = next(t.get_text() for t in figure.axes[0].texts if "In colour" in t.get_text())
-    said = f"12 in all; in grey the other {sum(left.values()):,}"
-    assert said in note.replace("\n", " ")
+    assert f"12 in all; in grey the other {sum(left.values()):,}" in note(figure)
 
 
 def test_colours_of_several_columns_are_parts_of_the_largest_in_each():
@@ -184,7 +214,34 @@ def test_colours_of_several_columns_are_parts_of_the_largest_in_each():
         expected += [weight / abs(four[-1]) for weight in four]
     found = lines(figure, "strongest").get_array().tolist()
     assert sorted(found) == pytest.approx(sorted(expected))
-    assert figure.axes[1].get_ylabel() == "weight, over the largest in the column"
+    said = figure.axes[1].get_ylabel().replace("\n", " ")
+    assert said == "weight, over the largest in the column"
+    largest = [float(layer.weight.abs().max()) for layer in layers]
+    assert [text.get_text() for text in figure.axes[0].texts[:4]] == [
+        "inputs", *(f"layer {i}\nlargest {value:.2g}" for i, value in enumerate(largest))
+    ]  # fmt: skip
+
+
+def test_colours_and_widths_of_a_network_are_of_one_scale():
+    net = large()
+    figure = plot.network(net, top=60)
+    collection = lines(figure, "strongest")
+    found = collection.get_array()
+    bound = float(net.weight.abs().max())
+    assert {*found.tolist()} <= {*net.weight.tolist()} and collection.norm.vmax == bound
+    assert np.allclose(collection.get_linewidths(), 0.7 + 3.3 * np.abs(found) / bound)
+    assert figure.axes[1].get_ylabel() == "weight"
+
+
+def test_bands_are_as_wide_as_lines_of_their_sum():
+    edges = [(0, 0), (1, 0), (2, 1), (3, 1), (4, 1)]
+    layer = el.EdgeLinear(5, 2, edges, weight=[10.0, 9.0, 8.0, 1e-6, 8.0])
+    figure = plot.network(layer, top=3)
+    assert lines(figure, "strongest").get_linewidths()[-1] == 4.0  # whose weight is 10
+    widths = lines(figure, "others").get_linewidths()
+    assert [*widths] == pytest.approx([0.7 + 3.3 * 8.000001 / 10])
+    layer = el.EdgeLinear(9, 1, [(i, 0) for i in range(9)], weight=[1.0, *[0.9] * 8])
+    assert lines(plot.network(layer, top=1), "others").get_linewidths().tolist() == [8.0]
 
 
 def test_columns_are_ranked_by_the_sum_of_all_edges_and_bars_are_as_long():
@@ -208,7 +265,7 @@ def test_columns_are_ranked_by_the_sum_of_all_edges_and_bars_are_as_long():
 
 def test_bands_hold_all_edges_but_the_strongest():
     layers = stack()
-    folded = fold(stack_of(layers, None), 12)
+    folded = fold(stack_of(layers_in(layers), None), 12)
     edges = ends_of(layers)
     total = sum(abs(weight) for *_, weight, _ in edges)
     drawn = {*folded.edges.tolist()}
@@ -244,7 +301,8 @@ def test_scores_take_the_place_of_weights():
     expected = {f"{'pqrs'[i + side]}{ends[i][side]}" for i in range(3) for side in (0, 1)}
     assert {text for column in boxes(figure) for text in column if "others" not in text} == expected
     assert lines(figure, "strongest").get_array().tolist() == [-1.0] * 3
-    assert figure.axes[1].get_ylabel() == "score, over the largest in the column"
+    said = figure.axes[1].get_ylabel().replace("\n", " ")
+    assert said == "score, over the largest in the column"
 
 
 def test_one_layer_and_one_network_take_an_array_of_scores():
@@ -254,8 +312,9 @@ def test_one_layer_and_one_network_take_an_array_of_scores():
             figure = plot.network(model, scores=given)
             assert lines(figure, "strongest").get_array().tolist() == [1.0, 2.0, 3.0]
             assert figure.axes[1].get_ylabel() == "score"
-    figure = plot.network(small(), scores=range(6))
-    assert lines(figure, "strongest").get_array().tolist() == [0, 1, 2, 3, 4, 5]
+    for given in (range(6), (torch.arange(6),)):
+        figure = plot.network(small(), scores=given)
+        assert lines(figure, "strongest").get_array().tolist() == [0, 1, 2, 3, 4, 5]
 
 
 def test_layers_of_a_module_are_those_of_a_list():
@@ -275,9 +334,9 @@ def test_layers_of_a_module_are_those_of_a_list():
 
 def test_names_come_from_either_side_or_are_numbers():
     first = el.EdgeLinear(2, 2, [(0, 0), (1, 1)], out_names=["h", "i"])
-    second = el.EdgeLinear(2, 1, [(0, 0), (1, 0)], in_names=["other", "names"])
+    second = el.EdgeLinear(2, 1, [(0, 0), (1, 0)])
     assert boxes(plot.network([first, second])) == [["0", "1"], ["h", "i"], ["0"]]
-    first.out_names = None
+    first.out_names, second.in_names = None, ["other", "names"]
     assert boxes(plot.network([first, second]))[1] == ["other", "names"]
 
 
@@ -315,10 +374,10 @@ def test_parallel_edges_are_drawn_each():
 )
 def test_names_of_every_kind_stay_in_their_boxes(name):
     names = [name.replace("{}", str(i)) for i in range(9)]
-    layer = el.EdgeLinear(9, 9, [(i, (2 * i) % 9) for i in range(9)], in_names=names)
-    layer.out_names = names[::-1]
+    edges = [(i, (2 * i) % 9) for i in range(9)]
+    layers = [el.EdgeLinear(9, 9, edges, in_names=names, out_names=names) for _ in range(2)]
     for top in (3, 9):
-        figure = plot.network([layer, layer], top=top)
+        figure = plot.network(layers, top=top)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a font without the glyph
             assert_readable(figure)
@@ -327,6 +386,19 @@ def test_names_of_every_kind_stay_in_their_boxes(name):
 def test_large_pictures_stay_readable():
     for model, top in ((stack(), 12), (stack(), 200), (large(), 60), (large(), 600)):
         assert_readable(plot.network(model, top=top))
+
+
+@pytest.mark.parametrize("font", ["DejaVu Sans", "DejaVu Sans Mono"])
+@pytest.mark.parametrize("dpi", [72, 80, 96, 100, 200])
+def test_texts_have_room_in_wide_fonts_and_few_dots(font, dpi):
+    skipping = el.EdgeNetwork(
+        5, [(0, 1), (1, 2), (2, 3), (0, 3), (0, 4), (3, 4)], [0], [4],
+        weight=[1.0, 1.0, 1.0, 0.9, 1.0, 1.0],
+    )  # fmt: skip
+    few = [torch.nn.Sequential(*stack((3, 3, 3), (4, 4), named=False)), skipping, large()]
+    with matplotlib.rc_context({"font.family": font, "figure.dpi": dpi}):
+        for model, top in [(few[0], 3), (skipping, 4), (few[2], 60), (stack(), 30)]:
+            assert_readable(plot.network(model, top=top))
 
 
 def test_levels_show_the_edges_between_them():
@@ -339,10 +411,13 @@ def test_levels_show_the_edges_between_them():
     assert np.array_equal(axes.images[0].get_array().filled(0), expected)
     skips = sum(int(level[t] - level[s] > 1) for s, t in net.edge_index.T.tolist())
     assert axes.get_title() == f"edges between levels: {skips:,} skip some"
-    heights = np.zeros(net.num_levels)
+    kinds = {"all": range(net.num_nodes), "inputs": net.inputs, "outputs": net.outputs}
     for bars in top.containers:
-        heights += [bar.get_height() for bar in bars]
-    assert heights.tolist() == np.bincount(level).tolist()
+        nodes = kinds.pop(bars.get_label())
+        assert [bar.get_y() for bar in bars] == [0] * net.num_levels  # none on another
+        heights = [bar.get_height() for bar in bars]
+        assert heights == np.bincount(level[nodes], minlength=net.num_levels).tolist()
+    assert not kinds
 
 
 def test_matrix_of_weights_is_in_the_order_of_reach():
@@ -360,6 +435,23 @@ def test_matrix_of_weights_is_in_the_order_of_reach():
     names = ["d", "b", "a", "e", "c"]
     for axis in (axes.xaxis, axes.yaxis):
         assert [label.get_text() for label in axis.get_ticklabels()] == names
+
+
+def test_weak_weights_of_a_recurrent_network_have_a_colour():
+    ends = np.unique(np.random.default_rng(0).integers(0, 60, (2, 300)), axis=1)
+    weight = np.full(ends.shape[1], 0.5)
+    weight[7] = 100.0
+    figure = plot.network(el.EdgeRNN(60, ends, [50], [1], weight=weight))
+    (image,) = figure.axes[0].images
+    shown = image.to_rgba(image.get_array())[~np.ma.getmaskarray(image.get_array())]
+    assert (shown[:, :3].mean(1) < 0.8).all()
+    said = "weight; beyond 0.5, up to 1e+02, in the last colour"
+    assert image.norm.vmax == 0.5 and figure.axes[1].get_ylabel() == said
+    weight[7] = 0.001
+    figure = plot.network(el.EdgeRNN(60, ends, [50], [1], weight=weight))
+    (image,) = figure.axes[0].images
+    shown = image.to_rgba(image.get_array())[~np.ma.getmaskarray(image.get_array())]
+    assert (shown[:, :3].mean(1) < 0.8).all() and figure.axes[1].get_ylabel() == "weight"
 
 
 def test_large_recurrent_network_is_binned_and_loses_no_edge():
@@ -425,6 +517,57 @@ def test_layers_must_follow_one_another():
         plot.network(model)
 
 
+def test_names_of_both_sides_must_agree():
+    first = el.EdgeLinear(2, 3, [(0, 0), (1, 1)], out_names=["a", "b", "c"])
+    second = el.EdgeLinear(3, 1, [(0, 0), (1, 0)], in_names=["a", "c", "b"])
+    said = "output 1 of layer 0 is 'b', and input 1 of layer 1 is 'c'"
+    with pytest.raises(ValueError, match=said):
+        plot.network([first, second])
+
+
+def test_nothing_else_may_mix_features_between_layers():
+    first, second = el.EdgeLinear(3, 2, [(0, 0), (1, 1)]), el.EdgeLinear(2, 1, [(0, 0), (1, 0)])
+    between = {
+        "Linear": torch.nn.Linear(2, 2),
+        "GRU": torch.nn.Sequential(torch.nn.GRU(2, 2)),
+        "EdgeNetwork": el.EdgeNetwork(4, [(0, 2), (1, 3)], [0, 1], [2, 3]),
+        "EdgeRNN": el.EdgeRNN(2, [(0, 1), (1, 0)], [0, 1], [0, 1]),
+    }
+    for kind, module in between.items():
+        with pytest.raises(ValueError, match=f"EdgeLinears alone, .* got {kind} at '1"):
+            plot.network(torch.nn.Sequential(first, module, second))
+    with pytest.raises(ValueError, match="got EdgeNetwork at '1'"):
+        plot.network(torch.nn.Sequential(first, between["EdgeNetwork"]))
+    model = torch.nn.Sequential(
+        torch.nn.Linear(3, 3), first, torch.nn.BatchNorm1d(2), second, torch.nn.Linear(1, 1)
+    )
+    assert [*map(len, boxes(plot.network(model)))] == [3, 2, 1]
+
+
+@pytest.mark.parametrize("wrap", [torch.nn.Sequential, torch.compile])
+def test_a_network_in_a_module_is_that_network(wrap):
+    assert boxes(plot.network(wrap(small()))) == boxes(plot.network(small()))
+    loop = el.EdgeRNN(2, [(0, 1), (1, 0)], [0], [1])
+    assert plot.network(wrap(loop)).axes[0].get_ylabel() == "target"
+
+
+def test_layers_of_a_compiled_model_are_called_as_in_the_model():
+    model = torch.compile(torch.nn.Sequential(*stack((6, 5, 4), (9, 8), named=False)))
+    headings = [text.get_text() for text in plot.network(model).axes[0].texts[:3]]
+    assert headings == ["inputs", "layer 0", "layer 1"]
+
+
+def test_a_layer_of_two_names_is_there_once():
+    first, second = stack((6, 5, 4), (9, 8), named=False)
+    model = torch.nn.Module()
+    model.layers = torch.nn.ModuleList([first, second])
+    model.readout = model.layers[1]
+    model.body = torch.nn.Sequential(first, torch.nn.Tanh(), second)
+    assert [*map(len, boxes(plot.network(model)))] == [6, 5, 4]
+    block = torch.nn.Sequential(el.EdgeLinear(2, 2, [(0, 1), (1, 0)]), torch.nn.Tanh())
+    assert len(boxes(plot.network(torch.nn.Sequential(block, block)))) == 3
+
+
 def test_scores_are_one_finite_number_an_edge():
     layers = stack()
     right = [torch.zeros(layer.num_edges) for layer in layers]
@@ -461,7 +604,7 @@ def test_weights_that_are_not_finite_are_refused():
     plot.network(net, scores=range(6))
 
 
-@pytest.mark.parametrize("options", [{"scores": [1.0, 2.0]}, {"top": 5}])
+@pytest.mark.parametrize("options", [{"scores": [1.0, 2.0]}, {"top": 30}])
 def test_recurrent_networks_take_no_options_of_columns(options):
     loop = el.EdgeRNN(2, [(0, 1), (1, 0)], [0], [1])
     with pytest.raises(ValueError, match="takes neither `scores` nor `top`: leave them out"):
@@ -478,14 +621,23 @@ def test_top_is_a_number_that_can_be_told_apart(top):
         plot.network(small(), names="a")
 
 
+def test_a_page_of_boxes_without_end_is_refused():
+    topology = el.generators.erdos_renyi(2000, 2000, num_edges=4000)
+    layer = el.EdgeLinear.from_topology(topology)
+    with pytest.raises(ValueError, match="at most 200 boxes .* pass a smaller `top` than 600"):
+        plot.network(layer, top=600)
+    plot.network(layer, top=190)
+
+
 def test_what_has_no_layers_is_refused():
     with pytest.raises(TypeError, match="or a module that holds some, got int"):
         plot.network(5)
     with pytest.raises(TypeError, match="EdgeLinears alone where it is a list, got Linear at pos"):
         plot.network([el.EdgeLinear(2, 1, [(0, 0)]), torch.nn.Linear(1, 1)])
-    for nothing in ([], torch.nn.Sequential(torch.nn.Linear(2, 2))):
-        with pytest.raises(ValueError, match="at least one EdgeLinear, got a"):
-            plot.network(nothing)
+    with pytest.raises(ValueError, match="at least one EdgeLinear, got an empty list"):
+        plot.network([])
+    with pytest.raises(ValueError, match="EdgeLinear, or a network, got a Sequential without"):
+        plot.network(torch.nn.Sequential(torch.nn.Linear(2, 2)))
     with pytest.raises(TypeError, match="`net` must be an EdgeNetwork.* got EdgeRNN"):
         plot.levels(el.EdgeRNN(1, [], [0], [0]))
     with pytest.raises(TypeError, match="got EdgeNetwork: use `plot.network`"):

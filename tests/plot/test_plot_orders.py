@@ -63,6 +63,17 @@ def test_nodes_without_names_have_their_numbers():
     assert labels(axes.xaxis) == ["2", "0", "1"] and labels(axes.yaxis) == ["1", "0"]
 
 
+def test_places_in_another_order_are_not_taken_for_numbers_of_nodes():
+    topology = el.generators.erdos_renyi(60, 50, num_edges=300)
+    for order in ("given", "degree", "cluster"):
+        axes = plot.matrix(topology, order=order).axes[0]
+        for ticks in (axes.get_xticks(), axes.get_yticks()):
+            assert (len(ticks) > 0) == (order == "given")
+    ends = np.unique(np.random.default_rng(0).integers(0, 60, (2, 300)), axis=1)
+    axes = plot.network(el.EdgeRNN(60, ends, [50], [1])).axes[0]
+    assert len(axes.get_xticks()) == len(axes.get_yticks()) == 0
+
+
 def test_large_matrices_are_binned_in_their_order():
     topology = el.generators.barabasi_albert(600, 500, edges_per_node=3)
     image = plot.matrix(topology, order="degree").axes[0].images[0].get_array().filled(0)

@@ -45,12 +45,22 @@ def test_a_history_alone_is_drawn_and_edges_that_became_fewer_are_told():
     assert figure.get_suptitle().startswith("5 updates, 30 edges dropped and 0 grown")
 
 
+def test_updates_of_a_part_of_a_history_are_counted():
+    history = trained().history  # of two layers
+    for part, said in (
+        (history[-4:], "2 updates,"),
+        (history[:4], "1 update,"),
+        (history[:2], "0"),
+    ):
+        assert el.plot.rewiring(part).get_suptitle().startswith(said)
+
+
 @pytest.mark.parametrize(
     ("schedule", "error", "message"),
     [
         ([], ValueError, "a history of at least one layer"),
-        ([1, 2], TypeError, "one of `el.dynamic`, or its `history`"),
-        (5, TypeError, "one of `el.dynamic`, or its `history`"),
+        ([1, 2], TypeError, "one of `el.dynamic`, or its `history`, got int"),
+        (None, TypeError, "one of `el.dynamic`, or its `history`, got NoneType"),
     ],
 )
 def test_what_is_no_schedule_is_refused(schedule, error, message):

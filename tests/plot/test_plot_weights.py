@@ -110,6 +110,25 @@ def test_no_edges_one_edge_and_zeros_are_drawn(number):
     assert legend(figure.axes[1]) == [f"{name}: {share}% near zero" for name in ("before", "after")]
 
 
+def test_weights_that_changed_with_those_of_the_layer_are_refused():
+    layer = el.EdgeLinear(3, 2, [(0, 0), (1, 0), (2, 1)])
+    before, kept = layer.weight.detach(), layer.weight.detach().clone()
+    layer.set_weight([1.0, 2.0, 3.0])
+    for after in (layer, layer.weight, before):
+        with pytest.raises(ValueError, match="one in the same memory: .* `layer.wiring` or"):
+            plot.weights(before, after)
+    plot.weights(kept, layer)
+    plot.weights(*torch.randn(2, 5))  # rows of one
+
+
+def test_weights_whose_squares_overflow_are_refused():
+    with pytest.raises(
+        ValueError, match=r"`before` must be up to 1e\+150 to be drawn, got 1e\+308"
+    ):
+        plot.weights([1e308, 1.0], [1e308, 2.0])
+    plot.weights([1e150, 1.0], [-1e150, 2.0]).draw_without_rendering()
+
+
 def test_what_is_no_weights_is_refused():
     wiring = el.convert.from_edges(2, 1, [(0, 0), (1, 0)])
     with pytest.raises(ValueError, match="`before` must have weights, got a Wiring without"):
