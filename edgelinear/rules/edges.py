@@ -161,8 +161,8 @@ def freeze(layer: Layer, mask: Any) -> Layer:
 
     The other edges are the parameter, so that neither decay nor momentum moves a frozen one. Frozen
     weights stand beside it, as a buffer. Make the optimizer anew: one that was made before holds
-    the parameter of all edges. `torch.nn.utils.parametrize.remove_parametrizations(layer, "weight")`
-    undoes it, as to freeze other edges.
+    the parameter of all edges. `remove_parametrizations(layer, "weight")` of
+    `torch.nn.utils.parametrize` undoes it, as to freeze other edges.
 
     Args:
         mask: (num_edges,) truth values.
