@@ -200,8 +200,8 @@ def _draw_margin(
     means = np.bincount(block, degrees, blocks) / np.maximum(1, np.bincount(block, None, blocks))
     edges = np.linspace(0, size, blocks + 1) - 0.5
     axes.stairs(means, edges, orientation=orientation, fill=True, color=BLUE)
-    # With most nodes far below the largest, a linear axis would show the largest alone.
-    skewed = means.max(initial=0) > 20 * max(1, np.median(means) if size else 1)
+    # With most nodes that have edges far below the largest, a linear axis would show it alone.
+    skewed = means.any() and means.max() > 20 * max(1, np.median(means[means > 0]))
     values, nodes = ("y", "x") if orientation == "vertical" else ("x", "y")
     axis = getattr(axes, f"{values}axis")
     if skewed:
@@ -213,7 +213,8 @@ def _draw_margin(
     getattr(axes, f"set_{values}lim")(0, None)
     if not means.any():
         getattr(axes, f"set_{values}lim")(0, 1)
-    axis.set_label_text(label if size <= blocks else f"mean {label}")
+    said = label if size <= blocks else f"mean {label}"
+    axis.set_label_text(f"{said} (log)" if skewed else said)
     getattr(axes, f"{nodes}axis").set_tick_params(labelbottom=False, labelleft=False)
     axes.spines[["top", "right"]].set_visible(False)
 

@@ -54,7 +54,7 @@ def test_large_matrix_is_binned_and_loses_no_edge():
     figure = plot.matrix(skewed())
     image = figure.axes[0].images[0].get_array()
     assert image.shape == (256, 256) and image.sum() == 5000
-    assert figure.axes[1].get_ylabel() == "mean fan-out"
+    assert figure.axes[1].get_ylabel() == "mean fan-out (log)"
     assert figure.axes[3].get_ylabel() == "edges in a cell, of about 4 sources x 3 targets"
 
 
@@ -63,6 +63,15 @@ def test_margins_show_the_degrees():
     _, top, right, *_ = plot.matrix(topology).axes
     assert top.patches[0].get_data().values.tolist() == [2, 0, 1, 0]
     assert right.patches[0].get_data().values.tolist() == [1, 2, 0]
+
+
+def test_margin_is_logarithmic_where_few_degrees_are_far_above_the_rest_of_those_with_edges():
+    few = Topology(100, 30, [(source, 29) for source in range(30)])
+    _, _, right, *_ = plot.matrix(few).axes  # fan-in: 29 targets of none, and one of 30
+    assert (right.get_xscale(), right.get_xlabel()) == ("linear", "fan-in")
+    hub = Topology(100, 3, [(0, 0), (1, 1), *((source, 2) for source in range(100))])
+    _, _, right, *_ = plot.matrix(hub).axes
+    assert (right.get_xscale(), right.get_xlabel()) == ("symlog", "fan-in (log)")
 
 
 def test_matrix_writes_names_of_a_small_wiring():
