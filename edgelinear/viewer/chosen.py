@@ -1,5 +1,6 @@
 """What a user chooses in a view: edges, nodes and ways to show them, checked."""
 
+import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 
 from edgelinear.topology.numbers import as_numbers
+from edgelinear.viewer.columns import one_after_another
 from edgelinear.viewer.scene import Scene
 
 
@@ -20,7 +22,7 @@ def one_of(argument: str, given: Any, known: list[str]) -> str:
 
 def as_edges(edges: Any, number: int) -> np.ndarray:
     """Return numbers of edges, ascending and each once."""
-    found: Tensor = as_numbers("`selected_edges`", edges).detach().cpu()
+    found: Tensor = as_numbers("`selected_edges`", one_after_another(edges)).detach().cpu()
     if found.dim() != 1:
         raise ValueError(
             f"`selected_edges` must have one dimension, got shape {tuple(found.shape)}."
@@ -47,7 +49,7 @@ def as_node(scene: Scene, argument: str, node: Any) -> tuple[str, int]:
     """Return a node as a side and a number."""
     names = scene.subject.names
     if isinstance(node, str):
-        found = [(side, number) for side in names for number in names[side].numbers(node)]
+        found = [(side, number) for side in names for number in names[side].numbers.get(node, ())]
         if len(found) == 1:
             return found[0]
         if found:
@@ -71,6 +73,13 @@ def as_nodes(scene: Scene, argument: str, nodes: Iterable[Any]) -> list[tuple[st
     if isinstance(nodes, str) or not isinstance(nodes, Iterable):
         raise TypeError(f"`{argument}` must be a list of nodes, got {nodes!r}.")
     return [as_node(scene, argument, node) for node in nodes]
+
+
+def as_count(argument: str, given: Any) -> int:
+    """Return a whole number."""
+    if isinstance(given, bool) or not hasattr(given, "__index__"):
+        raise TypeError(f"`{argument}` must be an integer, got {given!r}.")
+    return operator.index(given)
 
 
 def as_window(scene: Scene, window: Sequence[float]) -> list[float]:

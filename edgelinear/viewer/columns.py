@@ -92,7 +92,8 @@ def as_values(values: Any, number: int) -> np.ndarray | None:  # (num_edges,)
     """
     if values is None:
         return None
-    found = as_numbers("`values`", values)
+    found = as_numbers("`values`", one_after_another(values))
+    check_here("values", found)
     if found.is_complex():
         raise TypeError(f"`values` must be real numbers, got {found.dtype}.")
     if tuple(found.shape) != (number,):
@@ -100,7 +101,20 @@ def as_values(values: Any, number: int) -> np.ndarray | None:  # (num_edges,)
             f"`values` must hold one number for each of the {number} edges, got shape "
             f"{tuple(found.shape)}."
         )
-    return found.detach().to("cpu", torch.float64).numpy()
+    return found.detach().to("cpu", torch.float64, copy=True).numpy()
+
+
+def one_after_another(numbers: Any) -> Any:
+    """Return the tensors of several layers as one, in which edges are numbered."""
+    is_list = isinstance(numbers, (list, tuple)) and len(numbers) > 0
+    if is_list and all(isinstance(part, Tensor) and part.dim() == 1 for part in numbers):
+        return torch.cat(list(numbers))
+    return numbers
+
+
+def check_here(argument: str, numbers: Tensor) -> None:
+    if numbers.is_meta:
+        raise ValueError(f"`{argument}` must have values, got a tensor on the meta device.")
 
 
 @torch.no_grad()
@@ -119,6 +133,7 @@ def means_of(layer: Any, subject: Subject, inputs: Any) -> np.ndarray | None:  #
             "between layers: pass what edges contribute as `values`."
         )
     found = as_numbers("`inputs`", inputs)
+    check_here("inputs", found)
     is_network = isinstance(layer, EdgeNetwork)
     size = layer.in_features if is_network else subject.topology.in_features
     if found.is_complex() or found.dim() == 0 or found.shape[-1] != size or found.numel() == 0:

@@ -1,38 +1,24 @@
 """Several layers that follow one another, as one graph whose levels are columns of nodes."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from torch import nn
 
-from edgelinear.layers import EdgeLinear
 from edgelinear.topology import Topology, Wiring
 from edgelinear.viewer.names import Names
-from edgelinear.viewer.subject import Subject, check_size, names_in, weights_of, wiring_in
+from edgelinear.viewer.subject import (
+    Subject,
+    check_size,
+    names_in,
+    notes_of,
+    weights_of,
+    wiring_in,
+)
 
 
-def layers_of(model: nn.Sequential, argument: str) -> list[nn.Module]:
-    """Return the layers with edges of a model, in order.
-
-    Raises:
-        TypeError: if something else mixes features, which paths would have to go through.
-    """
-    layers: list[nn.Module] = []
-    for module in model:
-        if isinstance(module, nn.Sequential):
-            layers += layers_of(module, argument)
-        elif isinstance(module, EdgeLinear):
-            layers.append(module)
-        elif any(parameter.dim() > 1 for parameter in module.parameters()):
-            raise TypeError(
-                f"`{argument}` must mix features in EdgeLinears alone, got {type(module).__name__} "
-                "among them: pass a list of the layers that follow one another."
-            )
-    return layers
-
-
-def joined(layers: list[Any], kind: str, argument: str) -> Subject:
+def joined(layers: Sequence[Any], argument: str) -> Subject:
     """Return the graph of some layers: their edges in order, between columns of nodes.
 
     Raises:
@@ -51,16 +37,21 @@ def joined(layers: list[Any], kind: str, argument: str) -> Subject:
     src = [w.topology.src.cpu().numpy() + first[at] for at, w in enumerate(wirings)]
     dst = [w.topology.dst.cpu().numpy() + first[at + 1] for at, w in enumerate(wirings)]
     nodes = int(first[-1])
+    called = {"node": Names(_unique(names), nodes)}
     return Subject(
-        kind,
+        "layers",
         Topology(nodes, nodes, np.stack([*map(np.concatenate, (src, dst))]), duplicates="keep"),
         *weights_of(wirings, argument),
-        {"node": Names(_unique(names), nodes)},
+        called,
+        names,
         np.arange(sizes[0]),
         np.arange(first[-2], nodes),
         np.repeat(np.arange(len(sizes)), sizes),
         wirings,
-        [f"{len(wirings)} layers, between {len(sizes)} columns of nodes, which are its levels."],
+        [
+            f"{len(wirings)} layers, between {len(sizes)} columns of nodes, which are its levels.",
+            *notes_of(called),
+        ],
         is_joined=True,
     )
 
@@ -76,9 +67,7 @@ def _column_names(wirings: list[Wiring], argument: str) -> list[Names]:
                 f"`{argument}` must hold layers that follow one another: layer {at} has {out.size} "
                 f"outputs, and layer {at + 1} has {into.size} inputs."
             )
-        both = out.names is not None and into.names is not None
-        odd = (node for node in range(out.size) if both and out[node] != into[node])
-        node = next(odd, None)
+        node = first_difference(out, into)
         if node is not None:
             raise ValueError(
                 f"`{argument}` must hold layers that follow one another: output {node} of layer "
@@ -86,6 +75,13 @@ def _column_names(wirings: list[Wiring], argument: str) -> list[Names]:
             )
         found.append(into if out.names is None else out)
     return [*found, sides[-1]["out"]]
+
+
+def first_difference(one: Names, other: Names) -> int | None:
+    """Return the first node that two sides call by different names, where both have names."""
+    if one.names is None or other.names is None or one.names == other.names:
+        return None
+    return next((node for node in range(one.size) if one[node] != other[node]), None)
 
 
 def _unique(columns: list[Names]) -> list[str]:

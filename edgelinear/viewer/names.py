@@ -64,6 +64,10 @@ class Names:
         ]
         return heapq.nsmallest(limit, found), len(found)
 
-    def numbers(self, name: str) -> list[int]:
-        """Return the nodes of exactly this name."""
-        return [] if self.names is None else [i for i, n in enumerate(self.names) if str(n) == name]
+    @cached_property
+    def numbers(self) -> dict[str, list[int]]:
+        """The nodes of each name."""
+        found: dict[str, list[int]] = {}
+        for node, name in enumerate(self.names or ()):
+            found.setdefault(str(name), []).append(node)
+        return found

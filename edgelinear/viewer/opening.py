@@ -8,20 +8,16 @@ from torch import nn
 
 from edgelinear._optional import import_optional
 from edgelinear.layers import EdgeLinear
+from edgelinear.layers.held import held_by
+from edgelinear.layers.module import EdgeModule
 from edgelinear.topology import Wiring
 from edgelinear.viewer.columns import as_values, columns_of, means_of
-from edgelinear.viewer.joined import joined, layers_of
+from edgelinear.viewer.joined import first_difference, joined
 from edgelinear.viewer.scene import Scene
 from edgelinear.viewer.subject import Subject, single
 
 if TYPE_CHECKING:
     from edgelinear.viewer.widget import View
-
-_CURE = (
-    "edges of other nodes cannot be compared. Where both have names, "
-    "`el.convert.from_table(el.convert.to_table(other), in_names=layer.in_names, "
-    'out_names=layer.out_names, unknown="drop")` numbers its nodes as here'
-)
 
 
 def view(
@@ -39,13 +35,15 @@ def view(
     `selected_edges` and `selected_nodes`. Weights are shown as they are when this is called.
 
     Args:
-        layer: an EdgeLinear, an EdgeNetwork, an EdgeRNN, a Wiring or a Topology; or a list of
-            layers that follow one another, or an `nn.Sequential` that mixes features in EdgeLinears
-            alone. These are one graph, whose levels are columns of nodes.
+        layer: an EdgeLinear, an EdgeNetwork, an EdgeRNN, a Wiring or a Topology, or a model that
+            holds one of these; or a list of layers that follow one another, or a model that mixes
+            features in EdgeLinears alone, registered in the order of data. These are one graph,
+            whose levels are columns of nodes.
         values: a number for each edge, to be shown beside its weight, as one of its importance.
         other: what to compare with: a layer, a network, a Wiring or a Topology of the same nodes,
             as a null model, or a state dict, as that of an earlier checkpoint; one with rules is
-            compared where `layer` has the same. Edges are the same if both ends are.
+            compared where `layer` has the same. For a list of layers, a list of these. Edges are
+            the same if both ends are.
         inputs: samples, for what each edge contributes: its weight times the mean value of its
             source. Of an EdgeNetwork they are its inputs; of an EdgeRNN its states, as
             `(*, num_nodes)`.
@@ -71,44 +69,67 @@ def view(
 
 def scene_of(layer: Any, values: Any = None, other: Any = None, inputs: Any = None) -> Scene:
     """Return what a view of these shows."""
+    model, layer = layer, _opened(layer, "layer")
     subject = _subject(layer, "layer")
     numbers = as_values(values, subject.num_edges), means_of(layer, subject, inputs)
-    another = None if other is None else _other(layer, subject, other)
+    another = None if other is None else _other(model, subject, other)
     return Scene(subject, columns_of(subject, *numbers, another))
 
 
+def _opened(layer: Any, argument: str) -> Any:
+    """Return the one layer or network that a model holds, or a list of its layers."""
+    is_model = isinstance(layer, nn.Module) and not isinstance(layer, EdgeModule)
+    if not is_model or not any(layer.children()):
+        return layer
+    layers = [held.layer for held in held_by(layer, argument)]
+    return layers[0] if len(layers) == 1 else layers
+
+
 def _subject(layer: Any, argument: str) -> Subject:
-    if isinstance(layer, nn.Sequential):
-        return joined(layers_of(layer, argument), type(layer).__name__, argument)
-    if isinstance(layer, (list, tuple, nn.ModuleList)) and not isinstance(layer, Wiring):
-        return joined(list(layer), "layers", argument)
-    return single(layer, argument)
+    return joined(layer, argument) if _is_list(layer) else single(layer, argument)
 
 
-def _other(layer: Any, subject: Subject, other: Any) -> Subject:
+def _is_list(layer: Any) -> bool:
+    return isinstance(layer, (list, tuple)) and not isinstance(layer, Wiring)
+
+
+def _other(model: Any, subject: Subject, other: Any) -> Subject:
     """Return what a subject is compared with, which must have the same nodes."""
     if isinstance(other, Mapping):
-        other = _loaded(layer, other)
-    found = _subject(other, "other")
-    here, there = subject.topology, found.topology
-    sizes = (here.in_features, here.out_features), (there.in_features, there.out_features)
-    if sizes[0] != sizes[1]:
-        raise ValueError(
-            f"`other` has {sizes[1][0]} -> {sizes[1][1]} nodes, and `layer` {sizes[0][0]} -> "
-            f"{sizes[0][1]}: {_CURE}."
-        )
-    ends = ((subject.columns, found.columns), (subject.rows, found.rows))
-    for ours, theirs in ends:
-        one, two = subject.names[ours], found.names[theirs]
-        if one.names is None or two.names is None or one.names == two.names:
-            continue
-        node = next((node for node in range(one.size) if one[node] != two[node]), None)
+        other = _loaded(model, other)
+    elif _is_list(other) and _is_list(model) and len(other) == len(model):
+        pairs = zip(model, other, strict=True)
+        other = [_loaded(m, one) if isinstance(one, Mapping) else one for m, one in pairs]
+    found = _subject(_opened(other, "other"), "other")
+    here, there = _sizes(subject), _sizes(found)
+    if here != there:
+        raise ValueError(f"`other` has {there} nodes, and `layer` {here}: {_cure(subject)}.")
+    for place, (one, two) in enumerate(zip(subject.ends, found.ends, strict=True)):
+        node = first_difference(one, two)
         if node is not None:
+            sides = subject.columns, subject.rows
+            where = f"column {place}" if subject.is_joined else f"the side {sides[place]!r}"
             raise ValueError(
-                f"`other` calls node {node} of the side {ours!r} {two[node]!r}, and `layer` "
-                f"{one[node]!r}: {_CURE}."
+                f"`other` calls node {node} of {where} {two[node]!r}, and `layer` {one[node]!r}: "
+                f"{_cure(subject)}."
             )
     return found
+
+
+def _sizes(subject: Subject) -> str:
+    return " -> ".join(str(names.size) for names in subject.ends)
+
+
+def _cure(subject: Subject) -> str:
+    """Return what makes another wiring one of the same nodes."""
+    if subject.is_joined:
+        return "pass layers of the same nodes, by the same names in the same order"
+    names = ("node_names",) * 2 if subject.is_graph else ("in_names", "out_names")
+    return (
+        "edges of other nodes cannot be compared. Where both have names, "
+        f"`el.convert.from_table(el.convert.to_table(other), in_names=layer.{names[0]}, "
+        f'out_names=layer.{names[1]}, unknown="drop")` numbers its nodes as here'
+    )
 
 
 def _loaded(layer: Any, state: Mapping[str, Any]) -> nn.Module:

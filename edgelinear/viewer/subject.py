@@ -30,6 +30,7 @@ class Subject:
     weight: np.ndarray | None  # (num_edges,) float64, or None where there are none
     precision: Any  # the type of NumPy that has the digits of the weights
     names: dict[str, Names]  # of each side
+    ends: list[Names]  # as they were given: of sources and targets, or of each column of layers
     inputs: np.ndarray
     outputs: np.ndarray
     level: np.ndarray | None  # (num_nodes,), of a graph: see `edgelinear.orders`
@@ -83,6 +84,7 @@ def single(layer: Any, argument: str) -> Subject:
     weight, precision = weights_of([wiring], argument)
     topology = wiring.topology.to("cpu")
     names = names_in(wiring)
+    ends = [names["in"], names["out"]]
     no_nodes = np.zeros(0, np.int64)
     inputs, outputs, level, has_cycles = no_nodes, no_nodes, None, False
     if wiring.inputs is not None:
@@ -95,11 +97,12 @@ def single(layer: Any, argument: str) -> Subject:
         weight,
         precision,
         names,
+        ends,
         inputs,
         outputs,
         level,
         [wiring],
-        _notes(names),
+        notes_of(names),
         has_cycles,
     )
 
@@ -153,6 +156,9 @@ def weights_of(wirings: list[Wiring], argument: str) -> tuple[np.ndarray | None,
             f"`{argument}` is on the meta device, where no values are: load its weights first, or "
             "pass its `.topology`, which shows the edges alone."
         )
+    odd = next((weight.dtype for weight in found if weight.is_complex()), None)
+    if odd is not None:
+        raise TypeError(f"`{argument}` must have real weights to be shown, got {odd}.")
     wide = all(weight.dtype == torch.float64 for weight in found)
     arrays = [weight.detach().to("cpu", torch.float64).numpy() for weight in found]
     return np.concatenate(arrays), np.float64 if wide else np.float32
@@ -180,7 +186,7 @@ def _levels(layer: Any, topology: Topology, inputs: np.ndarray) -> tuple[np.ndar
     return (steps_from(*graph, inputs), True) if (level < 0).any() else (level, False)
 
 
-def _notes(sides: dict[str, Names]) -> list[str]:
+def notes_of(sides: dict[str, Names]) -> list[str]:
     words = {"in": "sources", "out": "targets", "node": "nodes"}
     return [
         f"Names of {words[side]} are not unique ({names.repeated:,} repeated): numbers tell them "

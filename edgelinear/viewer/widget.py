@@ -15,7 +15,7 @@ import traitlets
 from edgelinear.topology import EdgeMap
 from edgelinear.viewer import answers
 from edgelinear.viewer.cells import LISTED, edges_in_window
-from edgelinear.viewer.chosen import as_edges, as_node, as_nodes, as_window, one_of
+from edgelinear.viewer.chosen import as_count, as_edges, as_node, as_nodes, as_window, one_of
 from edgelinear.viewer.drawn import paths_between
 from edgelinear.viewer.page import page, script
 from edgelinear.viewer.scene import Scene
@@ -63,7 +63,7 @@ class View(anywidget.AnyWidget):
         """The numbers of the edges that are selected, ascending. They may be set.
 
         By numbers, or by a truth value for each edge. Of several layers, edges are numbered one
-        layer after the other.
+        layer after the other, and truth values may be a list of those of each.
 
         Raises:
             TypeError, ValueError: if they are no numbers of edges.
@@ -180,12 +180,10 @@ class View(anywidget.AnyWidget):
             [[0, 1], [2]]
             >>> view.selected_edges = sum(view.paths("TP53", "risk", k=1), [])
         """
-        subject, by = (
-            self._scene.subject,
-            None if through is None else self._node("through", through),
-        )
         ends = self._node("source", source), self._node("target", target)
-        return [path.edges for path in paths_between(subject, *ends, by, k, None).paths]
+        by = None if through is None else self._node("through", through)
+        found = paths_between(self._scene.subject, *ends, by, as_count("k", k), None)
+        return [path.edges for path in found.paths]
 
     def _path(self, path: Sequence[Any], k: int) -> dict[str, Any]:
         if isinstance(path, str) or len(path) not in (2, 3):
@@ -194,7 +192,8 @@ class View(anywidget.AnyWidget):
             )
         nodes = [list(self._node("path", node)) for node in path]
         through = nodes[1] if len(nodes) == 3 else None
-        chosen = {"source": nodes[0], "target": nodes[-1], "through": through, "k": k}
+        ends = {"source": nodes[0], "target": nodes[-1], "through": through}
+        chosen = {**ends, "k": as_count("k", k)}
         answers.answer(self._scene, {"kind": "paths", **chosen})  # which says what does not fit
         return chosen
 

@@ -81,6 +81,35 @@ def test_layers_that_follow_one_another_are_columns_of_one_graph():
         assert shown == {6 * 3 + 0: 0.5, 6 * 3 + 1: 1.0, 6 * 4 + 2: 2.0, 6 * 5 + 4: 7.0}
 
 
+@pytest.mark.parametrize("wrap", [nn.Sequential, torch.compile])
+@pytest.mark.parametrize("make", [named_layer, network])
+def test_model_of_one_layer_or_network_is_that(make, wrap):
+    layer = make()
+    x = torch.ones(4, layer.in_features)
+    seen, expected = scene(wrap(layer), inputs=x), scene(layer, inputs=x)
+    assert seen.meta() == expected.meta()
+    contribution = expected.columns.here["contribution"]
+    assert np.array_equal(seen.columns.here["contribution"], contribution)
+
+
+def test_layers_anywhere_in_a_model_are_found():
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = el.EdgeLinear(2, 2, [(0, 1)], weight=[3.0])
+
+    model = nn.Sequential(named_layer(), Block(), el.EdgeLinear(2, 1, [(0, 0)], weight=[7.0]))
+    seen = scene(model)
+    assert seen.columns.here["weight"].tolist() == [0.5, -1.0, 2.0, 3.0, 7.0]
+    assert seen.meta()["title"] == "3 -> 1 of 8 nodes, 5 edges, 4 levels"
+
+
+def test_names_that_one_column_has_twice_are_said():
+    one = el.convert.Wiring(el.Topology(3, 1, [(0, 0)]), in_names=["x", "x", "z"])
+    (_, note) = meta_of([one])["notes"]
+    assert note == "Names of nodes are not unique (1 repeated): numbers tell them apart."
+
+
 def test_names_that_two_columns_have_are_told_apart():
     one = el.EdgeLinear(2, 2, [(0, 0)], in_names=["a", "b"], out_names=["a", "c"])
     two = el.EdgeLinear(2, 2, [(0, 0)])
@@ -95,7 +124,17 @@ def test_names_that_two_columns_have_are_told_apart():
         ([named_layer(), named_layer()], ValueError, "layer 0 has 2 outputs, and layer 1 has 3"),
         ([network()], TypeError, "must hold layers, got a network"),
         ([nn.Linear(2, 2)], TypeError, "or a list of layers, got Linear"),
-        (nn.Sequential(named_layer(), nn.Linear(2, 2)), TypeError, "got Linear among them"),
+        (
+            nn.Sequential(named_layer(), nn.Linear(2, 2), el.EdgeLinear(2, 1, [(0, 0)])),
+            ValueError,
+            "`layer` must mix features in EdgeLinears alone, .* got Linear at '1'",
+        ),
+        (
+            nn.Sequential(named_layer(), el.EdgeNetwork(2, [(0, 1)], [0], [1])),
+            ValueError,
+            "got EdgeNetwork at '1'",
+        ),
+        (nn.Sequential(nn.ReLU()), ValueError, "EdgeLinear, or a network, got a Sequential witho"),
         (
             [named_layer(), el.EdgeLinear(2, 1, [(0, 0)], in_names=["growth", "repair"])],
             ValueError,
@@ -148,11 +187,31 @@ def test_names_of_another_number_are_refused():
         (["a", "b", "c"], TypeError, "`values` must hold numbers"),
         ([1j, 2, 3], TypeError, "`values` must be real numbers, got torch.complex"),
         (pandas.Series([1.0, None, 2.0]), ValueError, "`values` has no value at position 1"),
+        (torch.ones(3, device="meta"), ValueError, "`values` must have values, got a tensor on th"),
     ],
 )
 def test_values_that_do_not_fit_are_refused(values, error, said):
     with pytest.raises(error, match=said):
         scene(named_layer(), values=values)
+
+
+def test_values_are_those_of_when_it_was_opened():
+    values = np.array([1.0, 2.0, 3.0])
+    seen = scene(named_layer(), values=values)
+    values[:] = 0
+    assert seen.columns.here["values"].tolist() == [1.0, 2.0, 3.0]
+
+
+def test_values_of_layers_may_be_a_list_of_tensors():
+    layers = [named_layer(), el.EdgeLinear(2, 1, [(0, 0)])]
+    seen = scene(layers, values=[torch.ones(3), torch.full((1,), 2.0)])
+    assert seen.columns.here["values"].tolist() == [1.0, 1.0, 1.0, 2.0]
+
+
+def test_complex_weights_are_refused():
+    wiring = el.convert.Wiring(el.Topology(1, 1, [(0, 0)]), weight=torch.tensor([1j]))
+    with pytest.raises(TypeError, match="`layer` must have real weights to be shown, got torch.co"):
+        scene(wiring)
 
 
 def test_values_that_are_not_finite_are_shown_and_counted():
@@ -170,6 +229,10 @@ def test_values_that_are_not_finite_are_shown_and_counted():
         ),
         (np.zeros((0, 3)), r"got shape \(0, 3\)"),
         (1.0, r"got shape \(\)"),
+        (
+            torch.ones(4, 3, device="meta"),
+            "`inputs` must have values, got a tensor on the meta dev",
+        ),
     ],
 )
 def test_inputs_that_do_not_fit_are_refused(inputs, said):
@@ -238,6 +301,45 @@ def test_other_may_be_the_state_of_a_model():
 
     found = scene(model([1.0, 2.0]), other=model([3.0, 5.0]).state_dict())
     assert found.columns.all["difference"].tolist() == [0.0, 0.0, 0.0, -2.0, -3.0]
+
+
+def test_layers_are_compared_column_by_column():
+    names = {"in_names": ["a", "b"], "out_names": ["b", "c"]}
+    layers = [
+        el.EdgeLinear(2, 2, [(0, 0), (1, 1)], **names, weight=[1.0, 2.0]),
+        el.EdgeLinear(2, 1, [(0, 0)], weight=[3.0]),
+    ]
+    null = [layer.topology for layer in layers]
+    assert scene(layers, other=null).columns.edge_map.old.tolist() == [0, 1, 2]
+    states = [copy.deepcopy(layer.state_dict()) for layer in layers]
+    layers[1].set_weight([5.0])
+    assert scene(layers, other=states).columns.all["difference"].tolist() == [0.0, 0.0, 2.0]
+    other = [layers[0], el.EdgeLinear(2, 1, [(0, 0)], in_names=["b", "d"])]
+    with pytest.raises(ValueError, match="output 1 of layer 0 is 'c'"):
+        scene(layers, other=other)
+    twisted = el.EdgeLinear(2, 2, [(0, 0)], in_names=["a", "b"], out_names=["c", "b"])
+    with pytest.raises(ValueError, match="calls node 0 of column 1 'c', and `layer` 'b': pass lay"):
+        scene(layers, other=[twisted, layers[1]])
+    with pytest.raises(ValueError, match="`other` has 2 -> 2 nodes, and `layer` 2 -> 2 -> 1: pass"):
+        scene(layers, other=layers[:1])
+
+
+def test_other_network_is_numbered_by_the_cure():
+    layer = network()
+    other = el.EdgeNetwork(
+        3,
+        [(0, 1), (1, 2)],
+        ["in a"],
+        ["out"],
+        node_names=["in a", "also", "out"],
+        weight=[9.0, 8.0],
+    )
+    with pytest.raises(ValueError, match="`other` has 3 -> 3 nodes, and `layer` 5 -> 5") as error:
+        scene(layer, other=other)
+    cure = str(error.value).split("`el.convert")[1].split("`")[0]
+    aligned = eval(f"el.convert{cure}", {"el": el, "layer": layer, "other": other})
+    found = scene(layer, other=aligned).columns.value
+    assert [found("other", edge) for edge in range(6)] == [None, None, None, 9.0, 8.0, None]
 
 
 def test_state_dict_inside_a_checkpoint_is_pointed_at():

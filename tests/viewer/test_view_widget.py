@@ -1,5 +1,7 @@
 """The widget without a front-end: messages as they come over the wire, and what is selected."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -196,6 +198,15 @@ def test_selection_goes_into_rewire_tables_and_null_models():
     assert el.rewire(layer, keep=view.selected_edges).old.tolist() == [0, 2]
 
 
+def test_masks_of_several_layers_are_selected_again():
+    view = el.view([named_layer(), el.EdgeLinear(2, 1, [(0, 0), (1, 0)])])
+    view.selected_edges = [1, 4]
+    masks = view.edge_mask()
+    view.selected_edges = []
+    view.selected_edges = masks
+    assert view.selected_edges == [1, 4]
+
+
 def test_mask_of_several_layers_is_one_for_each():
     first, second = named_layer(), el.EdgeLinear(2, 1, [(0, 0), (1, 0)])
     view = el.view([first, second])
@@ -258,6 +269,10 @@ def test_edges_of_the_strongest_paths_are_selected():
     assert view.selected_edges == [1, 2, 4, 5]
     with pytest.raises(ValueError, match="`through` has 'nobody', and no node has this name"):
         view.paths("in b", "out", through="nobody")
+    with pytest.raises(TypeError, match="`k` must be an integer, got 1.5"):
+        view.paths("in b", "out", k=1.5)
+    view.show(path=("in b", "out"), k=np.int64(3))
+    json.dumps(view._view)
 
 
 def test_view_says_in_words_what_it_is():
