@@ -156,6 +156,32 @@ def test_what_is_chosen_next_may_be_added(look):
     assert view.selected_edges == [0, 2]
 
 
+def test_name_is_taken_of_what_was_typed_last(look):
+    view = el.view(named_layer())
+    page = look(view)
+    page.find(".partners .search input").click()
+    page.press("m")
+    page.wait(lambda: page.text(".partners [role='option'] .name") == "MYC")
+    page.press(Keys.BACKSPACE, "tp", Keys.ENTER)
+    page.wait(lambda: view.selected_nodes)
+    assert view.selected_nodes == [("in", 0)]
+
+
+def test_nothing_is_listed_for_a_field_that_was_left(look, stage):
+    view = el.view(named_layer())
+    page = look(view)
+    view.selected_nodes = ["repair"]
+    field = page.find(".partners .search input")
+    page.wait(lambda: field.get_property("value") == "repair")
+    field.click()
+    page.press("x", Keys.TAB)
+    page.driver.execute_async_script("setTimeout(arguments[0], 500)")
+    asked = [data.get("content", {}).get("ask", {}) for data in stage.wire(view).heard]
+    assert "search" not in [ask.get("kind") for ask in asked]
+    assert page.find(".partners [role='listbox']").get_property("hidden")
+    assert field.get_property("value") == "repair"
+
+
 def test_tap_of_a_finger_selects(look):
     view = el.view(named_layer())
     page = look(view, width=400, height=900)

@@ -71,13 +71,15 @@ export function figure(number: Figure): string {
 
 const THREE = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
 
-/** A function that runs once calls have ceased for some milliseconds. */
-export function later(milliseconds: number, run: () => void): () => void {
+/** A function that runs once calls have ceased for some milliseconds, unless it is called off. */
+export function later(milliseconds: number, run: () => void): (() => void) & { cancel(): void } {
   let timer: ReturnType<typeof setTimeout> | undefined;
-  return () => {
-    clearTimeout(timer);
+  const cancel = () => clearTimeout(timer);
+  const call = () => {
+    cancel();
     timer = setTimeout(run, milliseconds);
   };
+  return Object.assign(call, { cancel });
 }
 
 /** What went wrong, as a sentence. */
