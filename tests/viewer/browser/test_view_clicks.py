@@ -182,6 +182,19 @@ def test_nothing_is_listed_for_a_field_that_was_left(look, stage):
     assert field.get_property("value") == "repair"
 
 
+def test_legend_has_no_numbers_of_other_colours(look, stage):
+    view = el.view(named_layer())
+    page = look(view)
+    page.settle()
+    page.wait(lambda: page.text(".compare .legend").startswith("Up to 1 edge"))
+    stage.wire(view).withheld = "tile"
+    view.show(value="weight")
+    page.wait(lambda: page.text(".compare .legend") == "Loading.")
+    assert page.text(".compare .marks") == ""
+    stage.wire(view).release()
+    page.wait(lambda: page.text(".compare .legend") == "Up to 2, on a square-root scale.")
+
+
 def test_tap_of_a_finger_selects(look):
     view = el.view(named_layer())
     page = look(view, width=400, height=900)
