@@ -23,8 +23,15 @@ export function setAttribute(element: Element, name: string, value: Attributes[s
 
 export function button(label: string, run: () => void, attributes: Attributes = {}) {
   const made = make("button", { type: "button", ...attributes }, label);
-  made.addEventListener("click", run);
+  made.addEventListener("click", () => {
+    if (made.ariaDisabled !== "true") run();
+  });
   return made;
+}
+
+/** Have a button do something or nothing, and keep the focus. */
+export function enable(button: HTMLButtonElement, isEnabled: boolean): void {
+  button.ariaDisabled = isEnabled ? null : "true";
 }
 
 let made = 0;

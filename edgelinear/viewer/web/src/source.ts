@@ -35,7 +35,8 @@ const PATIENCE = 10_000; // milliseconds without a word until Python is said to 
 
 /**
  * Asks that wait for Python. One that is not answered is asked again, as a kernel that was busy or
- * away may be back: `silent` hears when there is no answer, and when there is one again.
+ * away may be back: `silent` hears when there is no answer, and when there is one again. Ids ascend,
+ * by which Python selects once alone.
  */
 export class Messages implements Source {
   private readonly waiting = new Map<string, Waiting>();
