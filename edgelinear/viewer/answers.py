@@ -1,6 +1,6 @@
 """What a page asks, and what it is answered: a function for each kind of question.
 
-None changes anything: selecting a window, which does, is in `widget.py`.
+None changes anything: selecting, which does, is in `widget.py`.
 """
 
 from collections.abc import Callable
@@ -10,6 +10,7 @@ import numpy as np
 
 from edgelinear.convert import explain
 from edgelinear.viewer import cells, drawn
+from edgelinear.viewer.chosen import as_edges
 from edgelinear.viewer.partners import (
     NUMBERS,
     Partners,
@@ -39,6 +40,20 @@ def answer(scene: Scene, ask: dict[str, Any]) -> Answer:
         raise ValueError(f"a view answers {', '.join(_KINDS)}, got {kind!r}.")
     found = _KINDS[kind](scene, ask)
     return found if isinstance(found, tuple) else (found, [])
+
+
+def edges_of(scene: Scene, ask: dict[str, Any]) -> np.ndarray:
+    """Return the edges that a page chooses, ascending: a window, a node's table, or by number.
+
+    Raises:
+        ValueError: if there are no such edges, or more in a window than can be selected.
+    """
+    if "window" in ask:
+        return cells.edges_in_window(scene, ask["window"])
+    if "table" in ask:
+        found = _table(scene, ask["table"]).edges
+        return np.sort(found[found < scene.columns.number])
+    return as_edges(ask["edges"], scene.subject.num_edges)
 
 
 def _tile(scene: Scene, ask: dict) -> Answer:
@@ -103,8 +118,8 @@ def _search(scene: Scene, ask: dict) -> dict:
     }
 
 
-def _partners(scene: Scene, ask: dict) -> dict:
-    found = partners_of(
+def _table(scene: Scene, ask: dict) -> Partners:
+    return partners_of(
         scene.subject,
         scene.columns,
         scene.node((ask["side"], ask["node"])),
@@ -113,6 +128,10 @@ def _partners(scene: Scene, ask: dict) -> dict:
         descending=bool(ask.get("descending", True)),
         text=str(ask.get("filter") or ""),
     )
+
+
+def _partners(scene: Scene, ask: dict) -> dict:
+    found = _table(scene, ask)
     start = max(0, int(ask.get("start", 0)))
     part = slice(start, min(int(ask.get("stop", start + ROWS)), start + ROWS))
     page = Partners(found.side, found.edges[part], found.nodes[part])

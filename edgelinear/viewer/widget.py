@@ -3,7 +3,7 @@
 import tempfile
 import warnings
 import webbrowser
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,17 @@ import traitlets
 
 from edgelinear.topology import EdgeMap
 from edgelinear.viewer import answers
-from edgelinear.viewer.cells import LISTED, edges_in_window
+from edgelinear.viewer.cells import LISTED
 from edgelinear.viewer.chosen import as_count, as_edges, as_node, as_nodes, as_window, one_of
 from edgelinear.viewer.drawn import paths_between
 from edgelinear.viewer.page import page, script
 from edgelinear.viewer.scene import Scene
+
+_CHANGES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "replace": lambda _, edges: edges,
+    "add": np.union1d,
+    "remove": np.setdiff1d,
+}  # of those selected, by what a page chooses
 
 
 class View(anywidget.AnyWidget):
@@ -46,7 +52,7 @@ class View(anywidget.AnyWidget):
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
         self._selected = np.zeros(0, np.int64)
-        self._is_selecting = False
+        self._turns: dict[str, int] = {}  # the last change of each page that was made
         super().__init__(_meta=scene.meta())
         self.on_msg(self._on_message)
 
@@ -253,19 +259,15 @@ class View(anywidget.AnyWidget):
         return as_node(self._scene, argument, node)
 
     def _select(self, edges: np.ndarray) -> None:
-        self._selected, self._is_selecting = edges, True
-        try:
-            with self.hold_sync():
-                self._edges = edges[:LISTED].tolist()
-                self._edge_total = edges.size
-        finally:
-            self._is_selecting = False
+        self._selected = edges
+        with self.hold_sync():
+            self._edges = edges[:LISTED].tolist()
+            self._edge_total = edges.size
 
     @traitlets.validate("_edges")
-    def _known_edges(self, proposal: Any) -> list[int]:
-        """Return the edges of a page that may be of an older view."""
-        number = self._scene.subject.num_edges
-        return [e for e in proposal["value"] if type(e) is int and 0 <= e < number]
+    def _own_edges(self, _: Any) -> list[int]:
+        """Return those selected, whatever a page has there: it asks for changes."""
+        return self._selected[:LISTED].tolist()
 
     @traitlets.validate("_nodes")
     def _known_nodes(self, proposal: Any) -> list[list[Any]]:
@@ -276,18 +278,12 @@ class View(anywidget.AnyWidget):
             if side in names and type(number) is int and 0 <= number < names[side].size
         ]
 
-    @traitlets.observe("_edges")
-    def _selected_in_page(self, change: Any) -> None:
-        if not self._is_selecting:
-            self._selected = np.unique(np.array(change["new"], np.int64))
-            self._edge_total = self._selected.size
-
     def _on_message(self, _: Any, content: Any, buffers: Any) -> None:
         """Answer a page."""
         if not isinstance(content, dict) or "ask" not in content:
             return
         try:
-            found, arrays = self._answer(content["ask"])
+            found, arrays = self._answer(content["ask"], str(content.get("id")))
         except (ValueError, TypeError, RuntimeError, IndexError) as error:
             self.send({"id": content.get("id"), "error": str(error)})
         except KeyError as error:
@@ -295,14 +291,26 @@ class View(anywidget.AnyWidget):
         else:
             self.send({"id": content.get("id"), "answer": found}, arrays)
 
-    def _answer(self, ask: dict[str, Any]) -> answers.Answer:
-        if ask.get("kind") != "window":
-            return answers.answer(self._scene, ask)
-        edges = edges_in_window(self._scene, ask)
-        if ask.get("add"):
-            edges = np.union1d(self._selected, edges)
-        self._select(edges)
-        return {"edges": edges[:LISTED].tolist(), "total": edges.size}, []
+    def _answer(self, ask: Any, name: str) -> answers.Answer:
+        if not isinstance(ask, dict):
+            raise TypeError(f"a question must be a dict with its kind, got {ask!r}.")
+        kind = ask.get("kind")
+        if kind == "select":
+            self._change(ask, name)
+            return {"edges": self._edges, "total": self._edge_total}, []
+        if kind == "selected":
+            edges = np.array(ask["edges"], np.int64)
+            return {"edges": edges[np.isin(edges, self._selected)].tolist()}, []
+        return answers.answer(self._scene, ask)
+
+    def _change(self, ask: dict[str, Any], name: str) -> None:
+        """Select what a page chooses, once: it asks again while it hears nothing."""
+        page, _, turn = name.rpartition("-")
+        if int(turn) <= self._turns.get(page, -1):
+            return
+        how = one_of("how", ask["how"], list(_CHANGES))
+        self._select(_CHANGES[how](self._selected, answers.edges_of(self._scene, ask)))
+        self._turns[page] = int(turn)
 
     def __repr__(self) -> str:
         edges, nodes = self._selected.size, len(self._nodes)

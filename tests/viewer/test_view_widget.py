@@ -32,7 +32,8 @@ def update(view, **state):
     view._handle_msg({"content": {"data": data}, "buffers": []})
 
 
-WINDOW = {"kind": "window", "order": "given", "top": 0.2, "left": 0.5, "bottom": 0.9, "right": 1.5}
+AREA = {"order": "given", "top": 0.2, "left": 0.5, "bottom": 0.9, "right": 1.5}
+WINDOW = {"kind": "select", "how": "replace", "window": AREA}
 
 
 def test_tile_comes_with_its_arrays(talk):
@@ -50,12 +51,20 @@ def test_tile_comes_with_its_arrays(talk):
         ({"kind": "dance"}, "got 'dance'"),
         ({"kind": "edge", "edge": 9}, "there is no edge 9"),
         ({"kind": "edge"}, "the question must have 'edge'."),
+        ("edge", "a question must be a dict with its kind, got 'edge'."),
+        (None, "a question must be a dict with its kind, got None."),
+        ({"kind": "select", "how": "turn", "edges": [0]}, "`how` must be one of replace, add"),
+        ({"kind": "select", "how": "add", "edges": [9]}, "must be from 0 to 2, of 3 edges, got 9"),
+        ({"kind": "select", "how": "add"}, "the question must have 'edges'."),
         ({"kind": "tile", "order": "given", "value": "count", "level": None}, "int()"),
     ],
 )
 def test_what_cannot_be_answered_is_said(talk, ask, said):
-    ((content, _),) = talk(el.view(named_layer()), {"id": "x", "ask": ask})
-    assert content["id"] == "x" and said in content["error"] and "answer" not in content
+    view = el.view(named_layer())
+    view.selected_edges = [1]
+    ((content, _),) = talk(view, {"id": "x-1", "ask": ask})
+    assert view.selected_edges == [1]
+    assert content["id"] == "x-1" and said in content["error"] and "answer" not in content
 
 
 @pytest.mark.parametrize("message", [None, "tile", {}, {"id": 1}])
@@ -84,26 +93,55 @@ def test_window_that_a_page_selects_is_frozen_and_the_rest_trains(talk):
 def test_window_may_be_added_to_what_is_selected(talk):
     view = el.view(named_layer())
     view.selected_edges = [2]
-    ((content, _),) = talk(view, {"id": 1, "ask": WINDOW | {"add": True}})
-    assert content["answer"] == {"edges": [0, 1, 2], "total": 3} and view.selected_edges == [
-        0,
-        1,
-        2,
-    ]
+    ((content, _),) = talk(view, {"id": 1, "ask": WINDOW | {"how": "add"}})
+    assert content["answer"] == {"edges": [0, 1, 2], "total": 3}
+    assert view.selected_edges == [0, 1, 2]
 
 
-def test_cell_that_a_page_selects_comes_back():
+def test_edges_that_a_page_selects_come_back(talk):
     view = el.view(named_layer())
-    update(view, _edges=[2, 0, 2])
-    assert view.selected_edges == [0, 2] and view._edge_total == 2
+    for turn, (how, edges, expected) in enumerate([
+        ("replace", [2, 0, 2], [0, 2]), ("add", [1, 0], [0, 1, 2]), ("remove", [0, 1], [2]),
+        ("remove", [1], [2]), ("replace", [], []),
+    ]):  # fmt: skip
+        ask = {"kind": "select", "how": how, "edges": edges}
+        ((content, _),) = talk(view, {"id": f"a-{turn}", "ask": ask})
+        assert view.selected_edges == expected == view._edges == content["answer"]["edges"]
+        assert view._edge_total == len(expected) == content["answer"]["total"]
+
+
+def test_what_a_page_asks_again_is_selected_once(talk):
+    view = el.view(named_layer())
+    first, second = WINDOW, {"kind": "select", "how": "replace", "edges": [2]}
+    for turn, ask in [(1, first), (2, second), (1, first), (2, second)]:
+        ((content, _),) = talk(view, {"id": f"a-{turn}", "ask": ask})
+    assert content["answer"] == {"edges": [2], "total": 1} and view.selected_edges == [2]
+    view.selected_edges = [1]  # after all of them
+    ((content, _),) = talk(view, {"id": "a-2", "ask": second})
+    assert content["answer"]["edges"] == [1] == view.selected_edges
+    talk(view, {"id": "b-1", "ask": second})  # of another page
+    assert view.selected_edges == [2]
+
+
+@pytest.mark.parametrize(("text", "expected"), [("", [0, 1]), ("myc", [1]), ("nobody", [])])
+def test_table_that_a_page_selects_comes_back(talk, text, expected):
+    other = el.EdgeLinear(3, 2, [(2, 0)])  # whose edge cannot be selected
+    view = el.view(named_layer(), other=other)
+    table = {"side": "out", "node": 0, "direction": "in", "filter": text}
+    talk(view, {"id": 1, "ask": {"kind": "select", "how": "replace", "table": table}})
+    assert view.selected_edges == expected
+
+
+def test_nodes_that_a_page_selects_come_back():
+    view = el.view(named_layer())
     update(view, _nodes=[["in", 1], ["out", 0]])
     assert view.selected_nodes == [("in", 1), ("out", 0)]
 
 
 def test_what_a_page_of_an_older_view_selects_is_left_out():
     view = el.view(named_layer())
-    update(view, _edges=[1, 99, "2", 1.5], _nodes=[["in", 9], ["node", 0], ["out", 1]])
-    assert view.selected_edges == [1] and view.selected_nodes == [("out", 1)]
+    update(view, _nodes=[["in", 9], ["node", 0], ["out", 1]])
+    assert view.selected_nodes == [("out", 1)]
 
 
 @pytest.mark.parametrize(
@@ -169,12 +207,18 @@ def test_large_selection_stays_whole_in_python(talk):
     number = 12_000
     layer = el.EdgeLinear(number, 1, [(i, 0) for i in range(number)])
     view = el.view(layer)
-    window = WINDOW | {"top": 0, "bottom": 1, "left": 0, "right": number}
-    ((content, _),) = talk(view, {"id": 1, "ask": window})
+    area = AREA | {"top": 0, "bottom": 1, "left": 0, "right": number}
+    ((content, _),) = talk(view, {"id": 1, "ask": WINDOW | {"window": area}})
     assert content["answer"]["total"] == number and len(content["answer"]["edges"]) == 10_000
     assert len(view.selected_edges) == number == view._edge_total and len(view._edges) == 10_000
-    update(view, _edges=view._edges)  # as a page echoes
-    assert len(view.selected_edges) == number
+    update(view, _edges=[3])  # as a front-end may that sends all it has
+    assert len(view.selected_edges) == number and len(view._edges) == 10_000
+    ask = {"kind": "select", "how": "remove", "edges": [11_000]}
+    ((content, _),) = talk(view, {"id": 2, "ask": ask})
+    assert content["answer"]["total"] == number - 1 == len(view.selected_edges)
+    assert 11_000 not in view.selected_edges and 11_001 in view.selected_edges
+    ((content, _),) = talk(view, {"id": 3, "ask": {"kind": "selected", "edges": [11_000, 11_001]}})
+    assert content["answer"] == {"edges": [11_001]}
 
 
 def test_window_of_too_many_edges_selects_nothing(talk, monkeypatch):

@@ -22,6 +22,29 @@ def said(page):
     return page.text(".view > .unseen")
 
 
+def told(page):
+    """Return what the page says is selected."""
+    return page.text(".chosen span")
+
+
+def focused(page):
+    return page.run("return root.activeElement?.textContent")
+
+
+def hub():
+    """Return a layer of which the edges in a table stand from the last one to the first."""
+    number = 12_000
+    edges = [(i, 0) for i in range(number)]
+    return el.EdgeLinear(number, 1, edges, weight=np.arange(1.0, number + 1))
+
+
+def draw(page, view, start, end):
+    """Draw a rectangle from one place in rows and columns to another."""
+    (x, y), (right, bottom) = page.place(view, *start), page.place(view, *end)
+    drag = page.pointer(x, y).key_down(Keys.SHIFT).click_and_hold()
+    drag.move_by_offset(right - x, bottom - y).release().key_up(Keys.SHIFT).perform()
+
+
 def test_edge_that_is_clicked_is_frozen_while_the_others_train(look):
     layer = named_layer()
     view = el.view(layer)
@@ -32,7 +55,7 @@ def test_edge_that_is_clicked_is_frozen_while_the_others_train(look):
     page.wait(
         lambda: page.text(".readout").startswith("edge 1: input 'MYC' (1) -> output 'repair'")
     )
-    assert page.text(".chosen span") == "Selected: 1 edge, 0 nodes"
+    assert told(page) == "Selected: 1 edge, 0 nodes"
     before = layer.weight.detach().clone()
     el.rules.freeze(layer, view.edge_mask())
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
@@ -54,8 +77,7 @@ def test_rectangle_selects_the_edges_in_it(look):
         (0.52 * meta["rows"], 0.4 * meta["columns"]),
     ]
     (x, y), (right, bottom) = (page.place(view, *corner) for corner in corners)
-    drag = page.pointer(x, y).key_down(Keys.SHIFT).click_and_hold()
-    drag.move_by_offset(right - x, bottom - y).release().key_up(Keys.SHIFT).perform()
+    draw(page, view, *corners)
     page.wait(lambda: "selected." in said(page))
     left, top, width, height = map(float, page.drawn["plot"].split())
 
@@ -90,7 +112,7 @@ def test_what_python_selects_is_shown(look):
     page = look(view)
     view.selected_edges = [0, 2]
     view.selected_nodes = ["repair"]
-    page.wait(lambda: page.text(".chosen span") == "Selected: 2 edges, 1 node")
+    page.wait(lambda: told(page) == "Selected: 2 edges, 1 node")
     page.wait(lambda: page.rows())
     assert page.text(".partners .title") == "repair, target: 2 edges in"
     assert page.rows() == [["MYC", "−1"], ["TP53", "0.5"]]
@@ -154,6 +176,152 @@ def test_what_is_chosen_next_may_be_added(look):
         page.pointer(*page.place(view, row, column)).click().perform()
         selected(page, view, number)
     assert view.selected_edges == [0, 2]
+
+
+def test_edge_of_very_many_is_selected_no_longer_and_the_others_stay(look):
+    view = el.view(hub())
+    page = look(view)
+    view.selected_edges = range(12_000)
+    view.show(node=("out", 0))
+    page.wait(lambda: told(page) == "Selected: 12,000 edges, 0 nodes")
+    # Edge 11,999, which is not among the first 10,000 whose numbers the page has.
+    page.wait(lambda: page.find("tbody input") and page.find("tbody input").is_selected())
+    page.find("tbody input").click()
+    assert selected(page, view, 11_999) == list(range(11_999))
+    page.wait(lambda: told(page) == "Selected: 11,999 edges, 0 nodes")
+    page.wait(lambda: [box.is_selected() for box in page.all("tbody input")[:2]] == [False, True])
+
+
+def test_all_edges_of_a_large_table_are_selected(look):
+    view = el.view(hub())
+    page = look(view)
+    view.show(node=("out", 0))
+    page.wait(lambda: page.rows())
+    page.button("Select all").click()
+    assert selected(page, view, 12_000) == list(range(12_000))
+    page.wait(lambda: said(page) == "12,000 edges selected.")
+    page.wait(lambda: page.find("tbody input").is_selected())
+
+
+def test_edge_that_is_clicked_after_a_rectangle_is_what_stays(look, stage):
+    view = el.view(named_layer())
+    page = look(view)
+    page.settle()
+    wire = stage.wire(view)
+    wire.withheld = "select"
+    draw(page, view, (0.2, 0.2), (0.8, 1.8))
+    page.wait(lambda: len(wire.waiting) == 1)
+    page.pointer(*page.place(view, 1.5, 2.5)).click().perform()
+    page.wait(lambda: told(page) == "Selected: 1 edge, 0 nodes")
+    page.wait(lambda: len(wire.waiting) == 2)
+    wire.release()
+    page.wait(lambda: view.selected_edges == [2])
+    page.wait(lambda: said(page).startswith("edge 2"))
+    assert told(page) == "Selected: 1 edge, 0 nodes"
+
+
+def test_number_of_those_selected_is_right_while_python_is_busy(look, stage):
+    view = el.view(named_layer())
+    page = look(view)
+    view.selected_edges = [0, 1, 2]
+    view.show(node="repair")
+    page.wait(lambda: page.rows())
+    wire = stage.wire(view)
+    wire.withheld = "select"
+    page.find("tbody input").click()
+    page.wait(lambda: len(wire.waiting) == 1)
+    assert told(page) == "Selected: 2 edges, 0 nodes"
+    wire.release()
+    assert selected(page, view, 2) == [0, 2]
+
+
+def test_name_is_taken_of_what_was_typed_last(look):
+    view = el.view(named_layer())
+    page = look(view)
+    page.find(".partners .search input").click()
+    page.press("m")
+    page.wait(lambda: page.text(".partners [role='option'] .name") == "MYC")
+    page.press(Keys.BACKSPACE, "tp", Keys.ENTER)
+    page.wait(lambda: view.selected_nodes)
+    assert view.selected_nodes == [("in", 0)]
+
+
+def test_nothing_is_listed_for_a_field_that_was_left(look, stage):
+    view = el.view(named_layer())
+    page = look(view)
+    view.selected_nodes = ["repair"]
+    field = page.find(".partners .search input")
+    page.wait(lambda: field.get_property("value") == "repair")
+    field.click()
+    page.press("x", Keys.TAB)
+    page.driver.execute_async_script("setTimeout(arguments[0], 500)")
+    asked = [data.get("content", {}).get("ask", {}) for data in stage.wire(view).heard]
+    assert "search" not in [ask.get("kind") for ask in asked]
+    assert page.find(".partners [role='listbox']").get_property("hidden")
+    assert field.get_property("value") == "repair"
+
+
+def test_legend_has_no_numbers_of_other_colours(look, stage):
+    view = el.view(named_layer())
+    page = look(view)
+    page.settle()
+    page.wait(lambda: page.text(".compare .legend").startswith("Up to 1 edge"))
+    stage.wire(view).withheld = "tile"
+    view.show(value="weight")
+    page.wait(lambda: page.text(".compare .legend") == "Loading.")
+    assert page.text(".compare .marks") == ""
+    stage.wire(view).release()
+    page.wait(lambda: page.text(".compare .legend") == "Up to 2, on a square-root scale.")
+
+
+def test_keys_stay_where_they_are_in_the_pages_of_a_table(look):
+    view = el.view(hub())
+    page = look(view)
+    view.show(node=("out", 0))
+    page.wait(lambda: page.rows())
+    page.run("[...root.querySelectorAll('.pages button')].at(-1).focus()")
+    for first in ("51 to 100", "101 to 150"):
+        page.press(Keys.ENTER)
+        page.wait(lambda first=first: page.text(".pages").startswith(first))
+        assert focused(page) == "Next"
+    page.run("root.querySelector('.pages button').focus()")
+    for first in ("51 to 100", "1 to 50"):
+        page.press(Keys.ENTER)
+        page.wait(lambda first=first: page.text(".pages").startswith(first))
+        assert focused(page) == "Previous"
+    page.press(Keys.ENTER)  # which does nothing on the first page
+    page.driver.execute_async_script("setTimeout(arguments[0], 200)")
+    assert page.text(".pages").startswith("1 to 50")
+
+
+def test_keys_stay_where_they_are_when_a_table_turns_or_the_selection_is_cleared(look):
+    view = el.view(network())
+    page = look(view)
+    view.selected_nodes = ["hidden"]
+    page.wait(lambda: len(page.rows()) == 2)
+    for label in ("Edges out", "Edges in"):
+        page.run("arguments[0].focus()", page.button(label))
+        page.press(Keys.ENTER)
+        way = label.split()[1]
+        page.wait(lambda way=way: page.text(".partners .title").endswith(way))
+        assert focused(page) == label
+        assert page.button(label).get_attribute("aria-pressed") == "true"
+    page.run("arguments[0].focus()", page.button("Clear", ".chosen"))
+    page.press(Keys.ENTER)
+    page.wait(lambda: view.selected_nodes == [])
+    assert focused(page) == "Clear"
+    assert page.button("Clear", ".chosen").get_attribute("aria-disabled") == "true"
+
+
+def test_table_opens_on_the_edges_that_a_node_has(look):
+    number = 2_500  # inputs, of one output
+    edges = [(i, number) for i in range(number)]
+    view = el.view(el.EdgeNetwork(number + 1, edges, range(number), [number]))
+    page = look(view)
+    for node, about in [(2_400, "1 edge out"), (number, "2,500 edges in"), (3, "1 edge out")]:
+        view.show(node=node)
+        page.wait(lambda about=about: page.text(".partners .title").endswith(about))
+        assert page.rows()
 
 
 def test_tap_of_a_finger_selects(look):
@@ -293,7 +461,7 @@ def test_nodes_and_edges_of_the_drawing_can_be_pressed(look, pressed, said):
     x, y = x - drawing.size["width"] / 2, y - drawing.size["height"] / 2
     actions = ActionChains(page.driver, duration=0)
     actions.move_to_element_with_offset(drawing, round(x), round(y)).click().perform()
-    page.wait(lambda: page.text(".chosen span") == said)
+    page.wait(lambda: told(page) == said)
     page.wait(lambda: view.selected_nodes == [4] or view.selected_edges == [3])
 
 
@@ -347,9 +515,10 @@ def test_view_that_is_taken_away_leaves_nothing_behind(look, stage):
     page.settle()
     page.driver.execute_script("takeAway(); document.getElementById('cell').replaceChildren()")
     wire = stage.wire(view)
-    before = len(wire.heard)
     view.selected_edges = [1]
     view.show(value="weight", node="repair")
     page.wait(wire.news.empty)
     page.driver.execute_async_script("setTimeout(arguments[0], 500)")
-    assert len(wire.heard) == before  # nothing is asked for any more
+    asked = [data.get("content", {}).get("ask", {}) for data in wire.heard]
+    assert not {"places", "partners"} & {ask.get("kind") for ask in asked}
+    assert "weight" not in [ask.get("value") for ask in asked]  # nothing is asked for any more

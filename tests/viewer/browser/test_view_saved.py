@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 from page import Page
+from selenium.webdriver.common.keys import Keys
 from subjects import named_layer, network, reactome
 
 import edgelinear as el
@@ -52,6 +53,18 @@ def test_page_opens_where_the_view_was(opened):
     assert page.text(".chosen span") == "Selected: 2 edges, 0 nodes"
     values = page.run("return [...root.querySelectorAll('.compare select')].map((s) => s.value)")
     assert values == ["weight", "given"]
+
+
+def test_rectangle_may_be_added_to_what_is_selected(opened):
+    view = el.view(named_layer())
+    view.selected_edges = [2]
+    page = opened(view)
+    page.settle()
+    page.find(".check input").click()
+    (x, y), (right, bottom) = page.place(view, 0.2, 0.2), page.place(view, 0.8, 1.8)
+    drag = page.pointer(x, y).key_down(Keys.SHIFT).click_and_hold()
+    drag.move_by_offset(right - x, bottom - y).release().key_up(Keys.SHIFT).perform()
+    page.wait(lambda: page.text(".chosen span") == "Selected: 3 edges, 0 nodes")
 
 
 def test_footer_says_where_it_comes_from(opened):

@@ -53,7 +53,7 @@ export class ComparePane {
       mark.style.left = `${100 * position(scale, number)}%`;
       return mark;
     };
-    this.marks.replaceChildren(...ticks(scale).map(label));
+    this.marks.replaceChildren(...(shown.most === null ? [] : ticks(scale).map(label)));
     this.said.textContent = this.sentence(scale);
   }
 

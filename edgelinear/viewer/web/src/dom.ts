@@ -23,8 +23,15 @@ export function setAttribute(element: Element, name: string, value: Attributes[s
 
 export function button(label: string, run: () => void, attributes: Attributes = {}) {
   const made = make("button", { type: "button", ...attributes }, label);
-  made.addEventListener("click", run);
+  made.addEventListener("click", () => {
+    if (made.ariaDisabled !== "true") run();
+  });
   return made;
+}
+
+/** Have a button do something or nothing, and keep the focus. */
+export function enable(button: HTMLButtonElement, isEnabled: boolean): void {
+  button.ariaDisabled = isEnabled ? null : "true";
 }
 
 let made = 0;
@@ -71,13 +78,15 @@ export function figure(number: Figure): string {
 
 const THREE = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
 
-/** A function that runs once calls have ceased for some milliseconds. */
-export function later(milliseconds: number, run: () => void): () => void {
+/** A function that runs once calls have ceased for some milliseconds, unless it is called off. */
+export function later(milliseconds: number, run: () => void): (() => void) & { cancel(): void } {
   let timer: ReturnType<typeof setTimeout> | undefined;
-  return () => {
-    clearTimeout(timer);
+  const cancel = () => clearTimeout(timer);
+  const call = () => {
+    cancel();
     timer = setTimeout(run, milliseconds);
   };
+  return Object.assign(call, { cancel });
 }
 
 /** What went wrong, as a sentence. */

@@ -1,21 +1,18 @@
 /** What is shown and selected, shared by all panes and with Python. */
 
-import type { Meta, NodeId, PathChoice, Place, Region } from "./protocol";
-import { later } from "./dom";
+import { changed, type Chosen } from "./chosen";
+import { counted, later } from "./dom";
+import type { Change, Meta, NodeId, PathChoice, Place, Region, Table } from "./protocol";
 import { clamped, whole } from "./region";
-import type { Model } from "./source";
+import type { Model, Source } from "./source";
 
-export interface Shown {
+export interface Shown extends Chosen {
   order: string;
   value: string;
   region: Region;
   /** The node whose partners are listed. */
   node: NodeId | null;
   nodes: NodeId[];
-  /** The first of those selected: all of them, but for very many. */
-  edges: number[];
-  /** How many edges are selected. */
-  total: number;
   path: PathChoice | null;
   /** The largest number of the level of cells shown, once that is known. */
   most: number | null;
@@ -30,11 +27,18 @@ export class Linked {
   /** Whether the change under way comes from Python, which need not be told. */
   isHeard = false;
   private readonly watchers: { keys: Key[]; run: () => void }[] = [];
+  private turn = 0; // of the last change of what is selected
+  private isChanging = false; // what Python says of earlier ones comes too late
+  private told: Chosen; // by Python
 
   constructor(
     readonly meta: Meta,
     readonly shown: Readonly<Shown>,
-  ) {}
+    private readonly source: Source,
+  ) {
+    const { edges, total } = shown;
+    this.told = { edges, total };
+  }
 
   /** Call a function whenever one of some things changes. */
   watch(keys: Key[], run: () => void): void {
@@ -46,7 +50,7 @@ export class Linked {
       (key) => JSON.stringify(change[key]) !== JSON.stringify(this.shown[key]),
     );
     if (keys.length === 0) return;
-    Object.assign(this.shown, change);
+    Object.assign(this.shown, Object.fromEntries(keys.map((key) => [key, change[key]])));
     for (const { keys: watched, run } of this.watchers) {
       if (watched.some((key) => keys.includes(key))) run();
     }
@@ -65,20 +69,78 @@ export class Linked {
     this.set({ node, nodes: [...others, node] });
   }
 
-  chooseEdges(edges: number[]): void {
-    const all = this.shown.adding ? [...new Set([...this.shown.edges, ...edges])] : edges;
-    this.set({ edges: all, total: all.length });
+  /** What Python has selected. */
+  hearChosen({ edges, total }: Chosen): void {
+    this.told = { edges, total };
+    if (!this.isChanging) this.set(this.told);
   }
 
-  /** Select an edge, or do so no longer. */
+  chooseEdges(edges: number[]): void {
+    this.choose(this.how, edges);
+  }
+
+  /** Select an edge beside the others, or do so no longer. */
   toggleEdge(edge: number, isSelected: boolean): void {
-    const others = this.shown.edges.filter((one) => one !== edge);
-    const edges = isSelected ? [...others, edge] : others;
-    this.set({ edges, total: edges.length });
+    this.choose(isSelected ? "add" : "remove", [edge]);
   }
 
   clear(): void {
-    this.set({ edges: [], total: 0, nodes: [] });
+    this.choose("replace", []);
+    this.set({ nodes: [] });
+  }
+
+  /** Select the edges of a rectangle in the order shown. Returns what is to be said. */
+  chooseWindow(region: Region): Promise<string | null> {
+    const { order } = this.shown;
+    return this.change({ how: this.how, window: { order, ...region } });
+  }
+
+  /** Select all edges of a table. Returns what is to be said. */
+  chooseTable(table: Table): Promise<string | null> {
+    return this.change({ how: this.how, table });
+  }
+
+  private choose(how: Change["how"], edges: number[]): void {
+    this.change({ how, edges }).catch(() => undefined); // what was shown is taken back
+  }
+
+  private get how(): Change["how"] {
+    return this.shown.adding ? "add" : "replace";
+  }
+
+  /**
+   * Have Python change what is selected, which alone knows all of it: what follows from the numbers
+   * here is shown at once. Returns what came of it, or null where another change came after.
+   * Rejects with what Python refuses.
+   */
+  private async change(change: Change): Promise<string | null> {
+    const turn = ++this.turn;
+    this.isChanging = true;
+    const asked = this.source.ask({ kind: "select", ...change });
+    if ("edges" in change) this.set(changed(this.shown, change.how, change.edges));
+    try {
+      this.told = (await asked).answer;
+    } finally {
+      if (turn === this.turn) {
+        this.isChanging = false;
+        this.set(this.told);
+      }
+    }
+    return turn === this.turn ? `${counted(this.told.total, "edge")} selected.` : null;
+  }
+
+  /** Those selected, with those of some edges that are and that the page has not in its list. */
+  async selected(edges: number[]): Promise<Set<number>> {
+    const known = new Set(this.shown.edges);
+    const others = edges.filter((edge) => !known.has(edge));
+    if (this.shown.total === known.size || others.length === 0) return known;
+    try {
+      const { answer } = await this.source.ask({ kind: "selected", edges: others });
+      for (const edge of answer.edges) known.add(edge);
+    } catch {
+      // A saved page has the first of them alone.
+    }
+    return known;
   }
 }
 
@@ -87,26 +149,26 @@ export function isSame(one: NodeId | null, other: NodeId | null): boolean {
 }
 
 /** What is shown at first, which the widget says or a saved page. */
-export function begin(model: Model): Linked {
+export function begin(model: Model, source: Source): Linked {
   const meta = model.get("_meta");
   const nodes = model.get("_nodes");
   const first = { order: meta.orders[0], value: meta.values[0].key, region: whole(meta) };
-  return new Linked(meta, {
+  const shown = {
     ...first,
     node: nodes.at(-1) ?? null,
     nodes,
-    ...selected(model),
+    ...chosenBy(model),
     path: null,
     most: null,
     adding: false,
     dark: false,
     ...placed(model.get("_view"), meta),
-  });
+  };
+  return new Linked(meta, shown, source);
 }
 
-function selected(model: Model): { edges: number[]; total: number } {
-  const edges = model.get("_edges");
-  return { edges, total: Math.max(model.get("_edge_total"), edges.length) };
+export function chosenBy(model: Model): Chosen {
+  return { edges: model.get("_edges"), total: model.get("_edge_total") };
 }
 
 /** What a place says of what is shown, in so far as there is such a thing. */
@@ -126,26 +188,27 @@ function placed(place: Place, meta: Meta): Partial<Shown> {
 /** Keep what is selected and shown the same here and in Python. */
 export function bind(linked: Linked, model: Model, signal: AbortSignal): void {
   const { shown, meta } = linked;
-  const hear = (name: string, said: () => Partial<Shown>) => {
-    const heard = () => linked.hear(said());
+  const on = (name: string, heard: () => void) => {
     model.on(`change:${name}`, heard);
     signal.addEventListener("abort", () => model.off(`change:${name}`, heard));
   };
-  const edges = () => selected(model);
-  hear("_edges", edges);
-  hear("_edge_total", edges);
-  hear("_nodes", () => {
+  const edges = () => linked.hearChosen(chosenBy(model));
+  on("_edges", edges);
+  on("_edge_total", edges);
+  on("_nodes", () => {
     const nodes = model.get("_nodes");
     const isOwn = JSON.stringify(nodes) === JSON.stringify(linked.shown.nodes);
-    return nodes.length > 0 && !isOwn ? { nodes, node: nodes[nodes.length - 1] } : { nodes };
+    const last = nodes.length > 0 && !isOwn ? { node: nodes[nodes.length - 1] } : {};
+    linked.hear({ nodes, ...last });
   });
-  hear("_view", () => placed(model.get("_view"), meta));
+  let place = model.get("_view");
+  on("_view", () => {
+    // What is as it was is no news: the page may have gone on, and not said so yet.
+    const before = place;
+    place = model.get("_view");
+    linked.hear(placed(newsIn(place, before), meta));
+  });
 
-  linked.watch(["edges"], () => {
-    if (linked.isHeard) return;
-    model.set("_edges", shown.edges);
-    model.save_changes();
-  });
   linked.watch(["nodes"], () => {
     if (linked.isHeard) return;
     model.set("_nodes", shown.nodes);
@@ -154,8 +217,15 @@ export function bind(linked: Linked, model: Model, signal: AbortSignal): void {
   const tell = later(300, () => {
     const { order, value, region, node, path } = shown;
     const { top, left, bottom, right } = region;
-    model.set("_view", { order, value, window: [top, left, bottom, right], node, path });
+    place = { order, value, window: [top, left, bottom, right], node, path };
+    model.set("_view", place);
     model.save_changes();
   });
   linked.watch(["order", "value", "region", "node", "path"], tell);
+}
+
+function newsIn(place: Place, before: Place): Place {
+  const isNew = ([key, value]: [string, unknown]) =>
+    JSON.stringify(value) !== JSON.stringify(before[key as keyof Place]);
+  return Object.fromEntries(Object.entries(place).filter(isNew));
 }

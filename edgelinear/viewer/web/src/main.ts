@@ -1,10 +1,11 @@
 /** The view of a wiring: as a widget in a notebook, and as the page that it is saved as. */
 
+import { Keeper } from "./chosen";
 import { surroundsAreDark, THEMES, watchSurroundings } from "./colours";
 import { ComparePane } from "./compare";
-import { button, counted, make, setAttribute } from "./dom";
+import { button, counted, enable, make } from "./dom";
 import { Graph } from "./graph";
-import { begin, bind, type Linked } from "./linked";
+import { begin, bind, chosenBy, type Linked } from "./linked";
 import { MatrixPane } from "./matrix";
 import { Seen } from "./named";
 import { PartnersPane } from "./partners";
@@ -40,7 +41,7 @@ function mount(
   above: HTMLElement[],
   signal: AbortSignal,
 ): HTMLElement {
-  const linked = begin(model);
+  const linked = begin(model, source);
   const { meta } = linked;
   const view = make("div", { class: "view", role: "group", "aria-label": `View of ${meta.title}` });
   paint(view, linked, model, signal);
@@ -118,7 +119,7 @@ function chosen(linked: Linked): HTMLElement {
   const tell = () => {
     const { total, nodes } = linked.shown;
     said.textContent = `Selected: ${counted(total, "edge")}, ${counted(nodes.length, "node")}`;
-    setAttribute(clear, "disabled", total + nodes.length === 0);
+    enable(clear, total + nodes.length > 0);
   };
   linked.watch(["edges", "total", "nodes"], tell);
   tell();
@@ -134,7 +135,8 @@ function openSaved(): void {
   const saved = JSON.parse(data.textContent) as Saved;
   const { signal } = new AbortController(); // it stays as long as the page
   const model = modelOf(saved.traits);
-  const view = mount(place, model, new Recorded(saved), [], signal);
+  const source = new Keeper(new Recorded(saved), chosenBy(model));
+  const view = mount(place, model, source, [], signal);
   const footer = document.getElementById("edgelinear-footer");
   if (footer) view.append(footer); // where it has the colours of the view
   const around = () => {

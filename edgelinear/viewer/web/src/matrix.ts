@@ -165,9 +165,7 @@ export class MatrixPane {
     });
     const pointed = this.hovered && this.cellOf(this.hovered, scene);
     this.readout.show(scene, pointed ?? scene.cursor, this.cursor.cell);
-    const [first] = tilesIn(meta, level, region);
-    const tile = first && this.tiles.get(layer, first);
-    if (tile) this.linked.set({ most: tile.most });
+    this.linked.set({ most: this.tiles.most(layer, level) });
   }
 
   private gestures(): Gestures {

@@ -1,32 +1,38 @@
 /** A node's edges in and out: found by name, sorted, filtered, selected and downloaded. */
 
-import { button, count, counted, later, make, newId, sentence } from "./dom";
-import { isSame, type Linked } from "./linked";
+import { button, count, counted, enable, later, make, newId, sentence } from "./dom";
+import type { Linked } from "./linked";
 import { wordFor, type Seen } from "./named";
-import type { Answers, Direction, NodeId } from "./protocol";
+import type { Answers, Direction, NodeId, Table } from "./protocol";
 import { Search } from "./search";
 import type { Source } from "./source";
 import { PartnerTable } from "./table";
 
 const PAGE = 50;
-const AT_ONCE = 1000; // rows that are asked for when all are selected
-const MOST = 10_000; // edges that are selected from a table
 
 export class PartnersPane {
   readonly element: HTMLElement;
   private readonly search: Search;
   private readonly title = make("p", { class: "title" });
   private readonly ways = make("div", { class: "tools" });
+  private readonly turns = {
+    in: button("Edges in", () => this.face("in")),
+    out: button("Edges out", () => this.face("out")),
+  };
   private readonly filter = make("input", {
     type: "search",
     "aria-label": "Only partners with this in their name",
     placeholder: "filter by name",
   });
   private readonly table: PartnerTable;
-  private readonly place = make("div", { class: "pages" });
+  private readonly where = make("span", {});
+  private readonly back = button("Previous", () => this.turnTo(Math.max(0, this.start - PAGE)));
+  private readonly on = button("Next", () => this.turnTo(this.start + PAGE));
+  private readonly place = make("div", { class: "pages" }, this.where, this.back, this.on);
   private readonly said = make("p", { class: "said", role: "status" });
   private readonly body = make("div", { class: "body", hidden: true });
   private direction: Direction = "in";
+  private isNew = false; // nothing is known of the node yet
   private start = 0;
   private total = 0;
   private turn = 0;
@@ -73,7 +79,9 @@ export class PartnersPane {
     this.body.hidden = node === null;
     void this.search.show(node);
     if (!node) return;
-    this.direction = this.directionOf(node);
+    const [side] = node;
+    if (side !== "node") this.direction = side === "in" ? "out" : "in";
+    this.isNew = true;
     this.start = 0;
     this.table.forget();
     this.filter.value = "";
@@ -81,36 +89,31 @@ export class PartnersPane {
     void this.fetch();
   }
 
-  /** Where the edges of a node lead, where it can have none of the other kind; or as before. */
-  private directionOf([side, number]: NodeId): Direction {
-    const { inputs, outputs } = this.linked.meta;
-    if (side === "in" || (side === "node" && inputs.includes(number))) return "out";
-    if (side === "out" || outputs.includes(number)) return "in";
-    return this.direction;
-  }
-
   /** What can be done from a node: the other direction, and paths. */
   private showWays(node: NodeId): void {
     const { sides } = this.linked.meta;
     const [first, last] = [sides[0], sides[sides.length - 1]];
-    const turns = (["in", "out"] as const).map((direction) =>
-      button(direction === "in" ? "Edges in" : "Edges out", () => this.face(direction), {
-        "aria-pressed": String(direction === this.direction),
-      }),
-    );
     const ends = [
       node[0] === first && button("Paths from here", () => this.lead({ source: node })),
       node[0] === last && button("Paths to here", () => this.lead({ target: node })),
       first === last && button("Paths through", () => this.lead({ through: node })),
     ].filter((made) => made !== false);
-    this.ways.replaceChildren(...(node[0] === "node" ? turns : []), ...ends);
+    const turns = node[0] === "node" ? [this.turns.in, this.turns.out] : [];
+    this.ways.replaceChildren(...turns, ...ends);
+    this.showDirection();
+  }
+
+  private showDirection(): void {
+    for (const way of ["in", "out"] as const) {
+      this.turns[way].ariaPressed = String(way === this.direction);
+    }
   }
 
   private face(direction: Direction): void {
     this.direction = direction;
+    this.isNew = false;
     this.table.forget();
-    const { node } = this.linked.shown;
-    if (node) this.showWays(node);
+    this.showDirection();
     this.turnTo(0);
   }
 
@@ -125,22 +128,8 @@ export class PartnersPane {
     void this.fetch();
   }
 
-  private ask(start: number, stop: number) {
-    const [side, node] = this.linked.shown.node ?? ["", 0];
-    const { direction } = this;
-    const { sort, descending } = this.table;
-    const filter = this.filter.value.trim();
-    return this.source.ask({
-      kind: "partners",
-      side,
-      node,
-      direction,
-      sort,
-      descending,
-      start,
-      stop,
-      filter,
-    });
+  private tableOf([side, node]: NodeId): Table {
+    return { side, node, direction: this.direction, filter: this.filter.value.trim() };
   }
 
   private async fetch(): Promise<void> {
@@ -149,7 +138,14 @@ export class PartnersPane {
     if (!node) return;
     this.element.ariaBusy = "true";
     try {
-      const { answer } = await this.ask(this.start, this.start + PAGE);
+      const { start } = this;
+      const { sort, descending } = this.table;
+      const rows = { sort, descending, start, stop: start + PAGE };
+      const { answer } = await this.source.ask({
+        kind: "partners",
+        ...this.tableOf(node),
+        ...rows,
+      });
       const name = await this.seen.nameOf(node);
       if (turn === this.turn) this.take(answer, node, name);
     } catch (error) {
@@ -160,6 +156,9 @@ export class PartnersPane {
 
   private take(answer: Answers["partners"], [side]: NodeId, name: string): void {
     const { total, rows, columns } = answer;
+    const isOneWay = this.isNew && side === "node" && total === 0;
+    this.isNew = false;
+    if (isOneWay) return this.face(this.direction === "in" ? "out" : "in");
     this.total = total;
     for (const row of rows) this.seen.add(row.side, row.node, row.name);
     this.said.textContent = "";
@@ -177,25 +176,19 @@ export class PartnersPane {
   private turnPages(): void {
     const { start, total } = this;
     const end = Math.min(start + PAGE, total);
-    const back = button("Previous", () => this.turnTo(Math.max(0, start - PAGE)), {
-      disabled: start === 0,
-    });
-    const on = button("Next", () => this.turnTo(start + PAGE), { disabled: end >= total });
     const where = total === 0 ? "none" : `${count(start + 1)} to ${count(end)} of ${count(total)}`;
-    this.place.replaceChildren(make("span", {}, where), ...(total > PAGE ? [back, on] : []));
+    this.where.textContent = where;
+    enable(this.back, start > 0);
+    enable(this.on, end < total);
+    this.back.hidden = this.on.hidden = total <= PAGE;
   }
 
   private async selectAll(): Promise<void> {
     const { node } = this.linked.shown;
-    const edges: number[] = [];
+    if (!node) return;
     try {
-      for (let start = 0; start < Math.min(this.total, MOST); start += AT_ONCE) {
-        const { answer } = await this.ask(start, start + AT_ONCE);
-        edges.push(...answer.rows.map(({ edge }) => edge).filter((edge) => edge !== null));
-      }
-      if (!isSame(node, this.linked.shown.node)) return;
-      this.linked.chooseEdges(edges);
-      this.say(`${counted(edges.length, "edge")} selected.`);
+      const said = await this.linked.chooseTable(this.tableOf(node));
+      if (said) this.say(said);
     } catch (error) {
       this.said.textContent = sentence(error);
     }

@@ -36,7 +36,7 @@ export class PathsPane {
     this.element = this.layOut();
     this.number.addEventListener("change", () => this.choose({ k: this.k }));
     linked.watch(["path"], () => this.open());
-    linked.watch(["edges"], () => this.mark());
+    linked.watch(["edges", "total"], () => void this.mark());
     this.open();
   }
 
@@ -112,7 +112,7 @@ export class PathsPane {
     this.list.replaceChildren(...paths.map((path) => this.item(path, names)));
     this.found.hidden = false;
     this.graph.draw(nodes, links);
-    this.mark();
+    void this.mark();
   }
 
   private item(path: Path, names: Map<string, string>): HTMLLIElement {
@@ -142,13 +142,16 @@ export class PathsPane {
   }
 
   /** Show which edges are selected, and the path of just these. */
-  private mark(): void {
+  private async mark(): Promise<void> {
     const { edges } = this.linked.shown;
-    const selected = new Set(edges);
-    for (const one of this.list.querySelectorAll<HTMLElement>(".path")) {
-      const all = (one.dataset.edges ?? "").split(" ").map(Number);
-      one.setAttribute("aria-pressed", String(all.every((edge) => selected.has(edge))));
-    }
+    const paths = [...this.list.querySelectorAll<HTMLElement>(".path")];
+    const along = paths.map((one) => (one.dataset.edges ?? "").split(" ").map(Number));
+    const selected = await this.linked.selected([...new Set(along.flat())]);
+    if (edges !== this.linked.shown.edges) return;
+    paths.forEach((one, at) => {
+      const isSelected = along[at].every((edge) => selected.has(edge));
+      one.setAttribute("aria-pressed", String(isSelected));
+    });
     this.graph.mark(selected);
   }
 }

@@ -35,9 +35,6 @@ export interface Meta {
   tile: number;
   named: boolean;
   compare: boolean;
-  /** Numbers of nodes of a graph, the first of many. */
-  inputs: number[];
-  outputs: number[];
   /** The most edges of a path, where the graph has cycles. */
   steps: number | null;
   /** What there is to say of the wiring, in sentences. */
@@ -68,6 +65,24 @@ export interface Place {
   path?: PathChoice | null;
 }
 
+/** A part of the matrix in an order. */
+export type Window = { order: string } & Region;
+
+/** The edges of a node whose partners have a text in their names. */
+export interface Table {
+  side: string;
+  node: number;
+  direction: Direction;
+  filter: string;
+}
+
+/** Edges to be selected, by number, in a window or of a table: these alone, as well, or no more. */
+export type Change = { how: "replace" | "add" | "remove" } & (
+  | { edges: number[] }
+  | { window: Window }
+  | { table: Table }
+);
+
 export interface Asks {
   tile: { order: string; value: string; level: number; row: number; column: number };
   /** Of the nodes that are rows or columns from one place to another, or of some nodes. */
@@ -75,20 +90,15 @@ export interface Asks {
     | { side: string; axis: Axis; order: string; start: number; stop: number }
     | { side: string; nodes: number[] };
   search: { text: string; side: string | null; limit: number };
-  partners: {
-    side: string;
-    node: number;
-    direction: Direction;
-    sort: string;
-    descending: boolean;
-    start: number;
-    stop: number;
-    filter: string;
-  };
+  partners: Table & { sort: string; descending: boolean; start: number; stop: number };
   paths: { source: NodeId; target: NodeId; through: NodeId | null; k: number };
   csv: { side: string; node: number; direction: Direction };
-  /** Selects all edges of the rows and columns that a rectangle touches, or adds them. */
-  window: { order: string; add: boolean } & Region;
+  /** Changes which edges are selected. */
+  select: Change;
+  /** Which of some edges are selected, asked where very many are. */
+  selected: { edges: number[] };
+  /** All edges of the rows and columns that a rectangle touches: a saved page asks itself. */
+  window: Window;
   edge: { edge: number };
   /** Where nodes and edges stand in an order: what is selected is marked there. */
   places: { order: string; nodes: NodeId[]; edges: number[] };
@@ -102,7 +112,10 @@ export interface Answers {
   partners: { total: number; rows: Partner[]; columns: string[] };
   paths: { paths: Path[]; nodes: PathNode[]; links: Link[]; total_nodes: number; said: string };
   csv: { text: string; name: string };
-  window: { edges: number[]; total: number };
+  /** All that are selected then: the first 10,000, and how many there are. */
+  select: { edges: number[]; total: number };
+  selected: { edges: number[] };
+  window: { edges: number[] };
   edge: { text: string; source: NodeId; target: NodeId; weight: Figure };
   /** A row and a column for each node, -1 where it has none, and for each edge. */
   places: { nodes: [row: number, column: number][]; rows: number[]; columns: number[] };

@@ -31,6 +31,8 @@ export class Search {
   private turn = 0; // of the last question: answers to earlier ones come too late
   private node: NodeId | null = null;
   private isHasty = false; // somebody takes the first before it is there
+  private isStale = false; // what was found is of another text
+  private readonly soon = later(120, () => void this.look());
 
   constructor(
     private readonly source: Source,
@@ -45,8 +47,7 @@ export class Search {
     list.setAttribute("aria-label", `${wanted.label}: what was found`);
     const label = make("label", { for: input.id }, wanted.label);
     this.field = make("div", { class: "field search" }, label, make("div", {}, input, list));
-    const look = later(120, () => void this.look());
-    input.addEventListener("input", look);
+    input.addEventListener("input", () => this.change());
     input.addEventListener("keydown", (event) => this.press(event));
     input.addEventListener("blur", () => this.leave());
     list.addEventListener("pointerdown", (event) => event.preventDefault()); // and keep the focus
@@ -59,7 +60,15 @@ export class Search {
     if (this.node === node) this.input.value = name;
   }
 
+  private change(): void {
+    this.turn++;
+    this.isStale = true;
+    this.isHasty = false;
+    this.soon();
+  }
+
   private async look(): Promise<void> {
+    this.soon.cancel();
     const turn = ++this.turn;
     const text = this.input.value.trim();
     if (text === "") {
@@ -80,6 +89,7 @@ export class Search {
 
   private open(found: Found[], total: number, said?: string): void {
     this.found = found;
+    this.isStale = false;
     for (const { side, node, name } of found) this.seen.add(side, node, name);
     const items = found.map((one, at) => this.option(one, at));
     const more = total > found.length ? `${counted(total, "name")} fit: type more of it.` : "";
@@ -124,12 +134,13 @@ export class Search {
 
   private press(event: KeyboardEvent): void {
     const isOpen = !this.list.hidden;
+    const isReady = isOpen && !this.isStale;
     const last = this.found.length - 1;
     if (event.key === "ArrowDown" && !isOpen) void this.look();
     else if (event.key === "ArrowDown") this.activate(Math.min(this.active + 1, last));
     else if (event.key === "ArrowUp" && isOpen) this.activate(Math.max(this.active - 1, 0));
-    else if (event.key === "Enter" && isOpen && this.active >= 0) this.pick(this.active);
-    else if (event.key === "Enter" && !isOpen) {
+    else if (event.key === "Enter" && isReady && this.active >= 0) this.pick(this.active);
+    else if (event.key === "Enter" && !isReady) {
       this.isHasty = true;
       void this.look();
     } else if (event.key === "Escape" && isOpen) this.close();
@@ -140,6 +151,7 @@ export class Search {
 
   private close(): void {
     this.turn++;
+    this.soon.cancel();
     this.list.hidden = true;
     this.input.ariaExpanded = "false";
     setAttribute(this.input, "aria-activedescendant", null);

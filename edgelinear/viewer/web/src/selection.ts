@@ -1,7 +1,7 @@
 /** What is selected in the matrix, and where it stands there. */
 
 import { cellIn, NO_EDGE } from "./cells";
-import { counted, later, sentence } from "./dom";
+import { later, sentence } from "./dom";
 import type { Linked } from "./linked";
 import type { Answers, Region } from "./protocol";
 import { around } from "./region";
@@ -55,13 +55,9 @@ export class Selection {
 
   /** Select the edges of a rectangle. */
   async select({ top, left, bottom, right }: Region): Promise<void> {
-    const { order, adding: add } = this.linked.shown;
-    const area = { top, left, bottom, right };
     try {
-      const { answer } = await this.source.ask({ kind: "window", order, add, ...area });
-      const { edges, total } = answer;
-      this.linked.hear({ edges, total }); // Python has them already, and all of them
-      this.tell(`${counted(total, "edge")} selected.`);
+      const said = await this.linked.chooseWindow({ top, left, bottom, right });
+      if (said) this.tell(said);
     } catch (error) {
       this.tell(sentence(error));
     }

@@ -30,11 +30,13 @@ interface Message {
   error?: string;
 }
 
+const ENDED = "This view is no longer shown.";
 const PATIENCE = 10_000; // milliseconds without a word until Python is said to be gone
 
 /**
  * Asks that wait for Python. One that is not answered is asked again, as a kernel that was busy or
- * away may be back: `silent` hears when there is no answer, and when there is one again.
+ * away may be back: `silent` hears when there is no answer, and when there is one again. Ids ascend,
+ * by which Python selects once alone.
  */
 export class Messages implements Source {
   private readonly waiting = new Map<string, Waiting>();
@@ -48,7 +50,7 @@ export class Messages implements Source {
   constructor(
     private readonly model: Model,
     private readonly silent: (isSilent: boolean) => void,
-    signal: AbortSignal,
+    private readonly signal: AbortSignal,
   ) {
     const receive = (message: Message, buffers?: ArrayBufferView[]) =>
       this.receive(message, buffers ?? []);
@@ -56,10 +58,13 @@ export class Messages implements Source {
     signal.addEventListener("abort", () => {
       model.off("msg:custom", receive);
       clearInterval(this.timer);
+      for (const { refuse } of this.waiting.values()) refuse(new Error(ENDED));
+      this.waiting.clear();
     });
   }
 
   ask<K extends Kind>(ask: Ask<K>): Promise<Reply<K>> {
+    if (this.signal.aborted) return Promise.reject(new Error(ENDED));
     const id = `${this.name}-${++this.number}`;
     return new Promise((answer, refuse) => {
       const asked = performance.now();

@@ -21,12 +21,13 @@ export class PartnerTable {
   private rows: Partner[] = [];
   private columns: string[] = [];
   private direction: Direction = "in";
+  private selected = new Set<number>();
 
   constructor(
     private readonly linked: Linked,
     private readonly sorted: () => void,
   ) {
-    linked.watch(["edges"], () => this.fill());
+    linked.watch(["edges", "total"], () => void this.mark());
   }
 
   /** Begin with the edges of another node. */
@@ -39,6 +40,19 @@ export class PartnerTable {
     this.columns = columns.filter((column) => column in LABELS);
     const sizes = rows.map(({ weight }) => Math.abs(Number(weight))).filter(Number.isFinite);
     this.peak = Math.max(this.peak, ...sizes);
+    void this.mark();
+  }
+
+  /** Show which edges are selected: of very many Python is asked, and they stay as they are. */
+  private async mark(): Promise<void> {
+    const { rows, linked } = this;
+    const { edges, total } = linked.shown;
+    if (total === edges.length) this.selected = new Set(edges);
+    this.fill();
+    if (total === edges.length) return;
+    const selected = await linked.selected(rows.flatMap(({ edge }) => edge ?? []));
+    if (rows !== this.rows || edges !== linked.shown.edges) return;
+    this.selected = selected;
     this.fill();
   }
 
@@ -49,13 +63,14 @@ export class PartnerTable {
       ...this.columns.map((column) => this.header(column, LABELS[column] ?? column, true)),
     ];
     if (this.linked.meta.compare) heads.push(make("th", { scope: "col" }, "edge in"));
-    const selected = new Set(this.linked.shown.edges);
     const focused = this.focused();
     this.element.replaceChildren(
       make("thead", {}, make("tr", {}, ...heads)),
-      make("tbody", {}, ...this.rows.map((row) => this.row(row, selected))),
+      make("tbody", {}, ...this.rows.map((row) => this.row(row))),
     );
-    if (focused) this.element.querySelector<HTMLElement>(`[data-key="${focused}"]`)?.focus();
+    if (!focused) return;
+    const same = this.element.querySelector<HTMLElement>(`[data-key="${focused}"]`);
+    (same ?? this.element.parentElement)?.focus();
   }
 
   /** What has the focus in the table, which is about to be made anew. */
@@ -80,7 +95,8 @@ export class PartnerTable {
     return make("th", { scope: "col", "aria-sort": order, class: isNumber && "number" }, sorter);
   }
 
-  private row(row: Partner, selected: Set<number>): HTMLTableRowElement {
+  private row(row: Partner): HTMLTableRowElement {
+    const { selected } = this;
     const { edge, side, node, name } = row;
     const box = make("td", { class: "box" });
     if (edge !== null) {
@@ -88,7 +104,11 @@ export class PartnerTable {
       const attributes = { type: "checkbox", "aria-label": label, "data-key": `edge-${edge}` };
       const check = make("input", attributes);
       check.checked = selected.has(edge);
-      check.addEventListener("change", () => this.linked.toggleEdge(edge, check.checked));
+      check.addEventListener("change", () => {
+        if (check.checked) selected.add(edge);
+        else selected.delete(edge);
+        this.linked.toggleEdge(edge, check.checked);
+      });
       box.append(check);
     }
     const go = button(name, () => this.linked.chooseNode([side, node]), {

@@ -40,6 +40,8 @@ export class Tiles {
   private readonly known = new Map<string, Tile>(); // the one used last stands last
   private readonly asked = new Set<string>();
   private readonly missing = new Set<string>();
+  private readonly mosts = new Map<string, number>();
+  private layer = ""; // that was wanted last
   private wanted: (Spot & { layer: Layer })[] = [];
   private bytes = 0;
 
@@ -62,6 +64,9 @@ export class Tiles {
 
   /** Ask for these tiles, and no longer for others. */
   want(layer: Layer, spots: Spot[]): void {
+    const { layer: before } = this;
+    this.layer = `${layer.value} ${layer.order}`;
+    if (this.layer !== before) this.missing.clear(); // and they are asked for once more
     this.wanted = spots
       .map((spot) => ({ layer, ...spot }))
       .filter((spot) => !this.isSettled(keyOf(layer, spot)));
@@ -71,6 +76,11 @@ export class Tiles {
   /** Whether none of some tiles is to be had. */
   lacks(layer: Layer, spots: Spot[]): boolean {
     return spots.length > 0 && spots.every((spot) => this.missing.has(keyOf(layer, spot)));
+  }
+
+  /** The largest number of a level, once any tile of it was here. */
+  most(layer: Layer, level: number): number | null {
+    return this.mosts.get(levelKey(layer, level)) ?? null;
   }
 
   /** How many tiles that are wanted are not here yet. */
@@ -91,7 +101,10 @@ export class Tiles {
       this.asked.add(key);
       this.source
         .ask({ kind: "tile", ...layer, ...spot })
-        .then((reply) => this.keep(key, decoded(reply)))
+        .then((reply) => {
+          this.mosts.set(levelKey(layer, spot.level), reply.answer.most);
+          this.keep(key, decoded(reply));
+        })
         .catch((error: unknown) => {
           this.missing.add(key);
           this.refused(error);
@@ -144,6 +157,10 @@ export class Tiles {
 
 function keyOf({ order, value }: Layer, { level, row, column }: Spot): string {
   return `${level} ${row} ${column} ${value} ${order}`;
+}
+
+function levelKey({ order, value }: Layer, level: number): string {
+  return `${level} ${value} ${order}`;
 }
 
 function bytesOf(tile: Tile): number {

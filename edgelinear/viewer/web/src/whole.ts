@@ -17,8 +17,6 @@ import type {
 } from "./protocol";
 import { csvOf, orderedRows } from "./rows";
 
-const LISTED = 10_000;
-
 export class Whole {
   private readonly binned: Binned;
 
@@ -155,7 +153,7 @@ export class Whole {
       const isInside = down > top - 1 && down < bottom && across > left - 1 && across < right;
       if (isInside) edges.push(edge);
     }
-    return { edges: edges.slice(0, LISTED), total: edges.length };
+    return { edges };
   }
 
   private edge({ edge }: Asks["edge"]): Answers["edge"] {

@@ -47,10 +47,19 @@ test("an error is the sentence that Python says", async () => {
 
 test("answers to another view of the same widget are left to it", () => {
   const { source, hear, ended, silences } = made();
-  void source.ask(EDGE);
+  source.ask(EDGE).catch(() => undefined);
   hear({ id: "another-1", answer: {} });
   assert.deepEqual(silences, []);
   ended.abort();
+});
+
+test("a view that is taken away waits for nothing and asks for nothing", async () => {
+  const { source, sent, ended } = made();
+  const asked = source.ask(EDGE);
+  ended.abort();
+  await assert.rejects(asked, /no longer shown/);
+  await assert.rejects(source.ask(EDGE), /no longer shown/);
+  assert.equal(sent.length, 1);
 });
 
 test("after ten seconds Python is said to be gone, and asked until it is back", async () => {
