@@ -89,8 +89,9 @@ def _recorded(
     found += [_record(scene, ask) for node in tables for ask in _tables_asked(scene, node)]
     if tables:
         contents.append("1 partner table" if len(tables) == 1 else f"{len(tables)} partner tables")
-    if shown.get("path") is not None:
-        found.append(_record(scene, {"kind": "paths", **shown["path"]}))
+    path = shown.get("path")
+    if path is not None and path["source"] is not None and path["target"] is not None:
+        found.append(_record(scene, {"kind": "paths", **path}))
         contents.append("1 set of paths")
     edges = traits["_edges"]
     asks = [{"kind": "edge", "edge": edge} for edge in edges[:_EXPLAINED]]

@@ -139,6 +139,16 @@ def test_page_holds_the_tables_and_paths_that_are_shown(tmp_path):
     assert data["contents"] == "all edges, 3 partner tables, 1 set of paths, what is selected"
 
 
+@pytest.mark.parametrize("end", ["source", "target", None])
+def test_page_of_a_path_that_lacks_an_end_holds_no_paths(tmp_path, end):
+    view = el.view(network())
+    ends = dict.fromkeys(("source", "target", "through")) | ({end: ["node", 0]} if end else {})
+    view._view = {"path": {"k": 5, **ends}}  # as the form of the page leaves it
+    _, data = saved(view, tmp_path)
+    assert "paths" not in kinds(data) and data["contents"] == "all edges"
+    assert data["traits"]["_view"] == view._view
+
+
 def large(edges=30_000):
     random = np.random.default_rng(0)
     ends = random.integers(0, 3000, (2, edges))
