@@ -18,7 +18,7 @@ BUDGET = 20_000_000  # characters of tiles
 EDGES, NODES = 20_000, 50_000  # of wirings that a page holds whole
 _EXPLAINED = 100  # selected edges
 _TILES = 1024  # of a level: making them takes about a second
-_CELL = 22  # characters that a cell of a deep level takes
+_CELL = 27  # characters that a cell of a deep level takes
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">

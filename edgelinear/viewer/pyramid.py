@@ -44,7 +44,7 @@ class Tile(NamedTuple):
     rows: int
     columns: int
     cell: np.ndarray  # uint32: row * columns + column
-    value: np.ndarray  # float32
+    value: np.ndarray  # float64
     number: np.ndarray  # uint32: edges
     edge: np.ndarray | None  # int64: the first edge, where a cell is one node by one node
 
@@ -263,7 +263,7 @@ def _tile(
     return Tile(
         *shape,
         cell.astype(np.uint32),
-        _mean(number, total, shade).astype(np.float32),
+        _mean(number, total, shade).astype(np.float64),
         number.astype(np.uint32),
         None if first is None else first[cell],
     )

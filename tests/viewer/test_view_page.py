@@ -99,7 +99,7 @@ def test_tiles_are_those_that_a_page_would_ask_for(tmp_path):
     assert {*tiles} == {"count", "weight"}
     cell, value, *_ = (base64.b64decode(text) for text in tiles["weight"]["buffers"])
     assert np.frombuffer(cell, np.uint32).tolist() == [0, 1, 5]
-    assert np.frombuffer(value, np.float32).tolist() == [0.5, 1.0, 2.0]
+    assert np.frombuffer(value, np.float64).tolist() == [0.5, 1.0, 2.0]
 
 
 def test_names_cannot_end_the_script(tmp_path):

@@ -221,6 +221,14 @@ def test_weight_that_is_not_a_number_is_seen():
         assert note == "1 edge has no finite number as 'weight': cells with one are marked."
 
 
+def test_finite_weights_are_neither_infinite_nor_0_whatever_their_size():
+    layer = el.EdgeLinear(2, 1, [(0, 0), (1, 0)], weight=[1e300, 1e-300], dtype=torch.float64)
+    seen = scene(layer)
+    found, (_, value, *_) = tile_of(seen, value="weight")
+    assert value.tolist() == [1e300, 1e-300] and found["most"] == 1e300
+    assert seen.meta()["notes"] == []
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [

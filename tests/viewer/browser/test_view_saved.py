@@ -144,7 +144,7 @@ def test_page_with_all_edges_answers_as_python_does(opened, made):
         if ask["kind"] == "tile":
             known["most"] = pytest.approx(known["most"])
             for mine, theirs, kind in zip(found["buffers"], buffers, "ufuu", strict=False):
-                kinds = {"u": np.uint32, "f": np.float32}
+                kinds = {"u": np.uint32, "f": np.float64}
                 one, other = np.frombuffer(mine, kinds[kind]), np.frombuffer(theirs, kinds[kind])
                 np.testing.assert_allclose(one, other, rtol=1e-6)
         if ask["kind"] == "csv":  # where JavaScript writes 1 for 1.0

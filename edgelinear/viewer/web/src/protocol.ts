@@ -95,7 +95,7 @@ export interface Asks {
 }
 
 export interface Answers {
-  /** Buffers: Uint32 cell (row * columns + column), Float32 value, Uint32 edges, Uint32 edge. */
+  /** Buffers: Uint32 cell (row * columns + column), Float64 value, Uint32 edges, Uint32 edge. */
   tile: { rows: number; columns: number; most: number; cells: number };
   names: { names: string[]; nodes: number[] };
   search: { found: Found[]; total: number };

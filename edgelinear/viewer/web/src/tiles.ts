@@ -25,7 +25,7 @@ export interface Tile {
   most: number;
   /** Cells that have edges, by row * columns + column; what each shows; how many edges it has. */
   cell: Uint32Array;
-  value: Float32Array;
+  value: Float64Array;
   edges: Uint32Array;
   /** The first edge of each cell, where a cell is one node by one node. */
   edge: Uint32Array | null;
@@ -147,7 +147,7 @@ function keyOf({ order, value }: Layer, { level, row, column }: Spot): string {
 }
 
 function bytesOf(tile: Tile): number {
-  return 4 * tile.rows * tile.columns + (tile.edge ? 16 : 12) * tile.cell.length;
+  return 4 * tile.rows * tile.columns + (tile.edge ? 20 : 16) * tile.cell.length;
 }
 
 function decoded({ answer, buffers }: Reply<"tile">): Tile {
@@ -159,7 +159,7 @@ function decoded({ answer, buffers }: Reply<"tile">): Tile {
     columns: answer.columns,
     most: answer.most,
     cell: new Uint32Array(cell),
-    value: new Float32Array(value),
+    value: new Float64Array(value),
     edges: new Uint32Array(edges),
     edge: edge ? new Uint32Array(edge) : null,
     image: null,
