@@ -137,8 +137,13 @@ def _tiles_asked(grid: Grid, ask: dict) -> Iterator[dict]:
 
 
 def _names_asked(scene: Scene, traits: dict[str, Any], order: str) -> Iterator[dict]:
-    """Yield the names of the rows and columns that are seen, where they are few enough for it."""
+    """Yield the names of the rows and columns that are seen, where they are few enough for it.
+
+    Where nodes have numbers alone, of an order in which these are not those of rows and columns.
+    """
     subject, meta = scene.subject, traits["_meta"]
+    if not meta["named"] and order == "given":
+        return
     top, left, bottom, right = traits["_view"].get("window") or (
         0,
         0,
@@ -148,7 +153,7 @@ def _names_asked(scene: Scene, traits: dict[str, Any], order: str) -> Iterator[d
     sides = {"rows": (subject.rows, top, bottom), "columns": (subject.columns, left, right)}
     for axis, (side, first, last) in sides.items():
         start, stop = max(0, math.floor(first)), math.ceil(last)
-        if 0 < stop - start <= NAMES and subject.names[side].names is not None:
+        if 0 < stop - start <= NAMES:
             seen = {"axis": axis, "order": order, "start": start, "stop": stop}
             yield {"kind": "names", "side": side, **seen}
 

@@ -179,6 +179,21 @@ def test_page_holds_no_more_than_it_shows(tmp_path, monkeypatch):
     assert data["contents"] == expected
 
 
+@pytest.mark.parametrize("order", ["given", "degree"])
+def test_page_knows_the_numbers_of_nodes_without_names(tmp_path, order):
+    topology = large().topology
+    view = el.view(topology)
+    view.show(order=order, window=(0, 20, 3, 22))
+    _, data = saved(view, tmp_path)
+    found = [a for a in data["answers"] if a["ask"]["kind"] == "names"]
+    degrees = topology.fan_in, topology.fan_out
+    rows, columns = (np.argsort(-degree.numpy(), kind="stable") for degree in degrees)
+    # In the order given, the number of a node is that of its row or column.
+    expected = [] if order == "given" else [rows[:3].tolist(), columns[20:22].tolist()]
+    assert [a["answer"]["nodes"] for a in found] == expected
+    assert [a["answer"]["names"] for a in found] == [[*map(str, part)] for part in expected]
+
+
 def test_matrix_that_fits_is_in_the_page_down_to_single_edges(tmp_path):
     _, data = saved(el.view(large()), tmp_path)
     assert data["contents"] == "the whole matrix; what else it has needs Python"

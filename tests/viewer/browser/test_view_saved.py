@@ -76,6 +76,59 @@ def test_page_without_its_edges_shows_what_it_holds_and_says_what_it_lacks(opene
     page.wait(lambda: "needs Python" in page.text(".partners .said"))
 
 
+def random_topology(size=3000):
+    ends = np.random.default_rng(0).integers(0, size, (2, 30_000))
+    return el.Topology(size, size, ends, duplicates="keep")
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("order", ["given", "degree"])
+def test_page_without_its_edges_says_which_nodes_are_seen(opened, order, named):
+    topology = random_topology()
+    names = [f"node {i}" for i in range(3000)] if named else None
+    layer = el.EdgeLinear.from_topology(topology, in_names=names, out_names=names)
+    rows = columns = range(3000)
+    if order == "degree":
+        degrees = topology.fan_in.numpy(), topology.fan_out.numpy()
+        rows, columns = (np.argsort(-degree, kind="stable") for degree in degrees)
+    row, column = 1214, 1623  # which are seen, and no multiples of what is asked for at once
+    name = "node {}" if named else "{}"
+    ends = f"target {name}, source {name}: ".format(rows[row], columns[column])
+    view = el.view(layer)
+    view.show(order=order, window=(1210, 1620, 1218, 1630))
+    page = opened(view)
+    page.settle()
+    page.pointer(*page.place(view, row + 0.5, column + 0.5)).perform()
+    page.wait(lambda: page.text(".readout").startswith(ends))
+
+
+def test_page_without_its_edges_has_rows_and_columns_in_another_order(opened):
+    view = el.view(random_topology())
+    view.show(order="degree")
+    page = opened(view)
+    page.settle()
+    page.pointer(*page.place(view, 1500, 1500)).perform()
+    size = view._meta["spans"][int(page.drawn["level"])][0]
+    first = 1500 // size * size
+    part = f"{first:,} to {first + size - 1:,}"
+    page.wait(lambda: page.text(".readout").startswith(f"rows {part}, columns {part}: "))
+
+
+def test_page_without_its_edges_turns_the_pages_of_a_long_table(opened):
+    number = 25_000
+    weight = np.random.default_rng(0).permutation(number) + 1.0
+    edges = [(source, 0) for source in range(number)]
+    view = el.view(el.EdgeLinear(number, 1, edges, weight=weight))
+    view.show(node=("out", 0))
+    page = opened(view)
+    first = [str(node) for node in np.argsort(-weight)]
+    page.wait(lambda: [row[0] for row in page.rows()] == first[:50])
+    page.button("Next").click()
+    page.wait(lambda: [row[0] for row in page.rows()] == first[50:100])
+    page.all("thead button")[1].click()  # the smallest first, of which the page has none
+    page.wait(lambda: "needs Python" in page.text(".partners .said"))
+
+
 COMPARED = lambda: el.view(  # noqa: E731
     named_layer(), other=el.EdgeLinear(3, 2, [(0, 0), (1, 1), (2, 1)], weight=[0.25, 3.0, -2.0])
 )

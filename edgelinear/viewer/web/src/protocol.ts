@@ -97,7 +97,8 @@ export interface Asks {
 export interface Answers {
   /** Buffers: Uint32 cell (row * columns + column), Float64 value, Uint32 edges, Uint32 edge. */
   tile: { rows: number; columns: number; most: number; cells: number };
-  names: { names: string[]; nodes: number[] };
+  /** Of a part of the rows or columns, a saved page knows some alone. */
+  names: { names: (string | undefined)[]; nodes: (number | undefined)[] };
   search: { found: Found[]; total: number };
   partners: { total: number; rows: Partner[]; columns: string[] };
   paths: { paths: Path[]; nodes: PathNode[]; links: Link[]; total_nodes: number; said: string };

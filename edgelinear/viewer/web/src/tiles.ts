@@ -1,7 +1,7 @@
 /** Tiles of the matrix and names of its rows and columns, asked for when they are first needed. */
 
 import { Palette, scaleOf } from "./colours";
-import type { Axis, Meta, Reply } from "./protocol";
+import type { Answers, Axis, Meta, Reply } from "./protocol";
 import { FONT } from "./scene";
 import type { Source } from "./source";
 
@@ -180,7 +180,7 @@ const CHUNK = 200; // names asked for at once
 const BESIDE = 14; // pixels between names and what is beside them
 
 export class Names {
-  private readonly known = new Map<string, { names: string[]; nodes: number[] }>();
+  private readonly known = new Map<string, Answers["names"]>();
   private readonly longest = new Map<Axis, number>();
   private readonly asked = new Set<string>();
 
@@ -234,9 +234,10 @@ function keyOfNames(axis: Axis, order: string, place: number): string {
   return `${axis} ${startOf(place)} ${order}`;
 }
 
-function lengthOf(names: string[]): number {
+function lengthOf(names: (string | undefined)[]): number {
   const context = document.createElement("canvas").getContext("2d");
   if (!context) return 0;
   context.font = `11px ${FONT}`;
-  return names.reduce((most, name) => Math.max(most, context.measureText(name).width), 0) + BESIDE;
+  const widths = names.map((name) => context.measureText(name ?? "").width);
+  return widths.reduce((most, width) => Math.max(most, width), 0) + BESIDE;
 }

@@ -81,6 +81,27 @@ test("it knows the names in them, and says that it needs Python for the rest", a
   await assert.rejects(recorded.ask({ ...ASK, node: 8 }), /needs Python/);
 });
 
+test("a table of which it holds the first rows is turned as far as these go, and not sorted", async () => {
+  const answer = { total: 12, rows: TABLE, columns: ["name", "weight"] };
+  const recorded = new Recorded({ ...SAVED, answers: [{ ask: ASK, answer, buffers: [] }] });
+  const found = await recorded.ask({ ...ASK, start: 1, stop: 3 });
+  assert.deepEqual([found.answer.total, ...edges(found.answer.rows)], [12, 0, 1]);
+  await assert.rejects(recorded.ask({ ...ASK, start: 2, stop: 5 }), /needs Python/);
+  await assert.rejects(recorded.ask({ ...ASK, stop: 3, descending: false }), /needs Python/);
+  await assert.rejects(recorded.ask({ ...ASK, stop: 3, filter: "b" }), /needs Python/);
+});
+
+test("the names that were seen are those of their rows, in whatever part they are asked for", async () => {
+  const seen = { kind: "names" as const, side: "out", axis: "rows" as const, order: "degree" };
+  const ask = { ...seen, start: 3, stop: 5 };
+  const answer = { names: ["d", "e"], nodes: [7, 1] };
+  const recorded = new Recorded({ ...SAVED, answers: [{ ask, answer, buffers: [] }] });
+  const found = await recorded.ask({ ...seen, start: 2, stop: 200 });
+  assert.deepEqual(found.answer.names.slice(0, 4), [undefined, "d", "e", undefined]);
+  await assert.rejects(recorded.ask({ ...seen, start: 200, stop: 400 }), /needs Python/);
+  await assert.rejects(recorded.ask({ ...seen, order: "given", start: 2, stop: 9 }), /needs Python/);
+});
+
 test("bytes come back as they were", async () => {
   const ask = { kind: "tile", level: 0 } as never;
   const { buffers } = await new Recorded(SAVED).ask<"tile">(ask);
