@@ -81,7 +81,7 @@ def _recorded(
     shown, nodes = traits["_view"], [tuple(node) for node in traits["_nodes"]]
     order = shown.get("order") or "given"
     found, depth = _tiles(scene, order, shown.get("value") or "count")
-    whole = depth == len(traits["_meta"]["levels"])
+    whole = depth == traits["_meta"]["depth"]
     contents = ["the whole matrix" if whole else "an overview of the matrix"]
     found += [_record(scene, ask) for ask in _names_asked(scene, traits, order)]
     here = [] if shown.get("node") is None else [tuple(shown["node"])]

@@ -8,7 +8,7 @@ import numpy as np
 from edgelinear.orders import CLUSTERED, ORDERS, order_of
 from edgelinear.viewer.columns import Columns
 from edgelinear.viewer.drawn import STEPS
-from edgelinear.viewer.partners import plain, shown
+from edgelinear.viewer.partners import plain
 from edgelinear.viewer.pyramid import TILE, Pyramid, Shade, grids_of
 from edgelinear.viewer.subject import Subject
 
@@ -85,20 +85,14 @@ class Scene:
             "edges": subject.num_edges,
             "sides": list(subject.sides),
             "node_sides": {"rows": subject.rows, "columns": subject.columns},
-            "sizes": {side: names.size for side, names in subject.names.items()},
             "orders": self.orders,
-            "values": [
-                {"key": key, "label": shade.label, "sequential": not shade.is_signed}
-                for key, shade in self.shades.items()
-            ],
+            "values": [{"key": key, "label": shade.label} for key, shade in self.shades.items()],
             "signed": [key for key, shade in self.shades.items() if shade.is_signed],
             "depth": len(grids),
-            "levels": [grid._asdict() for grid in grids],
             "spans": [[grid.row_size, grid.column_size] for grid in grids],
             "tile": TILE,
             "named": any(names.names is not None for names in subject.names.values()),
             "compare": self.columns.there is not None,
-            "has": dict.fromkeys(shown(self.columns), True),
             "inputs": subject.inputs[:_ENDS].tolist(),
             "outputs": subject.outputs[:_ENDS].tolist(),
             "steps": STEPS if subject.has_cycles else None,

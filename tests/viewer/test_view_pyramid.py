@@ -146,17 +146,16 @@ def large():
 def test_large_matrix_is_what_numpy_counts():
     topology = large()
     seen = scene(topology)
-    levels = scene(topology).meta()["levels"]
     src, dst = topology.edge_index.numpy()
-    for level, grid in enumerate(levels):
-        total = np.zeros((grid["rows"], grid["columns"]), int)
-        np.add.at(total, (dst // grid["row_size"], src // grid["column_size"]), 1)
-        for row in range(-(-grid["rows"] // 256)):
-            for column in range(-(-grid["columns"] // 256)):
+    for level, grid in enumerate(seen.pyramid("given").grids):
+        total = np.zeros((grid.rows, grid.columns), int)
+        np.add.at(total, (dst // grid.row_size, src // grid.column_size), 1)
+        for row in range(-(-grid.rows // 256)):
+            for column in range(-(-grid.columns // 256)):
                 found, (cell, value, number, *_) = tile_of(seen, level, row, column)
                 shown = np.zeros((found["rows"], found["columns"]), int)
                 shown.reshape(-1)[cell] = number
-                top, left = found["row"], found["column"]
+                top, left = 256 * row, 256 * column
                 expected = total[top : top + 256, left : left + 256]
                 np.testing.assert_array_equal(shown, expected)
                 np.testing.assert_array_equal(value, number)
@@ -192,12 +191,6 @@ def test_difference_counts_the_edges_of_both_wirings():
     assert shown["weight"] == ({0: 1.0, 3: 2.0}, [0, 1])
     assert shown["other"] == ({1: 7.0, 3: 5.0}, [none, 1])
     assert shown["difference"] == ({0: 1.0, 1: -7.0, 3: -3.0}, [0, none, 1])
-
-
-def test_cell_counts_edges_that_the_other_wiring_alone_has():
-    seen = scene(el.Topology(2, 1, [(0, 0)]), other=el.Topology(2, 1, [(1, 0)]))
-    found = [ask(seen, "cell", order="given", level=0, row=0, column=c) for c in (0, 1)]
-    assert [(cell["total"], cell["others"]) for cell in found] == [(1, 0), (0, 1)]
 
 
 def test_wirings_without_weights_differ_by_their_edges():
@@ -252,21 +245,3 @@ def test_places_are_those_of_the_order():
     )
     # By degree, target 1 comes first, and source 2.
     assert found == {"nodes": [[-1, 0], [1, -1]], "rows": [0, 0], "columns": [0, 1]}
-
-
-def test_cell_tells_its_edges_and_its_nodes():
-    layer = el.EdgeLinear(2, 2, [(0, 1), (1, 1)], weight=[2.0, 3.0], in_names=["a", "b"])
-    found = ask(scene(layer), "cell", order="given", level=0, row=1, column=1)
-    assert found["edges"] == [1] and found["total"] == 1 and found["weight"] == 3.0
-    assert found["source"] == {"side": "in", "node": 1, "name": "b"}
-    assert found["target"] == {"side": "out", "node": 1, "name": "1"}
-    assert found["rows"] == [1, 2] and found["columns"] == [1, 2]
-
-
-def test_cell_of_many_nodes_names_none():
-    topology = large()
-    found = ask(scene(topology), "cell", order="given", level=0, row=0, column=2)
-    src, dst = topology.edge_index.numpy()
-    size = scene(topology).meta()["spans"][0]
-    inside = np.flatnonzero((dst < size[0]) & (src >= 2 * size[1]) & (src < 3 * size[1]))
-    assert found["edges"] == inside.tolist() and found["source"] is found["target"] is None

@@ -101,10 +101,10 @@ export interface Answers {
   names: { names: (string | undefined)[]; nodes: (number | undefined)[] };
   search: { found: Found[]; total: number };
   partners: { total: number; rows: Partner[]; columns: string[] };
-  paths: { paths: Path[]; nodes: PathNode[]; links: Link[]; total_nodes: number; said: string };
+  paths: { paths: Path[]; nodes: PathNode[]; links: Link[]; said: string };
   csv: { text: string; name: string };
   window: { edges: number[]; total: number };
-  edge: { text: string; source: NodeId; target: NodeId; weight: Figure };
+  edge: { text: string };
   /** A row and a column for each node, -1 where it has none, and for each edge. */
   places: { nodes: [row: number, column: number][]; rows: number[]; columns: number[] };
 }

@@ -165,7 +165,7 @@ export class Whole {
     const weight = this.number("weight", edge);
     const ends = `${this.name(...source)} -> ${this.name(...target)}`;
     const worth = weight === null ? "" : `, weight ${Number(weight).toPrecision(6)}`;
-    return { text: `edge ${count(edge)}: ${ends}${worth}`, source, target, weight };
+    return { text: `edge ${count(edge)}: ${ends}${worth}` };
   }
 
   private places({ order, nodes, edges }: Asks["places"]): Answers["places"] {
