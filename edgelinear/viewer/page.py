@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgelinear.viewer.answers import NAMES, ROWS, answer
-from edgelinear.viewer.partners import NUMBERS
+from edgelinear.viewer.partners import shown
 from edgelinear.viewer.pyramid import TILE, Grid
 from edgelinear.viewer.scene import Scene
 
@@ -78,18 +80,18 @@ def _recorded(
     scene: Scene, traits: dict[str, Any], include: list[tuple[str, int]]
 ) -> tuple[list[dict], list[str]]:
     """Return the answers to all that the page shows, and what these are in words."""
-    shown, nodes = traits["_view"], [tuple(node) for node in traits["_nodes"]]
-    order = shown.get("order") or "given"
-    found, depth = _tiles(scene, order, shown.get("value") or "count")
+    place, nodes = traits["_view"], [tuple(node) for node in traits["_nodes"]]
+    order = place.get("order") or "given"
+    found, depth = _tiles(scene, order, place.get("value") or "count")
     whole = depth == traits["_meta"]["depth"]
     contents = ["the whole matrix" if whole else "an overview of the matrix"]
     found += [_record(scene, ask) for ask in _names_asked(scene, traits, order)]
-    here = [] if shown.get("node") is None else [tuple(shown["node"])]
+    here = [] if place.get("node") is None else [tuple(place["node"])]
     tables = list(dict.fromkeys([*here, *nodes, *include]))
     found += [_record(scene, ask) for node in tables for ask in _tables_asked(scene, node)]
     if tables:
         contents.append("1 partner table" if len(tables) == 1 else f"{len(tables)} partner tables")
-    path = shown.get("path")
+    path = place.get("path")
     if path is not None and path["source"] is not None and path["target"] is not None:
         found.append(_record(scene, {"kind": "paths", **path}))
         contents.append("1 set of paths")
@@ -177,15 +179,15 @@ def _whole(scene: Scene) -> dict[str, Any] | None:
     if topology.num_edges > EDGES or nodes > NODES:
         return None
     edges = range(topology.num_edges)
+    fields = shown(columns)
+    asks = ({"kind": "edge", "edge": edge} for edge in range(columns.number))
     orders = {order: scene.pyramid(order) for order in scene.orders}
     return {
         "src": topology.src.tolist(),
         "dst": topology.dst.tolist(),
-        "fields": {
-            name: [scene.number(name, edge) for edge in edges]
-            for name in NUMBERS
-            if name in columns.here or name in columns.all
-        },
+        "fields": {name: [scene.number(name, edge) for edge in edges] for name in fields},
+        "single": [name for name in fields if columns.digits.get(name) is np.float32],
+        "texts": [answer(scene, ask)[0]["text"] for ask in asks],
         "state": None if columns.there is None else [columns.state(edge) for edge in edges],
         "names": {
             side: None if names.names is None else [names[node] for node in range(names.size)]

@@ -54,6 +54,8 @@ def test_small_wiring_is_in_the_page_whole(tmp_path):
     edges = data["edges"]
     assert (edges["src"], edges["dst"]) == ([0, 1, 2], [0, 0, 1])
     assert edges["fields"] == {"weight": [0.5, -1.0, 2.0], "values": [1.0, 2.0, 3.0]}
+    assert edges["single"] == ["weight"]
+    assert edges["texts"] == [el.convert.explain(named_layer(), edge) for edge in range(3)]
     assert edges["names"] == {"in": ["TP53", "MYC", "AKT1"], "out": ["repair", "growth"]}
     assert edges["orders"]["degree"] == {"rows": [0, 1], "columns": [0, 1, 2]}
     assert edges["state"] is None and data["contents"] == "all edges"

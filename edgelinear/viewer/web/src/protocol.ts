@@ -192,6 +192,10 @@ export interface SavedEdges {
   dst: number[];
   /** What is known of each edge, as "weight", "contribution", "other" or "difference". */
   fields: Record<string, Figure[]>;
+  /** Those of these that have the digits of single precision. */
+  single: string[];
+  /** What Python says of each edge of this wiring. */
+  texts: string[];
   /** Where there is another wiring: edges after those of this one are in the other alone. */
   state: State[] | null;
   /** Names of the nodes of each side; null where they have none. */
