@@ -144,8 +144,9 @@ export interface Partner {
 export interface Path {
   nodes: NodeId[];
   edges: number[];
-  /** Of the sizes of the weights. */
+  /** Of the sizes of the weights, and the logarithm of it. */
   product: Figure;
+  log10: number;
   sign: number;
 }
 
