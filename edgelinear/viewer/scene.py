@@ -12,8 +12,6 @@ from edgelinear.viewer.partners import plain
 from edgelinear.viewer.pyramid import TILE, Pyramid, Shade, grids_of
 from edgelinear.viewer.subject import Subject
 
-_ENDS = 2000  # inputs, and outputs, whose numbers are sent with what else is known of a view
-
 
 class Scene:
     """The edges of a subject with their numbers, in every order that somebody asks for."""
@@ -93,8 +91,6 @@ class Scene:
             "tile": TILE,
             "named": any(names.names is not None for names in subject.names.values()),
             "compare": self.columns.there is not None,
-            "inputs": subject.inputs[:_ENDS].tolist(),
-            "outputs": subject.outputs[:_ENDS].tolist(),
             "steps": STEPS if subject.has_cycles else None,
             "notes": self.notes(),
         }

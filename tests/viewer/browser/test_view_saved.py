@@ -131,6 +131,23 @@ def test_page_without_its_edges_turns_the_pages_of_a_long_table(opened):
     page.wait(lambda: "needs Python" in page.text(".partners .said"))
 
 
+@pytest.mark.parametrize(
+    ("node", "said"),
+    [
+        (2300, "2300: 1 edge out"),  # an input, of many
+        (2500, "2500: 1 edge in"),  # which has one edge either way
+        (2501, "2501: 1 edge in"),
+    ],
+)
+def test_partners_open_where_a_node_has_edges(opened, node, said):
+    edges = [(2300, 2500), (2500, 2501)]
+    view = el.view(el.EdgeNetwork(2502, edges, range(2500), [2501]))
+    view.show(node=node)
+    page = opened(view)
+    page.wait(lambda: page.text(".partners .title") == said)
+    assert len(page.rows()) == 1
+
+
 COMPARED = lambda: el.view(  # noqa: E731
     named_layer(), other=el.EdgeLinear(3, 2, [(0, 0), (1, 1), (2, 1)], weight=[0.25, 3.0, -2.0])
 )

@@ -73,20 +73,33 @@ export class PartnersPane {
     this.body.hidden = node === null;
     void this.search.show(node);
     if (!node) return;
-    this.direction = this.directionOf(node);
     this.start = 0;
     this.table.forget();
     this.filter.value = "";
     this.showWays(node);
+    void this.fetchFirst(node);
+  }
+
+  /** List the edges of a node that was chosen just now. */
+  private async fetchFirst(node: NodeId): Promise<void> {
+    const turn = ++this.turn;
+    const direction = await this.directionOf(node);
+    if (turn !== this.turn) return;
+    this.direction = direction;
+    this.showWays(node);
     void this.fetch();
   }
 
-  /** Where the edges of a node lead, where it can have none of the other kind; or as before. */
-  private directionOf([side, number]: NodeId): Direction {
-    const { inputs, outputs } = this.linked.meta;
-    if (side === "in" || (side === "node" && inputs.includes(number))) return "out";
-    if (side === "out" || outputs.includes(number)) return "in";
-    return this.direction;
+  /** In or out as before, where a node has such edges. */
+  private async directionOf([side]: NodeId): Promise<Direction> {
+    if (side !== "node") return side === "in" ? "out" : "in";
+    try {
+      const { total } = (await this.ask(0, 0)).answer;
+      if (total > 0) return this.direction;
+    } catch {
+      return this.direction; // of which it is said then why there are none
+    }
+    return this.direction === "in" ? "out" : "in";
   }
 
   /** What can be done from a node: the other direction, and paths. */

@@ -35,9 +35,6 @@ export interface Meta {
   tile: number;
   named: boolean;
   compare: boolean;
-  /** Numbers of nodes of a graph, the first of many. */
-  inputs: number[];
-  outputs: number[];
   /** The most edges of a path, where the graph has cycles. */
   steps: number | null;
   /** What there is to say of the wiring, in sentences. */
