@@ -97,6 +97,10 @@ class Pyramid:
             self._made[key] = found[::-1]
         return self._made[key][level]
 
+    def forget(self) -> None:
+        """Let go of the cells, which are made again when they are asked for."""
+        self._made.clear()
+
     def _binned(self, shade: Shade) -> tuple[np.ndarray, np.ndarray]:
         grid = self.grids[self.base]
         number = np.zeros(grid.rows * grid.columns, np.int64)

@@ -12,6 +12,8 @@ from edgelinear.viewer.partners import plain
 from edgelinear.viewer.pyramid import TILE, Pyramid, Shade, grids_of
 from edgelinear.viewer.subject import Subject
 
+_HELD = 2  # orders whose cells are kept: of a large wiring these take some 100 MB each
+
 
 class Scene:
     """The edges of a subject with their numbers, in every order that somebody asks for."""
@@ -40,6 +42,9 @@ class Scene:
         if order not in self._pyramids:
             places = order_of(self.subject.topology, order, self.subject.level)
             self._pyramids[order] = Pyramid(self.columns.topology, *places, self.shades)
+        self._pyramids[order] = self._pyramids.pop(order)  # the one used last stands last
+        for old in list(self._pyramids.values())[:-_HELD]:
+            old.forget()
         return self._pyramids[order]
 
     def side(self, given: Any) -> str:

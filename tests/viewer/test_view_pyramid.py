@@ -1,5 +1,6 @@
 """Counts and means of cells, in every order and at every level, are those of dense matrices."""
 
+import tracemalloc
 from functools import wraps
 
 import numpy as np
@@ -168,6 +169,20 @@ def test_grid_that_is_made_at_once_has_at_most_1024_cells_a_side():
     found = scene(topology).pyramid("given")
     number, _ = found.numbers("count", found.base)
     assert number.shape == (750, 782) and number.sum() == 2
+
+
+def test_cells_are_held_of_two_orders_and_made_again_of_others():
+    size = 1024
+    layer = el.EdgeNetwork(size, [(node, node + 1) for node in range(size - 1)], [0], [size - 1])
+    seen = scene(layer)
+    found, held = [], []
+    tracemalloc.start()
+    for order in ("given", "degree", "level", "given"):
+        found.append(tile_of(seen, order=order, value="weight"))
+        held.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert held[1] > 1.8 * held[0] and max(held) < 1.2 * held[1]
+    np.testing.assert_equal(found[3], found[0])
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(0, 4), (4, 0), (0, 0)])
