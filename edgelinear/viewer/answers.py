@@ -12,7 +12,6 @@ from edgelinear.convert import explain
 from edgelinear.viewer import cells, drawn
 from edgelinear.viewer.chosen import as_edges
 from edgelinear.viewer.partners import (
-    NUMBERS,
     Partners,
     csv_of,
     file_name,
@@ -20,7 +19,7 @@ from edgelinear.viewer.partners import (
     rows_of,
     shown,
 )
-from edgelinear.viewer.pyramid import NO_EDGE, TILE
+from edgelinear.viewer.pyramid import NO_EDGE
 from edgelinear.viewer.scene import Scene
 
 NAMES = 2000  # sent at once
@@ -69,8 +68,6 @@ def _tile(scene: Scene, ask: dict) -> Answer:
     return {
         "rows": tile.rows,
         "columns": tile.columns,
-        "row": int(ask["row"]) * TILE,
-        "column": int(ask["column"]) * TILE,
         "most": pyramid.most(key, level),
         "cells": tile.cell.size,
     }, buffers
@@ -167,7 +164,7 @@ def _paths(scene: Scene, ask: dict) -> dict:
 
 
 def _edge(scene: Scene, ask: dict) -> dict:
-    edge, subject, columns = int(ask["edge"]), scene.subject, scene.columns
+    edge, subject = int(ask["edge"]), scene.subject
     if not 0 <= edge < subject.num_edges:
         raise ValueError(f"there is no edge {edge}: there are {subject.num_edges}.")
     firsts = subject.firsts()
@@ -175,13 +172,7 @@ def _edge(scene: Scene, ask: dict) -> dict:
     text = explain(subject.parts[part], edge - int(firsts[part]))
     if subject.is_joined:
         text = f"layer {part}, {text}"
-    return {
-        "text": text,
-        "source": [subject.columns, int(subject.topology.src[edge])],
-        "target": [subject.rows, int(subject.topology.dst[edge])],
-        **{name: scene.number(name, edge) for name in NUMBERS},
-        "state": columns.state(edge),
-    }
+    return {"text": text}
 
 
 _KINDS: dict[str, Callable[[Scene, dict], Any]] = {
@@ -191,7 +182,6 @@ _KINDS: dict[str, Callable[[Scene, dict], Any]] = {
     "partners": _partners,
     "csv": _csv,
     "paths": _paths,
-    "cell": cells.cell,
     "edge": _edge,
     "places": cells.places,
 }

@@ -1,4 +1,4 @@
-"""Cells and windows of the matrix, and where nodes and edges are in it."""
+"""Windows of the matrix, and where nodes and edges are in it."""
 
 import math
 
@@ -8,38 +8,6 @@ from edgelinear.viewer.scene import Scene
 
 LISTED = 10_000  # edges whose numbers are sent
 SELECTED = 1_000_000  # edges that can be selected in the page
-
-
-def cell(scene: Scene, ask: dict) -> dict:
-    """Return the edges of one cell, and its nodes where it is of one target or of one source."""
-    pyramid = scene.pyramid(ask["order"])
-    grid = pyramid.grid(int(ask["level"]))
-    rows = _span(int(ask["row"]), grid.row_size, pyramid.rows.size)
-    columns = _span(int(ask["column"]), grid.column_size, pyramid.columns.size)
-    found = pyramid.edges_in(rows, columns)
-    edges = found[found < scene.columns.number]
-    return {
-        "edges": edges[:LISTED].tolist(),
-        "total": edges.size,
-        "others": found.size - edges.size,  # that the other wiring alone has
-        "rows": list(rows),
-        "columns": list(columns),
-        "target": _only(scene, scene.subject.rows, pyramid.rows[slice(*rows)]),
-        "source": _only(scene, scene.subject.columns, pyramid.columns[slice(*columns)]),
-        "weight": scene.number("weight", int(edges[0])) if edges.size == 1 else None,
-    }
-
-
-def _span(cell: int, size: int, nodes: int) -> tuple[int, int]:
-    start = min(max(0, cell * size), nodes)
-    return start, min(start + size, nodes)
-
-
-def _only(scene: Scene, side: str, nodes: np.ndarray) -> dict | None:
-    if nodes.size != 1:
-        return None
-    node = int(nodes[0])
-    return {"side": side, "node": node, "name": scene.subject.names[side][node]}
 
 
 def edges_in_window(scene: Scene, ask: dict) -> np.ndarray:

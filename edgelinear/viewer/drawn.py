@@ -181,7 +181,6 @@ def as_drawn(
             {"edge": edge, "from": list(a), "to": list(b), "weight": _weight(subject, edge)}
             for edge, (a, b) in zip(edges, links, strict=True)
         ],
-        "total_nodes": total,
         "said": " ".join(said),
     }
 

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgelinear.viewer.answers import NAMES, ROWS, answer
-from edgelinear.viewer.partners import NUMBERS
+from edgelinear.viewer.partners import shown
 from edgelinear.viewer.pyramid import TILE, Grid
 from edgelinear.viewer.scene import Scene
 
@@ -18,7 +20,7 @@ BUDGET = 20_000_000  # characters of tiles
 EDGES, NODES = 20_000, 50_000  # of wirings that a page holds whole
 _EXPLAINED = 100  # selected edges
 _TILES = 1024  # of a level: making them takes about a second
-_CELL = 22  # characters that a cell of a deep level takes
+_CELL = 27  # characters that a cell of a deep level takes
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -78,19 +80,20 @@ def _recorded(
     scene: Scene, traits: dict[str, Any], include: list[tuple[str, int]]
 ) -> tuple[list[dict], list[str]]:
     """Return the answers to all that the page shows, and what these are in words."""
-    shown, nodes = traits["_view"], [tuple(node) for node in traits["_nodes"]]
-    order = shown.get("order") or "given"
-    found, depth = _tiles(scene, order, shown.get("value") or "count")
-    whole = depth == len(traits["_meta"]["levels"])
+    place, nodes = traits["_view"], [tuple(node) for node in traits["_nodes"]]
+    order = place.get("order") or "given"
+    found, depth = _tiles(scene, order, place.get("value") or "count")
+    whole = depth == traits["_meta"]["depth"]
     contents = ["the whole matrix" if whole else "an overview of the matrix"]
     found += [_record(scene, ask) for ask in _names_asked(scene, traits, order)]
-    here = [] if shown.get("node") is None else [tuple(shown["node"])]
+    here = [] if place.get("node") is None else [tuple(place["node"])]
     tables = list(dict.fromkeys([*here, *nodes, *include]))
     found += [_record(scene, ask) for node in tables for ask in _tables_asked(scene, node)]
     if tables:
         contents.append("1 partner table" if len(tables) == 1 else f"{len(tables)} partner tables")
-    if shown.get("path") is not None:
-        found.append(_record(scene, {"kind": "paths", **shown["path"]}))
+    path = place.get("path")
+    if path is not None and path["source"] is not None and path["target"] is not None:
+        found.append(_record(scene, {"kind": "paths", **path}))
         contents.append("1 set of paths")
     edges = traits["_edges"]
     asks = [{"kind": "edge", "edge": edge} for edge in edges[:_EXPLAINED]]
@@ -136,8 +139,13 @@ def _tiles_asked(grid: Grid, ask: dict) -> Iterator[dict]:
 
 
 def _names_asked(scene: Scene, traits: dict[str, Any], order: str) -> Iterator[dict]:
-    """Yield the names of the rows and columns that are seen, where they are few enough for it."""
+    """Yield the names of the rows and columns that are seen, where they are few enough for it.
+
+    Where nodes have numbers alone, of an order in which these are not those of rows and columns.
+    """
     subject, meta = scene.subject, traits["_meta"]
+    if not meta["named"] and order == "given":
+        return
     top, left, bottom, right = traits["_view"].get("window") or (
         0,
         0,
@@ -147,7 +155,7 @@ def _names_asked(scene: Scene, traits: dict[str, Any], order: str) -> Iterator[d
     sides = {"rows": (subject.rows, top, bottom), "columns": (subject.columns, left, right)}
     for axis, (side, first, last) in sides.items():
         start, stop = max(0, math.floor(first)), math.ceil(last)
-        if 0 < stop - start <= NAMES and subject.names[side].names is not None:
+        if 0 < stop - start <= NAMES:
             seen = {"axis": axis, "order": order, "start": start, "stop": stop}
             yield {"kind": "names", "side": side, **seen}
 
@@ -171,15 +179,15 @@ def _whole(scene: Scene) -> dict[str, Any] | None:
     if topology.num_edges > EDGES or nodes > NODES:
         return None
     edges = range(topology.num_edges)
+    fields = shown(columns)
+    asks = ({"kind": "edge", "edge": edge} for edge in range(columns.number))
     orders = {order: scene.pyramid(order) for order in scene.orders}
     return {
         "src": topology.src.tolist(),
         "dst": topology.dst.tolist(),
-        "fields": {
-            name: [scene.number(name, edge) for edge in edges]
-            for name in NUMBERS
-            if name in columns.here or name in columns.all
-        },
+        "fields": {name: [scene.number(name, edge) for edge in edges] for name in fields},
+        "single": [name for name in fields if columns.digits.get(name) is np.float32],
+        "texts": [answer(scene, ask)[0]["text"] for ask in asks],
         "state": None if columns.there is None else [columns.state(edge) for edge in edges],
         "names": {
             side: None if names.names is None else [names[node] for node in range(names.size)]

@@ -44,7 +44,7 @@ class Tile(NamedTuple):
     rows: int
     columns: int
     cell: np.ndarray  # uint32: row * columns + column
-    value: np.ndarray  # float32
+    value: np.ndarray  # float64
     number: np.ndarray  # uint32: edges
     edge: np.ndarray | None  # int64: the first edge, where a cell is one node by one node
 
@@ -96,6 +96,10 @@ class Pyramid:
                 found.append(tuple(_coarser(part, self.grids[at - 1]) for part in found[-1]))  # type: ignore[arg-type]
             self._made[key] = found[::-1]
         return self._made[key][level]
+
+    def forget(self) -> None:
+        """Let go of the cells, which are made again when they are asked for."""
+        self._made.clear()
 
     def _binned(self, shade: Shade) -> tuple[np.ndarray, np.ndarray]:
         grid = self.grids[self.base]
@@ -263,7 +267,7 @@ def _tile(
     return Tile(
         *shape,
         cell.astype(np.uint32),
-        _mean(number, total, shade).astype(np.float32),
+        _mean(number, total, shade).astype(np.float64),
         number.astype(np.uint32),
         None if first is None else first[cell],
     )

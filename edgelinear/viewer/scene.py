@@ -8,11 +8,11 @@ import numpy as np
 from edgelinear.orders import CLUSTERED, ORDERS, order_of
 from edgelinear.viewer.columns import Columns
 from edgelinear.viewer.drawn import STEPS
-from edgelinear.viewer.partners import plain, shown
+from edgelinear.viewer.partners import plain
 from edgelinear.viewer.pyramid import TILE, Pyramid, Shade, grids_of
 from edgelinear.viewer.subject import Subject
 
-_ENDS = 2000  # inputs, and outputs, whose numbers are sent with what else is known of a view
+_HELD = 2  # orders whose cells are kept: of a large wiring these take some 100 MB each
 
 
 class Scene:
@@ -42,6 +42,9 @@ class Scene:
         if order not in self._pyramids:
             places = order_of(self.subject.topology, order, self.subject.level)
             self._pyramids[order] = Pyramid(self.columns.topology, *places, self.shades)
+        self._pyramids[order] = self._pyramids.pop(order)  # the one used last stands last
+        for old in list(self._pyramids.values())[:-_HELD]:
+            old.forget()
         return self._pyramids[order]
 
     def side(self, given: Any) -> str:
@@ -85,22 +88,14 @@ class Scene:
             "edges": subject.num_edges,
             "sides": list(subject.sides),
             "node_sides": {"rows": subject.rows, "columns": subject.columns},
-            "sizes": {side: names.size for side, names in subject.names.items()},
             "orders": self.orders,
-            "values": [
-                {"key": key, "label": shade.label, "sequential": not shade.is_signed}
-                for key, shade in self.shades.items()
-            ],
+            "values": [{"key": key, "label": shade.label} for key, shade in self.shades.items()],
             "signed": [key for key, shade in self.shades.items() if shade.is_signed],
             "depth": len(grids),
-            "levels": [grid._asdict() for grid in grids],
             "spans": [[grid.row_size, grid.column_size] for grid in grids],
             "tile": TILE,
             "named": any(names.names is not None for names in subject.names.values()),
             "compare": self.columns.there is not None,
-            "has": dict.fromkeys(shown(self.columns), True),
-            "inputs": subject.inputs[:_ENDS].tolist(),
-            "outputs": subject.outputs[:_ENDS].tolist(),
             "steps": STEPS if subject.has_cycles else None,
             "notes": self.notes(),
         }

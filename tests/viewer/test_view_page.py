@@ -54,6 +54,8 @@ def test_small_wiring_is_in_the_page_whole(tmp_path):
     edges = data["edges"]
     assert (edges["src"], edges["dst"]) == ([0, 1, 2], [0, 0, 1])
     assert edges["fields"] == {"weight": [0.5, -1.0, 2.0], "values": [1.0, 2.0, 3.0]}
+    assert edges["single"] == ["weight"]
+    assert edges["texts"] == [el.convert.explain(named_layer(), edge) for edge in range(3)]
     assert edges["names"] == {"in": ["TP53", "MYC", "AKT1"], "out": ["repair", "growth"]}
     assert edges["orders"]["degree"] == {"rows": [0, 1], "columns": [0, 1, 2]}
     assert edges["state"] is None and data["contents"] == "all edges"
@@ -99,7 +101,7 @@ def test_tiles_are_those_that_a_page_would_ask_for(tmp_path):
     assert {*tiles} == {"count", "weight"}
     cell, value, *_ = (base64.b64decode(text) for text in tiles["weight"]["buffers"])
     assert np.frombuffer(cell, np.uint32).tolist() == [0, 1, 5]
-    assert np.frombuffer(value, np.float32).tolist() == [0.5, 1.0, 2.0]
+    assert np.frombuffer(value, np.float64).tolist() == [0.5, 1.0, 2.0]
 
 
 def test_names_cannot_end_the_script(tmp_path):
@@ -139,6 +141,16 @@ def test_page_holds_the_tables_and_paths_that_are_shown(tmp_path):
     assert data["contents"] == "all edges, 3 partner tables, 1 set of paths, what is selected"
 
 
+@pytest.mark.parametrize("end", ["source", "target", None])
+def test_page_of_a_path_that_lacks_an_end_holds_no_paths(tmp_path, end):
+    view = el.view(network())
+    ends = dict.fromkeys(("source", "target", "through")) | ({end: ["node", 0]} if end else {})
+    view._view = {"path": {"k": 5, **ends}}  # as the form of the page leaves it
+    _, data = saved(view, tmp_path)
+    assert "paths" not in kinds(data) and data["contents"] == "all edges"
+    assert data["traits"]["_view"] == view._view
+
+
 def large(edges=30_000):
     random = np.random.default_rng(0)
     ends = random.integers(0, 3000, (2, edges))
@@ -167,6 +179,21 @@ def test_page_holds_no_more_than_it_shows(tmp_path, monkeypatch):
     assert {int(n) for n in re.findall(r"node (\d+)", text)} <= shown
     expected = "an overview of the matrix; what else it has needs Python"
     assert data["contents"] == expected
+
+
+@pytest.mark.parametrize("order", ["given", "degree"])
+def test_page_knows_the_numbers_of_nodes_without_names(tmp_path, order):
+    topology = large().topology
+    view = el.view(topology)
+    view.show(order=order, window=(0, 20, 3, 22))
+    _, data = saved(view, tmp_path)
+    found = [a for a in data["answers"] if a["ask"]["kind"] == "names"]
+    degrees = topology.fan_in, topology.fan_out
+    rows, columns = (np.argsort(-degree.numpy(), kind="stable") for degree in degrees)
+    # In the order given, the number of a node is that of its row or column.
+    expected = [] if order == "given" else [rows[:3].tolist(), columns[20:22].tolist()]
+    assert [a["answer"]["nodes"] for a in found] == expected
+    assert [a["answer"]["names"] for a in found] == [[*map(str, part)] for part in expected]
 
 
 def test_matrix_that_fits_is_in_the_page_down_to_single_edges(tmp_path):

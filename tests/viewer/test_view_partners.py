@@ -106,9 +106,9 @@ def test_contributions_of_a_network_are_of_the_values_of_its_nodes():
     values = net.nodes(torch.from_numpy(x)).mean(0)
     expected = net.weight * values[net.edge_index[0]]
     seen = scene(net, inputs=x)
-    for edge in range(net.num_edges):
-        found = ask(seen, "edge", edge=edge)
-        assert found["contribution"] == pytest.approx(expected[edge].item())
+    for node in range(5):
+        for row in ask(seen, "partners", side="node", node=node, direction="in")["rows"]:
+            assert row["contribution"] == pytest.approx(expected[row["edge"]].item())
 
 
 def test_other_wiring_has_edges_that_are_not_here():

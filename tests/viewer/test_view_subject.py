@@ -37,14 +37,13 @@ def test_layer_with_rules_is_what_it_was():
 def test_topology_has_no_weights():
     meta = meta_of(el.Topology(1, 1, [(0, 0)]))
     assert meta["title"] == "1 -> 1, 1 edge (100% of dense)" and not meta["named"]
-    assert [value["key"] for value in meta["values"]] == ["count"] and meta["has"] == {}
+    assert [value["key"] for value in meta["values"]] == ["count"]
 
 
 def test_network_has_nodes_levels_inputs_and_outputs():
     meta = meta_of(network())
     assert meta["title"] == "2 -> 1 of 5 nodes, 6 edges, 4 levels"
-    assert meta["sides"] == ["node"] and meta["sizes"] == {"node": 5}
-    assert (meta["inputs"], meta["outputs"]) == ([0, 1], [4])
+    assert (meta["sides"], meta["rows"]) == (["node"], 5)
     assert meta["orders"] == ["given", "level", "degree", "cluster"]
     assert network().wiring.inputs is not None
     twin = meta_of(network().wiring)  # levels are found again
@@ -73,9 +72,8 @@ def test_layers_that_follow_one_another_are_columns_of_one_graph():
         assert meta["notes"] == ["2 layers, between 3 columns of nodes, which are its levels."]
         names = ask(seen, "names", side="node", nodes=range(6))["names"]
         assert names == ["TP53", "MYC", "AKT1", "repair", "growth", "death"]
-        edge = ask(seen, "edge", edge=3)
-        assert edge["text"] == "layer 1, edge 0: input 1 -> output 'death' (0), weight 7"
-        assert (edge["source"], edge["target"], edge["weight"]) == (["node", 4], ["node", 5], 7.0)
+        text = ask(seen, "edge", edge=3)["text"]
+        assert text == "layer 1, edge 0: input 1 -> output 'death' (0), weight 7"
         _, (cell, value, *_) = tile_of(seen, value="weight")
         shown = dict(zip(cell.tolist(), value.tolist(), strict=True))
         assert shown == {6 * 3 + 0: 0.5, 6 * 3 + 1: 1.0, 6 * 4 + 2: 2.0, 6 * 5 + 4: 7.0}
@@ -256,14 +254,14 @@ def test_other_may_be_of_any_kind(kind):
     }[kind]
     seen = scene(layer, other=given)
     assert seen.meta()["compare"] and seen.columns.edge_map.old.tolist() == [0, 1, 2]
-    shown = [ask(seen, "edge", edge=edge)["difference"] for edge in range(3)]
+    shown = [seen.number("difference", edge) for edge in range(3)]
     assert shown == ([0.0, 0.0, 0.0] if kind == "topology" else [-0.5, -2.0, 1.0])
 
 
 def test_other_may_be_the_state_of_a_network():
     net = network()
     seen = scene(net, other=net.state_dict())
-    assert [ask(seen, "edge", edge=e)["difference"] for e in range(6)] == [0.0] * 6
+    assert [seen.number("difference", edge) for edge in range(6)] == [0.0] * 6
 
 
 def test_edges_of_a_null_model_are_matched_by_their_ends():
@@ -409,4 +407,4 @@ def test_weights_are_those_of_the_moment():
     layer = named_layer()
     seen = scene(layer)
     layer.weight.data.zero_()
-    assert ask(seen, "edge", edge=2)["weight"] == 2.0
+    assert seen.number("weight", 2) == 2.0

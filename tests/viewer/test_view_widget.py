@@ -41,7 +41,7 @@ def test_tile_comes_with_its_arrays(talk):
     ((content, buffers),) = talk(el.view(named_layer()), {"id": 7, "ask": ask})
     assert content["id"] == 7 and content["answer"]["cells"] == 3
     assert np.frombuffer(buffers[0], np.uint32).tolist() == [0, 1, 5]
-    assert np.frombuffer(buffers[1], np.float32).tolist() == [0.5, 1.0, 2.0]
+    assert np.frombuffer(buffers[1], np.float64).tolist() == [0.5, 1.0, 2.0]
     assert np.frombuffer(buffers[3], np.uint32).tolist() == [0, 1, 2]
 
 

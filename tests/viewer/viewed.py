@@ -6,7 +6,7 @@ import edgelinear as el
 from edgelinear.viewer.answers import answer
 from edgelinear.viewer.opening import scene_of
 
-TYPES = np.uint32, np.float32, np.uint32, np.uint32
+TYPES = np.uint32, np.float64, np.uint32, np.uint32
 LAYER_EDGES = [(0, 0), (1, 0), (2, 1)]
 
 

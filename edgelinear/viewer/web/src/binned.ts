@@ -119,7 +119,7 @@ export class Binned {
     const cell = inside.map(({ row, column }) => (row - top) * columns + (column - left));
     const buffers = [
       Uint32Array.from(cell),
-      Float32Array.from(inside, (one) => this.value(ask.value, one)),
+      Float64Array.from(inside, (one) => this.value(ask.value, one)),
       Uint32Array.from(inside, ({ edges }) => edges),
     ].map((array) => new DataView(array.buffer));
     if (ask.level === depth - 1) {

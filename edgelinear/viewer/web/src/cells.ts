@@ -3,7 +3,7 @@
 import { count, counted, figure } from "./dom";
 import type { Axis, Region } from "./protocol";
 import { cellAt, tilesIn } from "./region";
-import { placeOf, type Scene } from "./scene";
+import { placeOf, wordOf, type Scene } from "./scene";
 
 /** Of an edge that is in the other wiring alone, which has no number here. */
 export const NO_EDGE = 0xffffffff;
@@ -36,16 +36,14 @@ export function isKnown(scene: Scene, cell: Region): boolean {
   return cellIn(scene, cell) !== undefined && !isAwaited;
 }
 
-/** A cell in words: "target repair, source TP53: 1 edge, weight 0.41". */
+/**
+ * A cell in words: "target repair, source TP53: 1 edge, weight 0.41"; in another order than the
+ * given one, "rows 0 to 15, columns 0 to 15: 9 edges".
+ */
 export function described(scene: Scene, cell: Region): string {
   const { meta, layer } = scene;
-  const where = `${ends(scene, "rows", "target", cell.top, cell.bottom)}, ${ends(
-    scene,
-    "columns",
-    "source",
-    cell.left,
-    cell.right,
-  )}`;
+  const rows = ends(scene, "rows", cell.top, cell.bottom);
+  const where = `${rows}, ${ends(scene, "columns", cell.left, cell.right)}`;
   const found = cellIn(scene, cell);
   if (!found) return `${where}: not here yet`;
   if (found.edges === 0) return `${where}: no edge`;
@@ -56,9 +54,11 @@ export function described(scene: Scene, cell: Region): string {
   return `${where}: ${edges}, ${said} ${figure(found.value)}`;
 }
 
-function ends(scene: Scene, axis: Axis, word: string, from: number, to: number): string {
-  if (to - from > 1) return `${word}s ${count(from)} to ${count(to - 1)}`;
-  return `${word} ${scene.names.get(axis, scene.layer.order, from) ?? count(from)}`;
+function ends({ names, layer }: Scene, axis: Axis, from: number, to: number): string {
+  const isGiven = layer.order === "given"; // where nodes stand in the order of their numbers
+  if (to - from > 1) return `${wordOf(axis, isGiven)}s ${count(from)} to ${count(to - 1)}`;
+  const name = names.get(axis, layer.order, from);
+  return `${wordOf(axis, isGiven || name !== undefined)} ${name ?? count(from)}`;
 }
 
 /** The next cell in a direction that has edges, among the tiles that are seen. */

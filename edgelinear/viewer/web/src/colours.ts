@@ -135,7 +135,8 @@ export class Palette {
 
   /** Where the shade of a number begins among the bytes. */
   at(scale: Scale, number: number): number {
-    return 4 * (Number.isNaN(number) ? SHADES : Math.round(position(scale, number) * (SHADES - 1)));
+    if (!Number.isFinite(number)) return 4 * SHADES;
+    return 4 * Math.round(position(scale, number) * (SHADES - 1));
   }
 
   /** The colour at a part of the scale, from 0 to 1. */

@@ -25,7 +25,8 @@ export class Seen {
     if (!this.names.has(key)) {
       try {
         const { answer } = await this.source.ask({ kind: "names", side, nodes: [node] });
-        this.names.set(key, answer.names[0]);
+        const [name] = answer.names;
+        if (name !== undefined) this.names.set(key, name);
       } catch {
         return `${wordFor(side)} ${node}`;
       }

@@ -121,14 +121,12 @@ export class PathsPane {
       const arrow = make("span", { class: "arrow" }, make("span", { class: "unseen" }, "to"));
       return at === 0 ? [name] : [arrow, name];
     });
-    const product = figure(path.product);
-    const sign = path.sign < 0 ? "−" : "";
-    const worth = make("span", { class: "worth", title: "product of the weights" }, sign + product);
+    const about = { class: "worth", title: "product of the weights" };
     const choose = button("", () => this.choosePath(path), {
       class: "path",
       "data-edges": path.edges.join(" "),
     });
-    choose.append(make("span", { class: "way" }, ...parts), worth);
+    choose.append(make("span", { class: "way" }, ...parts), make("span", about, worth(path)));
     return make("li", {}, choose);
   }
 
@@ -154,4 +152,21 @@ export class PathsPane {
     });
     this.graph.mark(selected);
   }
+}
+
+const HELD = 1e-300; // below which numbers lose digits, and then are 0
+
+/** The product of a path's weights, by its logarithm where no number can hold it. */
+export function worth({ product, sign, log10 }: Pick<Path, "product" | "sign" | "log10">): string {
+  const size = Number(product);
+  const written = size > HELD && size < Infinity ? figure(size) : powerOf(log10);
+  return sign < 0 ? `−${written}` : written;
+}
+
+/** A power of 10 with three digits that matter, whatever its size: "1.00e-399". */
+function powerOf(log10: number): string {
+  const whole = Math.floor(log10);
+  const [digits, more] = (10 ** (log10 - whole)).toExponential(2).split("e");
+  const power = whole + Number(more); // one more where digits were rounded to 10
+  return `${digits}e${power < 0 ? "" : "+"}${power}`;
 }

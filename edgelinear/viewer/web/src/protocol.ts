@@ -105,18 +105,19 @@ export interface Asks {
 }
 
 export interface Answers {
-  /** Buffers: Uint32 cell (row * columns + column), Float32 value, Uint32 edges, Uint32 edge. */
+  /** Buffers: Uint32 cell (row * columns + column), Float64 value, Uint32 edges, Uint32 edge. */
   tile: { rows: number; columns: number; most: number; cells: number };
-  names: { names: string[]; nodes: number[] };
+  /** Of a part of the rows or columns, a saved page knows some alone. */
+  names: { names: (string | undefined)[]; nodes: (number | undefined)[] };
   search: { found: Found[]; total: number };
   partners: { total: number; rows: Partner[]; columns: string[] };
-  paths: { paths: Path[]; nodes: PathNode[]; links: Link[]; total_nodes: number; said: string };
+  paths: { paths: Path[]; nodes: PathNode[]; links: Link[]; said: string };
   csv: { text: string; name: string };
   /** All that are selected then: the first 10,000, and how many there are. */
   select: { edges: number[]; total: number };
   selected: { edges: number[] };
   window: { edges: number[] };
-  edge: { text: string; source: NodeId; target: NodeId; weight: Figure };
+  edge: { text: string };
   /** A row and a column for each node, -1 where it has none, and for each edge. */
   places: { nodes: [row: number, column: number][]; rows: number[]; columns: number[] };
 }
@@ -156,8 +157,9 @@ export interface Partner {
 export interface Path {
   nodes: NodeId[];
   edges: number[];
-  /** Of the sizes of the weights. */
+  /** Of the sizes of the weights, and the logarithm of it. */
   product: Figure;
+  log10: number;
   sign: number;
 }
 
@@ -204,6 +206,10 @@ export interface SavedEdges {
   dst: number[];
   /** What is known of each edge, as "weight", "contribution", "other" or "difference". */
   fields: Record<string, Figure[]>;
+  /** Those of these that have the digits of single precision. */
+  single: string[];
+  /** What Python says of each edge of this wiring. */
+  texts: string[];
   /** Where there is another wiring: edges after those of this one are in the other alone. */
   state: State[] | null;
   /** Names of the nodes of each side; null where they have none. */

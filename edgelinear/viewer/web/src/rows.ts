@@ -1,6 +1,6 @@
 /** Tables of partners that are sorted in the page, as Python sorts them. */
 
-import type { Figure, Partner } from "./protocol";
+import type { Asks, Figure, Partner } from "./protocol";
 
 export interface How {
   sort: string;
@@ -42,17 +42,27 @@ function compared(one: number, other: number): number {
   return one < other ? -1 : one > other ? 1 : 0;
 }
 
-// What a spreadsheet would compute, as it begins.
-const FORMULA = /^[=+\-@\t\r](?!\d+(\.\d+)?(e[+-]?\d+)?$)/i;
+// What a spreadsheet would compute, as it begins; plain numbers begin so as well.
+const FORMULA = /^([=@\t\r]|[+-](?!\d+(\.\d+)?(e[+-]?\d+)?$))/i;
 
-/** Rows as CSV, of which a spreadsheet computes nothing. */
-export function csvOf(rows: Partner[], columns: string[], isCompared: boolean): string {
-  const numbers = columns.filter((column) => column !== "name");
+/**
+ * Rows as CSV, of which a spreadsheet computes nothing, with the numbers of some columns. Those of
+ * single precision have its digits.
+ */
+export function csvOf(
+  rows: Partner[],
+  numbers: string[],
+  single: string[],
+  isCompared: boolean,
+): string {
   const state = isCompared ? ["state"] : [];
   const lines = [["edge", "node", "name", ...numbers, ...state]];
   for (const row of rows) {
     const name = FORMULA.test(row.name) ? `'${row.name}` : row.name;
-    const found = numbers.map((column) => digits(row[column as keyof Partner] as Figure));
+    const found = numbers.map((column) => {
+      const number = row[column as keyof Partner] as Figure;
+      return single.includes(column) ? shortest(number) : String(number ?? "");
+    });
     lines.push([
       String(row.edge ?? ""),
       String(row.node),
@@ -68,13 +78,18 @@ function quoted(text: string): string {
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-/** A number in the fewest digits that tell it from others of its type. */
-function digits(number: Figure): string {
-  if (number === null) return "";
-  if (typeof number === "string" || Math.fround(number) !== number) return String(number);
-  for (let kept = 1; kept <= 9; kept++) {
+/** A number of single precision in the fewest digits that tell it from others. */
+function shortest(number: Figure): string {
+  if (typeof number !== "number") return number ?? "";
+  for (let kept = 1; kept < 9; kept++) {
     const text = String(Number(number.toPrecision(kept)));
     if (Math.fround(Number(text)) === number) return text;
   }
-  return String(number);
+  return String(Number(number.toPrecision(9)));
+}
+
+/** What the file of a node's table is called, in letters that every system takes. */
+export function fileName(name: string, { node, direction }: Asks["csv"]): string {
+  const letters = name.replaceAll(/[^A-Za-z0-9._-]+/g, "_").slice(0, 60);
+  return `${letters.replaceAll(/^[._]+|[._]+$/g, "") || node}-${direction}.csv`;
 }

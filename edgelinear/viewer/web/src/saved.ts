@@ -1,16 +1,22 @@
 /** Who answers in a page that was saved: what Python answered then, and the edges where few. */
 
-import type { Answers, AnyAsk, Ask, Kind, Reply, Saved, Traits } from "./protocol";
+import type { Answers, AnyAsk, Ask, Asks, Kind, Reply, Saved, Traits } from "./protocol";
 import { orderedRows } from "./rows";
 import type { Model, Source } from "./source";
 import { Whole } from "./whole";
 
 const NEEDS_PYTHON = "This saved page does not hold that: it needs Python, and `el.view` there.";
 
+/** The first rows of a table, or all of them, and how they were asked for. */
+type Table = Answers["partners"] & { ask: Asks["partners"] };
+/** Some of the rows or columns of the matrix. */
+type Part = Extract<Asks["names"], { start: number }>;
+
 export class Recorded implements Source {
   private readonly answers = new Map<string, Reply<Kind>>();
-  private readonly tables = new Map<string, Answers["partners"]>(); // those that are whole
+  private readonly tables = new Map<string, Table>();
   private readonly names = new Map<string, string>();
+  private readonly places = new Map<string, number>(); // the nodes of rows and columns
   private readonly whole: Whole | null;
 
   constructor(saved: Saved) {
@@ -26,13 +32,13 @@ export class Recorded implements Source {
   private learn(ask: AnyAsk, answer: Answers[Kind]): void {
     if (ask.kind === "partners") {
       const table = answer as Answers["partners"];
-      const { side, node, direction, filter } = ask;
-      const isWhole = table.rows.length === table.total && !filter;
-      if (isWhole) this.tables.set(`${side} ${node} ${direction}`, table);
+      this.tables.set(tableOf(ask), { ask, ...table });
       for (const row of table.rows) this.names.set(`${row.side} ${row.node}`, row.name);
     } else if (ask.kind === "names") {
-      const { nodes, names } = answer as Answers["names"];
+      const { nodes, names } = answer as { nodes: number[]; names: string[] };
       nodes.forEach((node, at) => this.names.set(`${ask.side} ${node}`, names[at]));
+      if ("nodes" in ask) return;
+      nodes.forEach((node, at) => this.places.set(placeOf(ask, ask.start + at), node));
     } else if (ask.kind === "paths") {
       const { nodes } = answer as Answers["paths"];
       for (const { side, node, name } of nodes) this.names.set(`${side} ${node}`, name);
@@ -49,20 +55,44 @@ export class Recorded implements Source {
   /** What follows from answers to other questions. */
   private derived(ask: AnyAsk): Reply<Kind> | null {
     if (ask.kind === "partners") {
-      const { side, node, direction, start, stop, ...how } = ask;
-      const table = this.tables.get(`${side} ${node} ${direction}`);
-      if (!table) return null;
-      const rows = orderedRows(table.rows, how);
-      const { columns } = table;
-      return reply({ total: rows.length, rows: rows.slice(start, stop), columns });
+      const table = this.tables.get(tableOf(ask));
+      return table ? partOf(table, ask) : null;
     }
-    if (ask.kind === "names" && "nodes" in ask) {
-      const names = ask.nodes.map((node) => this.names.get(`${ask.side} ${node}`));
-      if (names.some((name) => name === undefined)) return null;
-      return reply({ names: names as string[], nodes: ask.nodes });
+    if (ask.kind === "names") {
+      const nodes = "nodes" in ask ? ask.nodes : this.nodesFrom(ask);
+      const names = nodes.map((node) => this.names.get(`${ask.side} ${node}`));
+      const isKnown = (name: string | undefined) => name !== undefined;
+      if ("nodes" in ask ? !names.every(isKnown) : !names.some(isKnown)) return null;
+      return reply({ names, nodes });
     }
     return null;
   }
+
+  private nodesFrom(part: Part): (number | undefined)[] {
+    const at = (_: unknown, after: number) => this.places.get(placeOf(part, part.start + after));
+    return Array.from({ length: part.stop - part.start }, at);
+  }
+}
+
+function tableOf({ side, node, direction }: Asks["csv"]): string {
+  return `${side} ${node} ${direction}`;
+}
+
+function placeOf({ axis, order }: Part, place: number): string {
+  return `${axis} ${place} ${order}`;
+}
+
+/** Rows of a table in any order where all are here, or else of the first ones in theirs. */
+function partOf({ ask, rows, total, columns }: Table, part: Asks["partners"]): Reply<Kind> | null {
+  const { start, stop } = part;
+  if (rows.length === total && !ask.filter) {
+    const found = orderedRows(rows, part);
+    return reply({ total: found.length, rows: found.slice(start, stop), columns });
+  }
+  const isSame =
+    part.sort === ask.sort && part.descending === ask.descending && part.filter === ask.filter;
+  if (!isSame || stop > rows.length) return null;
+  return reply({ total, rows: rows.slice(start, stop), columns });
 }
 
 function reply(answer: Answers[Kind]): Reply<Kind> {

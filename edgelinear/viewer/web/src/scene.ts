@@ -47,6 +47,12 @@ export function down({ plot, region }: Scene, row: number): number {
   return plot.y + ((row - region.top) / (region.bottom - region.top)) * plot.height;
 }
 
+/** What stands along a side: nodes, or places of an order in which nodes have other numbers. */
+export function wordOf(axis: Axis, isNode: boolean): string {
+  if (axis === "rows") return isNode ? "target" : "row";
+  return isNode ? "source" : "column";
+}
+
 /** The pixels of one node along a side. */
 export function nodeSize({ plot, region }: Scene, axis: Axis): number {
   return axis === "rows"

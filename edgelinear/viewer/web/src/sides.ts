@@ -2,19 +2,22 @@
 
 import { count } from "./dom";
 import type { Axis } from "./protocol";
-import { across, down, FONT, NAMES, nodeSize, type Scene } from "./scene";
+import { across, down, FONT, NAMES, nodeSize, wordOf, type Scene } from "./scene";
 
 const GAP = 7;
 
 /** What rows and columns are, in the corner between them. */
-export function drawCorner(context: CanvasRenderingContext2D, { plot, theme }: Scene): void {
+export function drawCorner(context: CanvasRenderingContext2D, scene: Scene): void {
+  const { plot, theme, layer } = scene;
+  const word = (axis: Axis) =>
+    wordOf(axis, layer.order === "given" || nodeSize(scene, axis) >= NAMES);
   context.font = `11px ${FONT}`;
   context.fillStyle = theme.muted;
   context.textBaseline = "alphabetic";
   context.textAlign = "right";
-  context.fillText("source →", plot.x - GAP, 11);
+  context.fillText(`${word("columns")} →`, plot.x - GAP, 11);
   context.textAlign = "left";
-  context.fillText("target ↓", 0, plot.y - GAP);
+  context.fillText(`${word("rows")} ↓`, 0, plot.y - GAP);
 }
 
 /** Names along a side, or numbers of rows or columns where there is no room for them. */

@@ -1,7 +1,7 @@
 /** Tiles of the matrix and names of its rows and columns, asked for when they are first needed. */
 
 import { Palette, scaleOf } from "./colours";
-import type { Axis, Meta, Reply } from "./protocol";
+import type { Answers, Axis, Meta, Reply } from "./protocol";
 import { FONT } from "./scene";
 import type { Source } from "./source";
 
@@ -25,7 +25,7 @@ export interface Tile {
   most: number;
   /** Cells that have edges, by row * columns + column; what each shows; how many edges it has. */
   cell: Uint32Array;
-  value: Float32Array;
+  value: Float64Array;
   edges: Uint32Array;
   /** The first edge of each cell, where a cell is one node by one node. */
   edge: Uint32Array | null;
@@ -164,7 +164,7 @@ function levelKey({ order, value }: Layer, level: number): string {
 }
 
 function bytesOf(tile: Tile): number {
-  return 4 * tile.rows * tile.columns + (tile.edge ? 16 : 12) * tile.cell.length;
+  return 4 * tile.rows * tile.columns + (tile.edge ? 20 : 16) * tile.cell.length;
 }
 
 function decoded({ answer, buffers }: Reply<"tile">): Tile {
@@ -176,7 +176,7 @@ function decoded({ answer, buffers }: Reply<"tile">): Tile {
     columns: answer.columns,
     most: answer.most,
     cell: new Uint32Array(cell),
-    value: new Float32Array(value),
+    value: new Float64Array(value),
     edges: new Uint32Array(edges),
     edge: edge ? new Uint32Array(edge) : null,
     image: null,
@@ -197,7 +197,7 @@ const CHUNK = 200; // names asked for at once
 const BESIDE = 14; // pixels between names and what is beside them
 
 export class Names {
-  private readonly known = new Map<string, { names: string[]; nodes: number[] }>();
+  private readonly known = new Map<string, Answers["names"]>();
   private readonly longest = new Map<Axis, number>();
   private readonly asked = new Set<string>();
 
@@ -251,9 +251,10 @@ function keyOfNames(axis: Axis, order: string, place: number): string {
   return `${axis} ${startOf(place)} ${order}`;
 }
 
-function lengthOf(names: string[]): number {
+function lengthOf(names: (string | undefined)[]): number {
   const context = document.createElement("canvas").getContext("2d");
   if (!context) return 0;
   context.font = `11px ${FONT}`;
-  return names.reduce((most, name) => Math.max(most, context.measureText(name).width), 0) + BESIDE;
+  const widths = names.map((name) => context.measureText(name ?? "").width);
+  return widths.reduce((most, width) => Math.max(most, width), 0) + BESIDE;
 }

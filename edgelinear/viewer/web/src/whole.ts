@@ -1,7 +1,6 @@
 /** Answers from all edges of a small wiring, in a page that was saved: as Python answers. */
 
 import { Binned } from "./binned";
-import { count } from "./dom";
 import type {
   Answers,
   AnyAsk,
@@ -15,7 +14,7 @@ import type {
   Reply,
   SavedEdges,
 } from "./protocol";
-import { csvOf, orderedRows } from "./rows";
+import { csvOf, fileName, orderedRows } from "./rows";
 
 export class Whole {
   private readonly binned: Binned;
@@ -47,7 +46,7 @@ export class Whole {
       case "window":
         return this.window(ask);
       case "edge":
-        return this.edge(ask);
+        return { text: this.edges.texts[ask.edge] };
       case "places":
         return this.places(ask);
       default:
@@ -138,11 +137,9 @@ export class Whole {
   private csv(ask: Asks["csv"]): Answers["csv"] {
     const how = { sort: "weight", descending: true, filter: "" };
     const rows = orderedRows(this.table(ask), how);
-    const name = this.name(ask.side, ask.node)
-      .replaceAll(/[^A-Za-z0-9._-]+/g, "_")
-      .slice(0, 60);
-    const text = csvOf(rows, Object.keys(this.edges.fields), this.meta.compare);
-    return { text, name: `${name}-${ask.direction}.csv` };
+    const { fields, single } = this.edges;
+    const text = csvOf(rows, Object.keys(fields), single, this.meta.compare);
+    return { text, name: fileName(this.name(ask.side, ask.node), ask) };
   }
 
   private window({ order, top, left, bottom, right }: Asks["window"]): Answers["window"] {
@@ -154,16 +151,6 @@ export class Whole {
       if (isInside) edges.push(edge);
     }
     return { edges };
-  }
-
-  private edge({ edge }: Asks["edge"]): Answers["edge"] {
-    const { rows, columns } = this.meta.node_sides;
-    const source: NodeId = [columns, this.edges.src[edge]];
-    const target: NodeId = [rows, this.edges.dst[edge]];
-    const weight = this.number("weight", edge);
-    const ends = `${this.name(...source)} -> ${this.name(...target)}`;
-    const worth = weight === null ? "" : `, weight ${Number(weight).toPrecision(6)}`;
-    return { text: `edge ${count(edge)}: ${ends}${worth}`, source, target, weight };
   }
 
   private places({ order, nodes, edges }: Asks["places"]): Answers["places"] {

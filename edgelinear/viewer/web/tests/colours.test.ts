@@ -57,9 +57,13 @@ test("numbers have their places on their scales", () => {
   assert.equal(position({ kind: "root", most: 0 }, 0), 0);
 });
 
-test("what is no number has a colour of its own", () => {
+test("what is no finite number has a colour of its own", () => {
   const palette = new Palette("root", false);
-  assert.equal(palette.at({ kind: "root", most: 1 }, Number.NaN), 4 * 256);
+  for (const most of [0, 1]) {
+    for (const odd of [Number.NaN, Infinity, -Infinity]) {
+      assert.equal(palette.at({ kind: "root", most }, odd), 4 * 256);
+    }
+  }
 });
 
 test("ticks go from end to end", () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import type { Partner, Saved } from "../src/protocol";
-import { csvOf, orderedRows } from "../src/rows";
+import { csvOf, fileName, orderedRows } from "../src/rows";
 import { keyOf, Recorded } from "../src/saved";
 
 function row(edge: number | null, name: string, weight: Partner["weight"]): Partner {
@@ -37,9 +37,26 @@ test("rows stand in the order of their names, and those alone that have a text",
 test("a file of rows has no formula in it", () => {
   const rows = [row(0, "=1+1", 0.1), row(1, 'say "no", now', Math.fround(0.1)), row(2, "-3.5", 1)];
   assert.equal(
-    csvOf(rows, ["weight"], false),
+    csvOf(rows, ["weight"], ["weight"], false),
     'edge,node,name,weight\r\n0,0,\'=1+1,0.1\r\n1,1,"say ""no"", now",0.1\r\n2,2,-3.5,1\r\n',
   );
+});
+
+test("a file has numbers in the digits of their types, and nothing that is computed", () => {
+  const tenth = Math.fround(0.1);
+  const rows = [{ ...row(0, "=5", tenth), values: tenth }, { ...row(1, "@1", null), values: "NaN" }];
+  assert.equal(
+    csvOf(rows as Partner[], ["weight", "values"], ["weight"], true),
+    "edge,node,name,weight,values,state\r\n" +
+      "0,0,'=5,0.1,0.10000000149011612,here\r\n1,1,'@1,,NaN,here\r\n",
+  );
+});
+
+test("a file has a name that every system takes", () => {
+  const ask = { side: "in", node: 7, direction: "out" as const };
+  const names = ["TP53", "../a b", "._", "x".repeat(59) + ".y"];
+  const files = ["TP53", "a_b", "7", "x".repeat(59)].map((name) => `${name}-out.csv`);
+  assert.deepEqual(names.map((name) => fileName(name, ask)), files);
 });
 
 test("the same question is the same, in whatever order it is written", () => {
@@ -79,6 +96,27 @@ test("it knows the names in them, and says that it needs Python for the rest", a
   const { answer } = await recorded.ask({ kind: "names", side: "in", nodes: [2, 0] });
   assert.deepEqual(answer.names, ["b", "A"]);
   await assert.rejects(recorded.ask({ ...ASK, node: 8 }), /needs Python/);
+});
+
+test("a table of which it holds the first rows is turned as far as these go, and not sorted", async () => {
+  const answer = { total: 12, rows: TABLE, columns: ["name", "weight"] };
+  const recorded = new Recorded({ ...SAVED, answers: [{ ask: ASK, answer, buffers: [] }] });
+  const found = await recorded.ask({ ...ASK, start: 1, stop: 3 });
+  assert.deepEqual([found.answer.total, ...edges(found.answer.rows)], [12, 0, 1]);
+  await assert.rejects(recorded.ask({ ...ASK, start: 2, stop: 5 }), /needs Python/);
+  await assert.rejects(recorded.ask({ ...ASK, stop: 3, descending: false }), /needs Python/);
+  await assert.rejects(recorded.ask({ ...ASK, stop: 3, filter: "b" }), /needs Python/);
+});
+
+test("the names that were seen are those of their rows, in whatever part they are asked for", async () => {
+  const seen = { kind: "names" as const, side: "out", axis: "rows" as const, order: "degree" };
+  const ask = { ...seen, start: 3, stop: 5 };
+  const answer = { names: ["d", "e"], nodes: [7, 1] };
+  const recorded = new Recorded({ ...SAVED, answers: [{ ask, answer, buffers: [] }] });
+  const found = await recorded.ask({ ...seen, start: 2, stop: 200 });
+  assert.deepEqual(found.answer.names.slice(0, 4), [undefined, "d", "e", undefined]);
+  await assert.rejects(recorded.ask({ ...seen, start: 200, stop: 400 }), /needs Python/);
+  await assert.rejects(recorded.ask({ ...seen, order: "given", start: 2, stop: 9 }), /needs Python/);
 });
 
 test("bytes come back as they were", async () => {
