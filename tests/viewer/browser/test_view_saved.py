@@ -206,7 +206,7 @@ def asks(view):
         nodes = [[side, 0] for side in meta["sides"]]
         yield {"kind": "places", "order": order, "nodes": nodes, "edges": [*range(meta["edges"])]}
         area = {"top": 0.5, "bottom": 1.5, "left": 0.2, "right": 2.0}
-        yield {"kind": "window", "order": order, "add": False, **area}
+        yield {"kind": "window", "order": order, **area}
     for edge in range(min(meta["edges"], 20)):
         yield {"kind": "edge", "edge": edge}
     for text in ("a", "R", "in", "17", "TP53", "?"):
@@ -257,8 +257,7 @@ def told(scene, ask):
     """Return what Python answers."""
     if ask["kind"] != "window":
         return answer(scene, ask)
-    edges = edges_in_window(scene, ask).tolist()
-    return {"edges": edges, "total": len(edges)}, []
+    return {"edges": edges_in_window(scene, ask).tolist()}, []
 
 
 def cells(text):
