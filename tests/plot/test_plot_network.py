@@ -158,6 +158,18 @@ def assert_lines_pass_between_boxes(figure):
                 assert (y < low).all() or (y > high).all()
 
 
+def test_edge_passes_a_column_where_a_straight_line_would():
+    # From the first of three inputs to the last of three outputs, past one box and another.
+    edges = [(0, 3), (1, 3), (2, 3), (3, 4), (4, 5), (4, 6), (4, 7), (0, 7)]
+    weight = [1.0, 0.5, 0.4, 1.0, 1.0, 0.8, 0.4, 0.3]
+    figure = plot.network(el.EdgeNetwork(8, edges, [0, 1, 2], [5, 6, 7], weight=weight))
+    assert boxes(figure) == [["0", "1", "2"], ["3"], ["4"], ["5", "6", "7"]]
+    (line,) = [one for one in lines(figure, "strongest").get_segments() if len(one) > 60]
+    for box, side in zip(figure.axes[0].containers[0][3:5], (-1, 1), strict=True):
+        middle = box.get_x() + box.get_width() / 2, box.get_y() + box.get_height() / 2
+        assert np.sign(np.interp(middle[0], *line.T) - middle[1]) == side
+
+
 def test_other_edges_that_skip_levels_are_counted():
     net = el.EdgeNetwork(4, [(0, 1), (1, 2), (2, 3), (0, 3)], [0], [3], weight=[3.0, 2.0, 4.0, 1.0])
     figure = plot.network(net, top=3)
