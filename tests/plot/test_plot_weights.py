@@ -52,6 +52,8 @@ def test_many_edges_are_counted_in_cells():
     (cells,) = figure.axes[0].collections
     assert cells.get_array().sum() == 20_000
     assert figure.axes[2].get_ylabel() == "edges in a cell"
+    largest = figure.axes[2].get_yticks()[-1]  # a power of 10
+    assert largest <= cells.get_array().max() < 10 * largest
     share = 100 * float((before * after < 0).double().mean())
     assert figure.get_suptitle() == f"20,000 edges: {share:.3g}% of signs changed"
 
