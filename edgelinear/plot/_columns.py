@@ -78,11 +78,16 @@ def draw(stack: Stack, folded: Folded, named: bool, what: str) -> "Figure":
 
 def _scale(stack: Stack, folded: Folded) -> Scale:
     of_columns = not (folded.whole or stack.is_one)
-    largest = np.zeros(len(stack.headings))
-    np.maximum.at(largest, stack.column[stack.dst], np.abs(stack.value))
+    largest = _largest(np.abs(stack.value), stack.column[stack.dst], len(stack.headings))
     if not of_columns:
         largest[:] = largest.max(initial=0)
     return Scale(of_columns, largest)
+
+
+def _largest(size: np.ndarray, column: np.ndarray, columns: int) -> np.ndarray:  # (columns,)
+    largest = np.zeros(columns)
+    np.maximum.at(largest, column, size)
+    return largest
 
 
 def _headings(stack: Stack, scale: Scale) -> list[str]:
@@ -245,9 +250,8 @@ def _draw_boxes(axes: "Axes", page: Page, stack: Stack, folded: Folded, labels: 
     width = page.right[folded.column] - left
     others = folded.node < 0
     score = np.where(others, 0.0, folded.score)
-    largest = np.zeros(folded.column.max(initial=0) + 1)
-    np.maximum.at(largest, folded.column, score)
-    part = score / np.where(largest > 0, largest, 1.0)[folded.column]
+    scale = Scale(True, _largest(score, folded.column, len(stack.headings)))
+    part = scale.parts(score, folded.column)
     fills = [_FILLS[int(stack.kind[node])] for node in folded.node]  # others have no bar
     box = {"left": left, "height": _BOX}
     axes.barh(page.height, width, color="white", edgecolor=_EDGE, lw=0.5, zorder=3, **box)

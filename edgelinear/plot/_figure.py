@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgelinear._optional import import_optional
 from edgelinear.layers import EdgeNetwork, EdgeRNN
 from edgelinear.layers.module import EdgeModule
 from edgelinear.topology import Topology
@@ -32,10 +33,7 @@ def make_figure(width: float, height: float) -> "Figure":
 
 
 def require_matplotlib() -> None:
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise ImportError("this needs matplotlib: pip install 'edgelinear[plot]'.") from None
+    import_optional("matplotlib", "plot")
 
 
 def ink() -> Any:

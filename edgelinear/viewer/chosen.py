@@ -1,6 +1,5 @@
 """What a user chooses in a view: edges, nodes and ways to show them, checked."""
 
-import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -73,13 +72,6 @@ def as_nodes(scene: Scene, argument: str, nodes: Iterable[Any]) -> list[tuple[st
     if isinstance(nodes, str) or not isinstance(nodes, Iterable):
         raise TypeError(f"`{argument}` must be a list of nodes, got {nodes!r}.")
     return [as_node(scene, argument, node) for node in nodes]
-
-
-def as_count(argument: str, given: Any) -> int:
-    """Return a whole number."""
-    if isinstance(given, bool) or not hasattr(given, "__index__"):
-        raise TypeError(f"`{argument}` must be an integer, got {given!r}.")
-    return operator.index(given)
 
 
 def as_window(scene: Scene, window: Sequence[float]) -> list[float]:

@@ -140,15 +140,12 @@ def _loaded(layer: Any, state: Mapping[str, Any]) -> nn.Module:
             f"`other` is a checkpoint with a state dict inside: pass that, as other[{inner[0]!r}]."
         )
     make = getattr(layer, "from_state_dict", None)
+    has_rules = any("parametrizations." in key for key in state)
     try:
-        if isinstance(layer, nn.Module) and (make is None or any(map(_is_of_rules, state))):
+        if isinstance(layer, nn.Module) and (make is None or has_rules):
             twin = copy.deepcopy(layer)
             twin.load_state_dict(state)
             return twin
         return (make or EdgeLinear.from_state_dict)(dict(state))
     except (ValueError, RuntimeError) as error:
         raise ValueError(f"`other` is no state dict of such a layer: {error}") from error
-
-
-def _is_of_rules(key: str) -> bool:
-    return "parametrizations." in key

@@ -13,9 +13,10 @@ import torch
 import traitlets
 
 from edgelinear.topology import EdgeMap
+from edgelinear.topology.checks import as_size
 from edgelinear.viewer import answers
 from edgelinear.viewer.cells import LISTED
-from edgelinear.viewer.chosen import as_count, as_edges, as_node, as_nodes, as_window, one_of
+from edgelinear.viewer.chosen import as_edges, as_node, as_nodes, as_window, one_of
 from edgelinear.viewer.drawn import paths_between
 from edgelinear.viewer.page import page, script
 from edgelinear.viewer.scene import Scene
@@ -188,7 +189,7 @@ class View(anywidget.AnyWidget):
         """
         ends = self._node("source", source), self._node("target", target)
         by = None if through is None else self._node("through", through)
-        found = paths_between(self._scene.subject, *ends, by, as_count("k", k), None)
+        found = paths_between(self._scene.subject, *ends, by, as_size("k", k), None)
         return [path.edges for path in found.paths]
 
     def _path(self, path: Sequence[Any], k: int) -> dict[str, Any]:
@@ -199,7 +200,7 @@ class View(anywidget.AnyWidget):
         nodes = [list(self._node("path", node)) for node in path]
         through = nodes[1] if len(nodes) == 3 else None
         ends = {"source": nodes[0], "target": nodes[-1], "through": through}
-        chosen = {**ends, "k": as_count("k", k)}
+        chosen = {**ends, "k": as_size("k", k)}
         answers.answer(self._scene, {"kind": "paths", **chosen})  # which says what does not fit
         return chosen
 
